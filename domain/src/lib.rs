@@ -1,1 +1,24 @@
-//! domain
+//! The types and rules of the file service, without any input or output.
+//!
+//! A string from outside is parsed once, at the edge, into one of these types; whatever holds
+//! one may rely on what was checked.
+
+mod address;
+mod backoff;
+mod byte_range;
+mod digest;
+mod file_meta;
+mod file_name;
+mod media_type;
+mod owner;
+mod timestamp;
+
+pub use address::{Address, AddressError};
+pub use backoff::Backoff;
+pub use byte_range::{ByteRange, coalesce};
+pub use digest::{Content, ContentHasher, DigestError, Sha1, Sha256};
+pub use file_meta::{ContentPath, FileMeta, FileStatus};
+pub use file_name::{FileName, FileNameError};
+pub use media_type::{MediaType, MediaTypeError};
+pub use owner::{Owner, OwnerError};
+pub use timestamp::Timestamp;

@@ -1,1 +1,21 @@
-//! migrations
+//! The database's schema as a frozen history of steps, each of which can be taken back.
+//!
+//! A step that was released is never edited; what is to be different comes as a new step. The
+//! steps run on SQLite, on MySQL and MariaDB, and on PostgreSQL.
+
+mod dialect;
+mod m20261122_000001_create_files;
+
+pub use sea_orm_migration::{IntoSchemaManagerConnection, MigrationStatus, MigratorTrait};
+use sea_orm_migration::{MigrationTrait, async_trait};
+
+/// The steps, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_create_files::Migration)]
+    }
+}

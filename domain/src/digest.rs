@@ -1,0 +1,207 @@
+//! The digests that name and protect contents.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha1::Digest as _;
+use utoipa::ToSchema;
+
+/// Why a string is not a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DigestError {
+    /// The number of characters is not twice the digest's size.
+    #[error("{expected} hexadecimal digits are needed, {found} characters were given")]
+    Length {
+        /// How many hexadecimal digits the algorithm's digest has.
+        expected: usize,
+        /// How many characters there were.
+        found: usize,
+    },
+    /// A character is not a hexadecimal digit.
+    #[error("character {0} is not a hexadecimal digit")]
+    NotHexadecimal(usize),
+}
+
+/// A SHA-1 (FIPS 180-4): the name of a content, written as 40 lower-case hexadecimal digits.
+///
+/// Upper-case digits are read too.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[0-9a-f]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed")]
+pub struct Sha1([u8; 20]);
+
+/// A SHA-256 (FIPS 180-4), written as 64 lower-case hexadecimal digits.
+///
+/// It tells two contents apart that were made to share a [`Sha1`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9")]
+pub struct Sha256([u8; 32]);
+
+macro_rules! hexadecimal_digest {
+    ($name:ident, $size:literal) => {
+        impl $name {
+            /// The digest's size in bytes.
+            pub const SIZE: usize = $size;
+
+            /// The digest's bytes, as an algorithm gives them.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; $size] {
+                &self.0
+            }
+        }
+
+        impl From<[u8; $size]> for $name {
+            fn from(bytes: [u8; $size]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = DigestError;
+
+            fn from_str(text: &str) -> Result<Self, DigestError> {
+                parse_hexadecimal(text).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = DigestError;
+
+            fn try_from(text: String) -> Result<Self, DigestError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(digest: $name) -> Self {
+                digest.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+hexadecimal_digest!(Sha1, 20);
+hexadecimal_digest!(Sha256, 32);
+
+fn parse_hexadecimal<const N: usize>(text: &str) -> Result<[u8; N], DigestError> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return Err(DigestError::Length {
+            expected: 2 * N,
+            found: text.chars().count(),
+        });
+    }
+    let value = |at: usize| match digits[at] {
+        digit @ b'0'..=b'9' => Ok(digit - b'0'),
+        digit @ b'a'..=b'f' => Ok(digit - b'a' + 10),
+        digit @ b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(DigestError::NotHexadecimal(at + 1)),
+    };
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = value(2 * at)? << 4 | value(2 * at + 1)?;
+    }
+    Ok(bytes)
+}
+
+/// What identifies a content: both digests and the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// The content's name.
+    pub sha1: Sha1,
+    /// Tells contents with the same name apart.
+    pub sha256: Sha256,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+/// Computes what identifies a content in one pass over its bytes.
+#[derive(Clone, Default)]
+pub struct ContentHasher {
+    sha1: sha1::Sha1,
+    sha256: sha2::Sha256,
+    size: u64,
+}
+
+impl ContentHasher {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        // Both digests visit a piece while it is in the nearest cache.
+        const PIECE: usize = 16 * 1024;
+        for piece in bytes.chunks(PIECE) {
+            self.sha1.update(piece);
+            self.sha256.update(piece);
+        }
+        self.size += bytes.len() as u64;
+    }
+
+    /// The content that the bytes taken in make up.
+    #[must_use]
+    pub fn finish(self) -> Content {
+        Content {
+            sha1: Sha1(self.sha1.finalize().into()),
+            sha256: Sha256(self.sha256.finalize().into()),
+            size: self.size,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_test_vector_has_its_digests() {
+        let mut hasher = ContentHasher::default();
+        hasher.update(b"a");
+        hasher.update(b"bc");
+        let content = hasher.finish();
+        assert_eq!(content.size, 3);
+        assert_eq!(
+            content.sha1.to_string(),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
+        assert_eq!(
+            content.sha256.to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn upper_case_is_read_and_lower_case_is_written() {
+        let sha1: Sha1 = "A9993E364706816ABA3E25717850C26C9CD0D89D".parse().unwrap();
+        assert_eq!(
+            sha1.to_string(),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
+    }
+
+    #[test]
+    fn a_wrong_length_or_digit_is_named() {
+        let too_short = "a999".parse::<Sha1>();
+        assert_eq!(
+            too_short,
+            Err(DigestError::Length {
+                expected: 40,
+                found: 4
+            })
+        );
+        let not_hexadecimal = "a9993e364706816aba3e25717850c26c9cd0d89g".parse::<Sha1>();
+        assert_eq!(not_hexadecimal, Err(DigestError::NotHexadecimal(40)));
+        let not_ascii = format!("{}é", "0".repeat(38)).parse::<Sha1>();
+        assert_eq!(not_ascii, Err(DigestError::NotHexadecimal(39)));
+    }
+}

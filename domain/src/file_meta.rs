@@ -1,0 +1,115 @@
+//! What the service tells about a file.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{FileName, MediaType, Sha1, Sha256, Timestamp};
+
+/// What an owner sees of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileMeta {
+    /// The SHA-1 of the content, and the file's name in URLs.
+    pub file_sha1: Sha1,
+    /// The SHA-256 of the content.
+    pub file_sha256: Sha256,
+    /// The name that this owner gave to it.
+    pub file_name: FileName,
+    /// The size of the content in bytes.
+    #[schema(minimum = 0, example = 11)]
+    pub file_size: u64,
+    /// The media type that was declared with the upload.
+    pub content_type: MediaType,
+    /// When this owner uploaded it, last if more than once.
+    pub upload_at: Timestamp,
+    /// When this entry changed last.
+    pub update_at: Timestamp,
+    /// Whether the file is there or was deleted.
+    pub status: FileStatus,
+    /// The path of the content's URL.
+    pub location: ContentPath,
+}
+
+/// Whether a file is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileStatus {
+    /// It can be downloaded.
+    Available,
+    /// It was deleted, and can be restored.
+    Deleted,
+}
+
+/// The path of a content's URL, `/files/{sha1}/content`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, example = "/files/2aae6c35c94fcfb415dbe95f408b9ce91ee846ed/content")]
+pub struct ContentPath(Sha1);
+
+impl From<Sha1> for ContentPath {
+    fn from(sha1: Sha1) -> Self {
+        Self(sha1)
+    }
+}
+
+impl TryFrom<String> for ContentPath {
+    type Error = String;
+
+    fn try_from(path: String) -> Result<Self, String> {
+        path.strip_prefix("/files/")
+            .and_then(|rest| rest.strip_suffix("/content"))
+            .and_then(|sha1| sha1.parse().ok())
+            .map(Self)
+            .ok_or(format!("{path:?} is not the path of a content"))
+    }
+}
+
+impl From<ContentPath> for String {
+    fn from(path: ContentPath) -> Self {
+        path.to_string()
+    }
+}
+
+impl fmt::Display for ContentPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/files/{}/content", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_documented_fields_and_is_read_again() {
+        let sha1: Sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d".parse().unwrap();
+        let meta = FileMeta {
+            file_sha1: sha1,
+            file_sha256: [7; 32].into(),
+            file_name: "数据.bin".parse().unwrap(),
+            file_size: 5 << 40,
+            content_type: MediaType::default(),
+            upload_at: Timestamp::from_microseconds(1),
+            update_at: Timestamp::from_microseconds(2_000_000),
+            status: FileStatus::Available,
+            location: sha1.into(),
+        };
+        let json = serde_json::to_value(&meta).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "file_sha1": "a9993e364706816aba3e25717850c26c9cd0d89d",
+                "file_sha256": "07".repeat(32),
+                "file_name": "数据.bin",
+                "file_size": 5_497_558_138_880_u64,
+                "content_type": "application/octet-stream",
+                "upload_at": "1970-01-01T00:00:00.000001Z",
+                "update_at": "1970-01-01T00:00:02Z",
+                "status": "available",
+                "location": "/files/a9993e364706816aba3e25717850c26c9cd0d89d/content",
+            })
+        );
+        assert_eq!(serde_json::from_value::<FileMeta>(json).unwrap(), meta);
+    }
+}

@@ -1,0 +1,70 @@
+//! Whose a file is.
+
+use std::{fmt, str::FromStr};
+
+/// Why a string is not an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OwnerError {
+    /// It has no byte, or more than a subject of a token may have.
+    #[error("an owner has 1 to {max} bytes, not {0}", max = Owner::MAX_BYTES)]
+    Length(usize),
+    /// It has a control character.
+    #[error("an owner cannot contain control characters")]
+    Control,
+}
+
+/// Who files belong to: 1 to 255 bytes of UTF-8 without control characters.
+///
+/// Whatever reads or changes files does so for one owner, and sees that owner's entries only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner(String);
+
+impl Owner {
+    /// The most bytes that an owner may have.
+    pub const MAX_BYTES: usize = 255;
+
+    /// The owner of everything while the service asks for no credentials.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self("anonymous".to_owned())
+    }
+
+    /// The owner as it is stored.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Owner {
+    type Err = OwnerError;
+
+    fn from_str(owner: &str) -> Result<Self, OwnerError> {
+        if owner.is_empty() || owner.len() > Self::MAX_BYTES {
+            return Err(OwnerError::Length(owner.len()));
+        }
+        if owner.chars().any(char::is_control) {
+            return Err(OwnerError::Control);
+        }
+        Ok(Self(owner.to_owned()))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_one_line_of_bounded_length() {
+        assert_eq!("alice".parse::<Owner>().unwrap().as_str(), "alice");
+        assert_eq!("".parse::<Owner>(), Err(OwnerError::Length(0)));
+        assert_eq!("x".repeat(256).parse::<Owner>(), Err(OwnerError::Length(256)));
+        assert_eq!("a\nb".parse::<Owner>(), Err(OwnerError::Control));
+    }
+}

@@ -1,0 +1,118 @@
+//! The rows of the contents, each in the shard of its SHA-1.
+
+use domain::{Address, Content, Sha1};
+use sea_orm::{ColumnTrait, DatabaseConnection, QueryFilter, QueryOrder, QuerySelect};
+
+use crate::{
+    Database, Error, Result, Shard,
+    entities::{AVAILABLE, file},
+};
+
+/// A content that the service has, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredContent {
+    /// What identifies the content.
+    pub content: Content,
+    /// Where its bytes are.
+    pub address: Address,
+}
+
+/// The rows of the contents.
+#[derive(Clone, Copy)]
+pub struct Contents<'a>(pub(crate) &'a Database);
+
+impl Contents<'_> {
+    /// Finds a content that is available.
+    ///
+    /// One look-up by a unique index.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn find(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
+        let row = self.0.read(async |connection| find(connection, sha1).await).await?;
+        row.filter(|row| row.status == AVAILABLE)
+            .map(StoredContent::try_from)
+            .transpose()
+    }
+
+    /// Finds those of the given contents that one shard has, in any state, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn find_many(&self, shard: Shard, sha1s: &[Sha1]) -> Result<Vec<StoredContent>> {
+        let rows = self.0.write(async |connection| {
+            shard
+                .select()
+                .filter(file::Column::FileSha1.is_in(sha1s.iter().map(Sha1::to_string)))
+                .all(connection)
+                .await
+        });
+        rows.await?.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Lists a shard's contents, in any state, from after the given row on.
+    ///
+    /// Gives up to `limit` contents, each with the row's number to go on from.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn list(
+        &self,
+        shard: Shard,
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<(i64, StoredContent)>> {
+        let rows = self.0.read(async |connection| {
+            shard
+                .select()
+                .filter(file::Column::Id.gt(after))
+                .order_by_asc(file::Column::Id)
+                .limit(limit)
+                .all(connection)
+                .await
+        });
+        rows.await?
+            .into_iter()
+            .map(|row| Ok((row.id, row.try_into()?)))
+            .collect()
+    }
+}
+
+async fn find(
+    connection: &DatabaseConnection,
+    sha1: &Sha1,
+) -> Result<Option<file::Model>, sea_orm::DbErr> {
+    Shard::of(sha1)
+        .select()
+        .filter(file::Column::FileSha1.eq(sha1.to_string()))
+        .one(connection)
+        .await
+}
+
+impl TryFrom<file::Model> for StoredContent {
+    type Error = Error;
+
+    fn try_from(row: file::Model) -> Result<Self> {
+        Ok(Self {
+            content: row.content()?,
+            address: row.file_addr.parse().map_err(corrupt)?,
+        })
+    }
+}
+
+impl file::Model {
+    pub(crate) fn content(&self) -> Result<Content> {
+        Ok(Content {
+            sha1: self.file_sha1.parse().map_err(corrupt)?,
+            sha256: self.file_sha256.parse().map_err(corrupt)?,
+            size: self.file_size.try_into().map_err(corrupt)?,
+        })
+    }
+}
+
+fn corrupt(reason: impl ToString) -> Error {
+    Error::corrupt("file", reason)
+}

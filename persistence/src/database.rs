@@ -1,0 +1,270 @@
+//! The connections, and what holds for every operation on them.
+
+use std::{path::PathBuf, time::Duration};
+
+use domain::Backoff;
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sqlx::{
+        Executor as _,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
+};
+use tokio::time::timeout;
+
+use crate::{Contents, Entries, Error, Result, Schema};
+
+/// How long one operation may take, all its tries included, before the database counts as gone.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait for a connection of the pool, or for a new one.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that lay idle for so long is asked whether it still works before it is used.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
+
+/// When and how often to try again after a deadlock or a lost race.
+const RETRIES: Backoff = Backoff {
+    first: Duration::from_millis(5),
+    longest: Duration::from_millis(400),
+    tries: 12,
+};
+
+/// SQLite refuses a write to a transaction that began as a reader and is no longer the newest;
+/// so it begins as a writer. The others need nothing.
+const WRITING: TransactionOptions = TransactionOptions {
+    isolation_level: None,
+    access_mode: None,
+    sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+};
+
+/// Each of the 256 shards has a few statements of its own, and all of them stay prepared.
+///
+/// MySQL bounds what all connections have prepared together (`max_prepared_stmt_count`, 16,382
+/// by default), which is enough for twelve connections that have prepared everything.
+const STATEMENT_CACHE: usize = 256 * 5;
+
+/// Where the database is and how many connections it gets.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite:PATH`, `mysql://...` or `postgres://...`.
+    pub url: String,
+    /// The most connections that are open at a time.
+    pub connections: u32,
+}
+
+/// The database that has the metadata.
+#[derive(Clone, Debug)]
+pub struct Database {
+    reading: DatabaseConnection,
+    writing: DatabaseConnection,
+}
+
+impl Database {
+    /// Connects to the database; a SQLite database that is not there is made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it cannot be reached, [`Error::Other`] for a URL that cannot
+    /// be read or credentials that are wrong.
+    pub async fn connect(options: &Options) -> Result<Self> {
+        if let Some(path) = sqlite_path(&options.url)? {
+            // SQLite takes one writer at a time. Writers that queue for one connection are
+            // served in order and at once, which its own locking does not do.
+            let writing = connect(&sqlite_options(&path, 1)).await?;
+            let reading = connect(&sqlite_options(&path, options.connections)).await?;
+            return Ok(Self { reading, writing });
+        }
+        let connection = connect(&server_options(options)).await?;
+        Ok(Self {
+            reading: connection.clone(),
+            writing: connection,
+        })
+    }
+
+    /// The steps by which the schema was and can be changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::connect`]: it takes a connection of its own.
+    pub async fn schema(options: &Options) -> Result<Schema> {
+        let options = match sqlite_path(&options.url)? {
+            Some(path) => sqlite_options(&path, 1),
+            None => server_options(&Options {
+                connections: 1,
+                ..options.clone()
+            }),
+        };
+        Ok(Schema::new(connect(&options).await?))
+    }
+
+    /// The rows of the contents.
+    #[must_use]
+    pub fn contents(&self) -> Contents<'_> {
+        Contents(self)
+    }
+
+    /// The owners' entries.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        Entries(self)
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::TimedOut`] when there is none.
+    pub async fn ping(&self) -> Result<()> {
+        self.read(async |connection| connection.ping().await).await
+    }
+
+    /// Whether a transaction whose client died can still be committed a moment later, by a
+    /// server that has been told to already.
+    #[must_use]
+    pub fn commits_outlive_clients(&self) -> bool {
+        self.writing.get_database_backend() != DbBackend::Sqlite
+    }
+
+    /// Closes all connections, once they are idle.
+    pub async fn close(self) {
+        // A connection that cannot be closed in good order is closed by the process's end.
+        let _ = self.reading.close().await;
+        let _ = self.writing.close().await;
+    }
+
+    /// Reads what may be a moment old.
+    pub(crate) async fn read<T>(
+        &self,
+        work: impl AsyncFn(&DatabaseConnection) -> Result<T, DbErr>,
+    ) -> Result<T> {
+        bounded(retried(async || Ok(work(&self.reading).await?))).await
+    }
+
+    /// Runs one statement that changes something, or that has to see the newest rows.
+    pub(crate) async fn write<T>(
+        &self,
+        work: impl AsyncFn(&DatabaseConnection) -> Result<T, DbErr>,
+    ) -> Result<T> {
+        bounded(retried(async || Ok(work(&self.writing).await?))).await
+    }
+
+    /// Runs statements in one transaction, from the start again if it lost a race.
+    pub(crate) async fn transact<T>(
+        &self,
+        work: impl AsyncFn(&DatabaseTransaction) -> Result<T>,
+    ) -> Result<T> {
+        bounded(retried(async || {
+            let transaction = self.writing.begin_with_options(WRITING).await?;
+            match work(&transaction).await {
+                Ok(done) => transaction
+                    .commit()
+                    .await
+                    .map_err(commit_error)
+                    .map(|()| done),
+                Err(error) => {
+                    // A rollback that fails leaves nothing to do: the server rolls back what
+                    // its client has abandoned.
+                    let _ = transaction.rollback().await;
+                    Err(error)
+                }
+            }
+        }))
+        .await
+    }
+}
+
+/// The path of a SQLite database, or `None` for a database server.
+fn sqlite_path(url: &str) -> Result<Option<PathBuf>> {
+    let unusable = |reason: &str| Err(Error::Unusable(reason.to_owned()));
+    match url.split_once(':') {
+        Some(("mysql" | "postgres" | "postgresql", _)) => Ok(None),
+        Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
+            "" | ":memory:" => unusable("a SQLite database has to be a file: sqlite:PATH"),
+            path if path.contains('?') => unusable("sqlite:PATH takes no parameters"),
+            path => Ok(Some(path.into())),
+        },
+        // The URL itself may hold a password.
+        _ => unusable("a database URL starts with sqlite:, mysql: or postgres:"),
+    }
+}
+
+fn sqlite_options(path: &std::path::Path, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    let path = path.to_owned();
+    options.max_connections(connections).test_before_acquire(false);
+    options.map_sqlx_sqlite_opts(move |sqlite| {
+        sqlite
+            .in_memory(false)
+            .shared_cache(false)
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(ACQUIRE_TIMEOUT)
+            .statement_cache_capacity(STATEMENT_CACHE)
+    });
+    options
+}
+
+fn server_options(options: &Options) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(options.url.clone());
+    connect
+        .max_connections(options.connections)
+        .test_before_acquire(false)
+        .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
+        .map_sqlx_mysql_opts(|mysql| mysql.statement_cache_capacity(STATEMENT_CACHE))
+        // As on PostgreSQL; MySQL's own default locks the gaps between rows as well.
+        .map_sqlx_mysql_pool_opts(|pool| {
+            pool.after_connect(|connection, _| {
+                let level = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+                Box::pin(async move { connection.execute(level).await.map(drop) })
+            })
+        })
+        .map_sqlx_postgres_opts(|postgres| {
+            postgres
+                .application_name("fileserver")
+                .statement_cache_capacity(STATEMENT_CACHE)
+        });
+    connect
+}
+
+async fn connect(options: &ConnectOptions) -> Result<DatabaseConnection> {
+    let mut options = options.clone();
+    options
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .sqlx_logging(false);
+    Ok(sea_orm::Database::connect(options).await?)
+}
+
+async fn bounded<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(OPERATION_TIMEOUT, operation)
+        .await
+        .unwrap_or(Err(Error::TimedOut))
+}
+
+async fn retried<T>(operation: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let mut failed = 0;
+    loop {
+        let error = match operation().await {
+            Err(error) if error.is_lost_race() => error,
+            outcome => return outcome,
+        };
+        failed += 1;
+        let Some(wait) = RETRIES.wait(failed, getrandom::u32().unwrap_or(u32::MAX)) else {
+            return Err(error);
+        };
+        tracing::debug!(failed, ?wait, %error, "the database is busy, trying again");
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn commit_error(error: DbErr) -> Error {
+    match Error::from(error) {
+        // The database itself said that it did not commit.
+        refused @ (Error::Busy(_) | Error::Full(_)) => refused,
+        unclear => Error::CommitUnknown(Box::new(unclear)),
+    }
+}

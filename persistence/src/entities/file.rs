@@ -1,0 +1,25 @@
+//! One distinct content, in the shard of its SHA-1.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "file")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key)]
+    pub(crate) id: i64,
+    pub(crate) file_sha1: String,
+    pub(crate) file_sha256: String,
+    pub(crate) file_name: String,
+    pub(crate) file_size: i64,
+    pub(crate) file_addr: String,
+    pub(crate) create_at: i64,
+    pub(crate) update_at: i64,
+    pub(crate) status: i32,
+    pub(crate) ext1: Option<i32>,
+    pub(crate) ext2: Option<String>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,241 @@
+//! Recording an upload: the content's row and the owner's entry, in one transaction.
+
+use domain::{Address, Content, FileName, MediaType, Owner, Timestamp};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
+    ExprTrait, QueryFilter, QuerySelect, TryIntoModel, sea_query::Expr,
+};
+
+use crate::{
+    Database, Entry, Error, Result, Shard, StoredContent,
+    entities::{AVAILABLE, file, user_file},
+    entries::{by_key, folded},
+};
+
+/// An upload whose bytes are where they will stay.
+#[derive(Debug, Clone)]
+pub struct Arrival<'a> {
+    /// Who uploaded it.
+    pub owner: &'a Owner,
+    /// The name that it gets, unless the owner has it under another already.
+    pub file_name: &'a FileName,
+    /// The media type that was declared.
+    pub content_type: &'a MediaType,
+    /// What was uploaded.
+    pub content: &'a Content,
+    /// Where its bytes are; `None` when the service is thought to have them already.
+    pub address: Option<&'a Address>,
+    /// When it is.
+    pub at: Timestamp,
+}
+
+/// What came of recording an upload.
+#[derive(Debug)]
+pub enum Recording {
+    /// The owner has the file.
+    Done {
+        /// The owner's entry.
+        entry: Box<Entry>,
+        /// What the entry was before.
+        novelty: Novelty,
+        /// Where the content's bytes are: not at the arrival's address if another was first.
+        address: Address,
+    },
+    /// The service does not have the bytes, and the arrival did not bring any.
+    BytesNeeded,
+    /// The service has a content of the same SHA-1 and another SHA-256.
+    Collision,
+}
+
+/// What an owner's entry was before an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// There was none.
+    New,
+    /// It was deleted.
+    Restored,
+    /// It was there, and stays as it is.
+    Known,
+}
+
+impl Database {
+    /// Records an upload: one row for the content, one entry for the owner, whoever else records
+    /// the same content at that moment.
+    ///
+    /// All who do so queue for the content's row, in the order: row, entry. So the entry cannot
+    /// change between being read and being written, except by its owner's own renaming or
+    /// deleting, against which the update is guarded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CommitUnknown`] when the bytes have to stay because the row may be there;
+    /// otherwise nothing was recorded.
+    pub async fn record(&self, arrival: &Arrival<'_>) -> Result<Recording> {
+        self.transact(async |transaction| {
+            let Some(row) = claim_content(transaction, arrival).await? else {
+                return Ok(Recording::BytesNeeded);
+            };
+            if row.content()? != *arrival.content {
+                return Ok(Recording::Collision);
+            }
+            let StoredContent { address, .. } = row.try_into()?;
+            let (entry, novelty) = claim_entry(transaction, arrival).await?;
+            Ok(Recording::Done {
+                entry: Box::new(entry),
+                novelty,
+                address,
+            })
+        })
+        .await
+    }
+}
+
+/// Makes sure that the content has a row, and locks it.
+async fn claim_content(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+) -> Result<Option<file::Model>> {
+    let shard = Shard::of(&arrival.content.sha1);
+    let sha1 = arrival.content.sha1.to_string();
+    if let Some(address) = arrival.address {
+        insert_content(transaction, arrival, address).await?;
+    }
+    let locked = shard
+        .select()
+        .filter(file::Column::FileSha1.eq(&sha1))
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    match (locked, arrival.address) {
+        (Some(row), _) if row.status == AVAILABLE => Ok(Some(row)),
+        (Some(row), Some(address)) if row.content()? == *arrival.content => {
+            // The row was on its way out, and its old bytes may be gone.
+            let update = shard
+                .update()
+                .value(file::Column::FileAddr, address.to_string())
+                .value(file::Column::Status, AVAILABLE)
+                .value(file::Column::UpdateAt, arrival.at.microseconds())
+                .and_where(Expr::col(file::Column::FileSha1).eq(&sha1))
+                .and_where(Expr::col(file::Column::Status).eq(row.status))
+                .take();
+            transaction.execute(&update).await?;
+            Ok(Some(file::Model {
+                file_addr: address.to_string(),
+                status: AVAILABLE,
+                ..row
+            }))
+        }
+        (Some(row), Some(_)) => Ok(Some(row)),
+        _ => Ok(None),
+    }
+}
+
+async fn insert_content(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+    address: &Address,
+) -> Result<()> {
+    let now = arrival.at.microseconds();
+    let row = file::ActiveModel {
+        file_sha1: Set(arrival.content.sha1.to_string()),
+        file_sha256: Set(arrival.content.sha256.to_string()),
+        file_name: Set(arrival.file_name.to_string()),
+        file_size: Set(stored_size(arrival.content)?),
+        file_addr: Set(address.to_string()),
+        create_at: Set(now),
+        update_at: Set(now),
+        status: Set(AVAILABLE),
+        ..Default::default()
+    };
+    // On MySQL this updates a row that is there to what it is, which takes the lock that is
+    // needed next; ignoring the duplicate would take a weaker one, and two who then wanted the
+    // stronger would block each other.
+    Shard::of(&arrival.content.sha1)
+        .insert(row)
+        .on_conflict_do_nothing_on([file::Column::FileSha1])
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Makes sure that the owner has an entry for the content.
+///
+/// The content's lock is held. Locking the entry as well would only make MySQL lock the gap
+/// where a missing one goes, and uploads of one owner block each other.
+async fn claim_entry(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+) -> Result<(Entry, Novelty)> {
+    let found = by_key(arrival.owner, &arrival.content.sha1);
+    match found.one(transaction).await? {
+        Some(row) if row.status == AVAILABLE => Ok((row.try_into()?, Novelty::Known)),
+        Some(row) => {
+            let row = restore_entry(transaction, arrival, row).await?;
+            Ok((row.try_into()?, Novelty::Restored))
+        }
+        None => {
+            let row = insert_entry(transaction, arrival).await?;
+            Ok((row.try_into()?, Novelty::New))
+        }
+    }
+}
+
+async fn insert_entry(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+) -> Result<user_file::Model> {
+    let now = arrival.at.microseconds();
+    let mut row = user_file::ActiveModel {
+        owner: Set(arrival.owner.to_string()),
+        file_sha1: Set(arrival.content.sha1.to_string()),
+        file_sha256: Set(arrival.content.sha256.to_string()),
+        file_name: Set(arrival.file_name.to_string()),
+        file_name_folded: Set(folded(arrival.file_name.as_str())),
+        file_size: Set(stored_size(arrival.content)?),
+        content_type: Set(arrival.content_type.to_string()),
+        upload_at: Set(now),
+        update_at: Set(now),
+        status: Set(AVAILABLE),
+        version: Set(1),
+        ..Default::default()
+    };
+    let inserted = user_file::Entity::insert(row.clone())
+        .exec(transaction)
+        .await?;
+    row.id = Set(inserted.last_insert_id);
+    Ok(row.try_into_model()?)
+}
+
+/// Takes the upload as a new beginning of an entry that was deleted, under the upload's name.
+async fn restore_entry(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+    deleted: user_file::Model,
+) -> Result<user_file::Model> {
+    let now = arrival.at.microseconds();
+    let restored = user_file::ActiveModel {
+        file_name: Set(arrival.file_name.to_string()),
+        file_name_folded: Set(folded(arrival.file_name.as_str())),
+        content_type: Set(arrival.content_type.to_string()),
+        upload_at: Set(now),
+        update_at: Set(now),
+        status: Set(AVAILABLE),
+        version: Set(deleted.version + 1),
+        ..deleted.clone().into()
+    };
+    let done = user_file::Entity::update_many()
+        .set(restored.clone())
+        .filter(user_file::Column::Id.eq(deleted.id))
+        .filter(user_file::Column::Status.eq(deleted.status))
+        .filter(user_file::Column::Version.eq(deleted.version))
+        .exec(transaction)
+        .await?;
+    if done.rows_affected == 0 {
+        return Err(Error::Busy(DbErr::RecordNotUpdated));
+    }
+    Ok(restored.try_into_model()?)
+}
+
+fn stored_size(content: &Content) -> Result<i64> {
+    i64::try_from(content.size).map_err(|error| Error::corrupt("file", error))
+}

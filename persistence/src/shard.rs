@@ -1,0 +1,69 @@
+//! Which table has the row of a content.
+//!
+//! This is the one place that knows how the tables are called. The entity's own table name is
+//! one that no table has, and the shard stands under it as an alias, so that a statement which
+//! forgot its shard fails instead of reading the wrong table.
+
+use domain::Sha1;
+use sea_orm::{
+    ActiveModelTrait, EntityTrait, Insert, QueryTrait, Select,
+    sea_query::{Alias, IntoIden, Query, UpdateStatement},
+};
+
+use crate::entities::file;
+
+/// One of the 256 tables over which the contents are spread by the last byte of their SHA-1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u8);
+
+impl Shard {
+    /// The shard that has the content of this name.
+    #[must_use]
+    pub fn of(sha1: &Sha1) -> Self {
+        Self(sha1.as_bytes()[Sha1::SIZE - 1])
+    }
+
+    /// Every shard, in order.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        (0..=u8::MAX).collect::<Vec<_>>().into_iter().map(Self)
+    }
+
+    fn table(self) -> Alias {
+        Alias::new(format!("tbl_{:02x}", self.0))
+    }
+
+    pub(crate) fn select(self) -> Select<file::Entity> {
+        let mut select = file::Entity::find();
+        QueryTrait::query(&mut select)
+            .from_clear()
+            .from_as(self.table(), file::Entity.into_iden());
+        select
+    }
+
+    pub(crate) fn insert<A>(self, row: A) -> Insert<A>
+    where
+        A: ActiveModelTrait<Entity = file::Entity>,
+    {
+        let mut insert = Insert::one(row);
+        QueryTrait::query(&mut insert).into_table(self.table());
+        insert
+    }
+
+    pub(crate) fn update(self) -> UpdateStatement {
+        Query::update().table(self.table()).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sea_orm::DbBackend;
+
+    #[test]
+    fn the_last_two_digits_name_the_table() {
+        let sha1 = "a9993e364706816aba3e25717850c26c9cd0d83f".parse().unwrap();
+        let select = Shard::of(&sha1).select().build(DbBackend::Postgres);
+        assert!(select.sql.ends_with(r#"FROM "tbl_3f" AS "file""#), "{}", select.sql);
+        assert_eq!(Shard::all().len(), 256);
+    }
+}
