@@ -15,6 +15,9 @@ use utoipa::ToSchema;
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// When 1970 began.
+    pub const EPOCH: Self = Self(0);
+
     const LAST: i64 = 253_402_300_799_999_999;
 
     /// The moment so many microseconds after 1970 began; what lies outside of the range is moved

@@ -1,10 +1,11 @@
 //! The rows of the contents, each in the shard of its SHA-1.
 
 use domain::{Address, Content, Sha1};
-use sea_orm::{ColumnTrait, DatabaseConnection, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::{
     Database, Error, Result, Shard,
+    database::attempt,
     entities::{AVAILABLE, file},
 };
 
@@ -30,7 +31,13 @@ impl Contents<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
-        let row = self.0.read(async |connection| find(connection, sha1).await).await?;
+        let find = || {
+            Shard::of(sha1)
+                .select()
+                .filter(file::Column::FileSha1.eq(sha1.to_string()))
+                .one(self.0.reading())
+        };
+        let row = attempt(find).await?;
         row.filter(|row| row.status == AVAILABLE)
             .map(StoredContent::try_from)
             .transpose()
@@ -42,14 +49,14 @@ impl Contents<'_> {
     ///
     /// When the database fails, or a row cannot be read.
     pub async fn find_many(&self, shard: Shard, sha1s: &[Sha1]) -> Result<Vec<StoredContent>> {
-        let rows = self.0.write(async |connection| {
+        let find = || {
             shard
                 .select()
                 .filter(file::Column::FileSha1.is_in(sha1s.iter().map(Sha1::to_string)))
-                .all(connection)
-                .await
-        });
-        rows.await?.into_iter().map(TryInto::try_into).collect()
+                .all(self.0.writing())
+        };
+        let rows = attempt(find).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Lists a shard's contents, in any state, from after the given row on.
@@ -65,31 +72,19 @@ impl Contents<'_> {
         after: i64,
         limit: u64,
     ) -> Result<Vec<(i64, StoredContent)>> {
-        let rows = self.0.read(async |connection| {
+        let list = || {
             shard
                 .select()
                 .filter(file::Column::Id.gt(after))
                 .order_by_asc(file::Column::Id)
                 .limit(limit)
-                .all(connection)
-                .await
-        });
-        rows.await?
-            .into_iter()
+                .all(self.0.reading())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter()
             .map(|row| Ok((row.id, row.try_into()?)))
             .collect()
     }
-}
-
-async fn find(
-    connection: &DatabaseConnection,
-    sha1: &Sha1,
-) -> Result<Option<file::Model>, sea_orm::DbErr> {
-    Shard::of(sha1)
-        .select()
-        .filter(file::Column::FileSha1.eq(sha1.to_string()))
-        .one(connection)
-        .await
 }
 
 impl TryFrom<file::Model> for StoredContent {

@@ -117,7 +117,7 @@ impl Database {
     ///
     /// [`Error::Unavailable`] or [`Error::TimedOut`] when there is none.
     pub async fn ping(&self) -> Result<()> {
-        self.read(async |connection| connection.ping().await).await
+        attempt(|| self.reading.ping()).await
     }
 
     /// Whether a transaction whose client died can still be committed a moment later, by a
@@ -134,44 +134,74 @@ impl Database {
         let _ = self.writing.close().await;
     }
 
-    /// Reads what may be a moment old.
-    pub(crate) async fn read<T>(
-        &self,
-        work: impl AsyncFn(&DatabaseConnection) -> Result<T, DbErr>,
-    ) -> Result<T> {
-        bounded(retried(async || Ok(work(&self.reading).await?))).await
+    /// For statements that read what may be a moment old.
+    pub(crate) fn reading(&self) -> &DatabaseConnection {
+        &self.reading
     }
 
-    /// Runs one statement that changes something, or that has to see the newest rows.
-    pub(crate) async fn write<T>(
-        &self,
-        work: impl AsyncFn(&DatabaseConnection) -> Result<T, DbErr>,
-    ) -> Result<T> {
-        bounded(retried(async || Ok(work(&self.writing).await?))).await
+    /// For statements that change something, or that have to see the newest rows.
+    pub(crate) fn writing(&self) -> &DatabaseConnection {
+        &self.writing
     }
 
-    /// Runs statements in one transaction, from the start again if it lost a race.
-    pub(crate) async fn transact<T>(
-        &self,
-        work: impl AsyncFn(&DatabaseTransaction) -> Result<T>,
-    ) -> Result<T> {
-        bounded(retried(async || {
-            let transaction = self.writing.begin_with_options(WRITING).await?;
-            match work(&transaction).await {
-                Ok(done) => transaction
-                    .commit()
-                    .await
-                    .map_err(commit_error)
-                    .map(|()| done),
-                Err(error) => {
-                    // A rollback that fails leaves nothing to do: the server rolls back what
-                    // its client has abandoned.
-                    let _ = transaction.rollback().await;
-                    Err(error)
-                }
-            }
-        }))
+    /// Begins a transaction that will write.
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction> {
+        Ok(self.writing.begin_with_options(WRITING).await?)
+    }
+}
+
+/// Ends a transaction: commits it if its work was done, and else rolls it back.
+pub(crate) async fn end<T>(transaction: DatabaseTransaction, work: Result<T>) -> Result<T> {
+    match work {
+        Ok(done) => match transaction.commit().await {
+            Ok(()) => Ok(done),
+            Err(error) => Err(commit_error(error)),
+        },
+        Err(error) => {
+            // A rollback that fails leaves nothing to do: the server rolls back what its client
+            // has abandoned.
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+/// Runs an operation in bounded time, from the start again if it lost a race.
+pub(crate) async fn attempt<T, E, O>(operation: impl Fn() -> O) -> Result<T>
+where
+    O: Future<Output = Result<T, E>>,
+    E: Into<Error>,
+{
+    timeout(OPERATION_TIMEOUT, retried(operation))
         .await
+        .unwrap_or(Err(Error::TimedOut))
+}
+
+async fn retried<T, E, O>(operation: impl Fn() -> O) -> Result<T>
+where
+    O: Future<Output = Result<T, E>>,
+    E: Into<Error>,
+{
+    let mut failed = 0;
+    loop {
+        let error = match operation().await.map_err(Into::into) {
+            Err(error) if error.is_lost_race() => error,
+            outcome => return outcome,
+        };
+        failed += 1;
+        let Some(wait) = RETRIES.wait(failed, getrandom::u32().unwrap_or(u32::MAX)) else {
+            return Err(error);
+        };
+        tracing::debug!(failed, ?wait, %error, "the database is busy, trying again");
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn commit_error(error: DbErr) -> Error {
+    match Error::from(error) {
+        // The database itself said that it did not commit.
+        refused @ (Error::Busy(_) | Error::Full(_)) => refused,
+        unclear => Error::CommitUnknown(Box::new(unclear)),
     }
 }
 
@@ -237,34 +267,4 @@ async fn connect(options: &ConnectOptions) -> Result<DatabaseConnection> {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .sqlx_logging(false);
     Ok(sea_orm::Database::connect(options).await?)
-}
-
-async fn bounded<T>(operation: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(OPERATION_TIMEOUT, operation)
-        .await
-        .unwrap_or(Err(Error::TimedOut))
-}
-
-async fn retried<T>(operation: impl AsyncFn() -> Result<T>) -> Result<T> {
-    let mut failed = 0;
-    loop {
-        let error = match operation().await {
-            Err(error) if error.is_lost_race() => error,
-            outcome => return outcome,
-        };
-        failed += 1;
-        let Some(wait) = RETRIES.wait(failed, getrandom::u32().unwrap_or(u32::MAX)) else {
-            return Err(error);
-        };
-        tracing::debug!(failed, ?wait, %error, "the database is busy, trying again");
-        tokio::time::sleep(wait).await;
-    }
-}
-
-fn commit_error(error: DbErr) -> Error {
-    match Error::from(error) {
-        // The database itself said that it did not commit.
-        refused @ (Error::Busy(_) | Error::Full(_)) => refused,
-        unclear => Error::CommitUnknown(Box::new(unclear)),
-    }
 }

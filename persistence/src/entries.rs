@@ -2,13 +2,14 @@
 
 use domain::{FileMeta, FileName, FileStatus, Owner, Sha1, Timestamp};
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     Select,
     sea_query::{Expr, LikeExpr},
 };
 
 use crate::{
     Database, Error, Result,
+    database::attempt,
     entities::{AVAILABLE, DELETED, PURGING, user_file},
 };
 
@@ -67,13 +68,13 @@ impl Entries<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
-        let row = self.0.read(async |connection| {
+        let find = || {
             by_key(owner, sha1)
                 .filter(user_file::Column::Status.ne(PURGING))
-                .one(connection)
-                .await
-        });
-        row.await?.map(Entry::try_from).transpose()
+                .one(self.0.reading())
+        };
+        let row = attempt(find).await?;
+        row.map(Entry::try_from).transpose()
     }
 
     /// Lists an owner's entries, newest first, from after a position on.
@@ -91,13 +92,13 @@ impl Entries<'_> {
         after: Option<Position>,
         limit: u64,
     ) -> Result<Vec<Entry>> {
-        let rows = self.0.read(async |connection| {
+        let list = || {
             newest(owner, filter, after)
                 .limit(limit)
-                .all(connection)
-                .await
-        });
-        rows.await?.into_iter().map(TryInto::try_into).collect()
+                .all(self.0.reading())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Changes an entry, unless somebody else did since it was read.
@@ -136,9 +137,10 @@ impl Entries<'_> {
                 .filter(user_file::Column::FileSha1.eq(seen.meta.file_sha1.to_string()))
                 .filter(user_file::Column::Status.eq(stored_status(seen.meta.status)))
                 .filter(user_file::Column::Version.eq(seen.version))
+                .exec(self.0.writing())
         };
-        let done = self.0.write(async |connection| guarded().exec(connection).await);
-        Ok(done.await?.rows_affected == 1)
+        let done = attempt(guarded).await?;
+        Ok(done.rows_affected == 1)
     }
 
     /// Lists the contents that entries of any owner are for, from after the given row on.
@@ -149,7 +151,7 @@ impl Entries<'_> {
     ///
     /// When the database fails, or a row cannot be read.
     pub async fn list_references(&self, after: i64, limit: u64) -> Result<Vec<(i64, Sha1)>> {
-        let rows = self.0.read(async |connection| -> Result<Vec<(i64, String)>, DbErr> {
+        let list = || {
             user_file::Entity::find()
                 .select_only()
                 .columns([user_file::Column::Id, user_file::Column::FileSha1])
@@ -157,12 +159,11 @@ impl Entries<'_> {
                 .filter(user_file::Column::Status.ne(PURGING))
                 .order_by_asc(user_file::Column::Id)
                 .limit(limit)
-                .into_tuple()
-                .all(connection)
-                .await
-        });
-        rows.await?
-            .into_iter()
+                .into_tuple::<(i64, String)>()
+                .all(self.0.reading())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter()
             .map(|(id, sha1)| Ok((id, sha1.parse().map_err(corrupt)?)))
             .collect()
     }

@@ -1,9 +1,8 @@
 //! The metadata in SQL: contents over 256 tables, and the owners' entries.
 //!
-//! Every statement goes through [`Database::read`], [`Database::write`] or
-//! [`Database::transact`], which bound how long it may take, try again what lost a race, and tell
-//! apart what callers treat differently. A database that fails is an [`Error`], never a row that
-//! is not there.
+//! Every statement is made in an attempt that bounds how long it may take, tries again what lost
+//! a race, and tells apart what callers treat differently. A database that fails is an [`Error`],
+//! never a row that is not there.
 
 mod contents;
 mod database;

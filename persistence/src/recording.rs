@@ -8,6 +8,7 @@ use sea_orm::{
 
 use crate::{
     Database, Entry, Error, Result, Shard, StoredContent,
+    database::{attempt, end},
     entities::{AVAILABLE, file, user_file},
     entries::{by_key, folded},
 };
@@ -71,23 +72,29 @@ impl Database {
     /// [`Error::CommitUnknown`] when the bytes have to stay because the row may be there;
     /// otherwise nothing was recorded.
     pub async fn record(&self, arrival: &Arrival<'_>) -> Result<Recording> {
-        self.transact(async |transaction| {
-            let Some(row) = claim_content(transaction, arrival).await? else {
-                return Ok(Recording::BytesNeeded);
-            };
-            if row.content()? != *arrival.content {
-                return Ok(Recording::Collision);
-            }
-            let StoredContent { address, .. } = row.try_into()?;
-            let (entry, novelty) = claim_entry(transaction, arrival).await?;
-            Ok(Recording::Done {
-                entry: Box::new(entry),
-                novelty,
-                address,
-            })
+        attempt(|| async {
+            let transaction = self.begin().await?;
+            let work = claim(&transaction, arrival).await;
+            end(transaction, work).await
         })
         .await
     }
+}
+
+async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Result<Recording> {
+    let Some(row) = claim_content(transaction, arrival).await? else {
+        return Ok(Recording::BytesNeeded);
+    };
+    if row.content()? != *arrival.content {
+        return Ok(Recording::Collision);
+    }
+    let StoredContent { address, .. } = row.try_into()?;
+    let (entry, novelty) = claim_entry(transaction, arrival).await?;
+    Ok(Recording::Done {
+        entry: Box::new(entry),
+        novelty,
+        address,
+    })
 }
 
 /// Makes sure that the content has a row, and locks it.

@@ -1,1 +1,21 @@
-//! storage
+//! Where the bytes of the contents are.
+//!
+//! Bytes arrive in an [`Incoming`], which hashes and stages them; they are synced and get the
+//! name under which they stay when they are [placed](Received::place), before any row points at
+//! them. Until such a row is committed they are marked, so that what a crash leaves behind is
+//! told apart from what is in use. Whatever is dropped on the way is removed.
+
+mod disk;
+mod error;
+mod incoming;
+mod key;
+mod object;
+mod placed;
+mod staging;
+
+pub use disk::{Disk, Listing, StoredObject};
+pub use error::{Error, Result};
+pub use incoming::{Incoming, Received};
+pub use object::Object;
+pub use placed::Placed;
+pub use staging::{Abandoned, Pending};

@@ -1,0 +1,314 @@
+//! Whether every row has its bytes, and all bytes have their row.
+//!
+//! It may run beside the service: what looks wrong is looked at again, in an order in which
+//! nothing that is only on its way looks wrong twice.
+
+use std::{collections::HashMap, fmt, path::PathBuf};
+
+use domain::{Address, Content, ContentHasher, Sha1};
+use futures_util::StreamExt as _;
+use persistence::{Shard, StoredContent};
+use serde::Serialize;
+use storage::StoredObject;
+
+use crate::{Catalog, Result};
+
+/// How many rows are looked at together.
+const BATCH: usize = 500;
+
+/// What to look at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckOptions {
+    /// Read all bytes, and compute their digests.
+    pub digests: bool,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// A row's bytes are not there.
+    BytesMissing {
+        /// The content.
+        file_sha1: Sha1,
+        /// Where they should be.
+        address: String,
+    },
+    /// A row's bytes are of another number than the row says.
+    WrongSize {
+        /// The content.
+        file_sha1: Sha1,
+        /// Where the bytes are.
+        address: String,
+        /// How many there should be.
+        expected: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// A row's bytes do not have its digests.
+    WrongDigests {
+        /// The content.
+        file_sha1: Sha1,
+        /// Where the bytes are.
+        address: String,
+        /// The SHA-1 that they have.
+        found: Sha1,
+    },
+    /// No row points at an object.
+    Orphan {
+        /// Where the object is.
+        address: String,
+    },
+    /// A file that the service did not put into the store.
+    Stray {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An owner's entry is for a content that has no row.
+    ContentMissing {
+        /// The content.
+        file_sha1: Sha1,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BytesMissing { file_sha1, address } => {
+                write!(f, "{file_sha1}: its bytes are not at {address}")
+            }
+            Self::WrongSize {
+                file_sha1,
+                address,
+                expected,
+                found,
+            } => write!(
+                f,
+                "{file_sha1}: {address} has {found} bytes instead of {expected}"
+            ),
+            Self::WrongDigests {
+                file_sha1,
+                address,
+                found,
+            } => write!(
+                f,
+                "{file_sha1}: the digests of {address} are others, its SHA-1 is {found}"
+            ),
+            Self::Orphan { address } => write!(f, "no row points at {address}"),
+            Self::Stray { path } => write!(f, "{} is not an object", path.display()),
+            Self::ContentMissing { file_sha1 } => {
+                write!(f, "{file_sha1}: an entry is for it, and it has no row")
+            }
+        }
+    }
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Rows of contents.
+    pub contents: u64,
+    /// Bytes that they say they have.
+    pub bytes: u64,
+    /// Objects in the store.
+    pub objects: u64,
+    /// Owners' entries.
+    pub entries: u64,
+    /// Things that are not as they should be.
+    pub findings: u64,
+}
+
+/// Who is told how a check goes.
+pub trait CheckProgress {
+    /// So many of the 256 shards are done.
+    fn shards(&mut self, done: u64, summary: &Summary);
+    /// Something was found.
+    fn found(&mut self, finding: &Finding);
+}
+
+impl Catalog {
+    /// Compares rows and bytes, in bounded memory, and tells what does not fit.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the database fails, so that nothing can be said.
+    pub async fn check(
+        &self,
+        options: CheckOptions,
+        progress: &mut dyn CheckProgress,
+    ) -> Result<Summary> {
+        let mut check = Check {
+            catalog: self,
+            options,
+            progress,
+            summary: Summary::default(),
+        };
+        for (done, (last_byte, shard)) in (1..).zip((0..=u8::MAX).zip(Shard::all())) {
+            check.rows(shard).await?;
+            check.objects(shard, last_byte).await?;
+            check.progress.shards(done, &check.summary);
+        }
+        check.entries().await?;
+        Ok(check.summary)
+    }
+}
+
+struct Check<'a> {
+    catalog: &'a Catalog,
+    options: CheckOptions,
+    progress: &'a mut dyn CheckProgress,
+    summary: Summary,
+}
+
+impl Check<'_> {
+    fn found(&mut self, finding: &Finding) {
+        self.summary.findings += 1;
+        self.progress.found(finding);
+    }
+
+    async fn rows(&mut self, shard: Shard) -> Result<()> {
+        let contents = self.catalog.0.database.contents();
+        let mut after = 0;
+        loop {
+            let rows = contents.list(shard, after, BATCH as u64).await?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            after = *last;
+            for (_, row) in rows {
+                self.summary.contents += 1;
+                self.summary.bytes += row.content.size;
+                self.row(shard, &row).await?;
+            }
+        }
+    }
+
+    async fn row(&mut self, shard: Shard, row: &StoredContent) -> Result<()> {
+        let (sha1, address) = (row.content.sha1, row.address.to_string());
+        let finding = match self.catalog.0.store.size(&row.address.key).await? {
+            None => Finding::BytesMissing {
+                file_sha1: sha1,
+                address,
+            },
+            Some(found) if found != row.content.size => Finding::WrongSize {
+                file_sha1: sha1,
+                address,
+                expected: row.content.size,
+                found,
+            },
+            Some(_) if self.options.digests => match self.digest(row).await? {
+                Some(content) if content == row.content => return Ok(()),
+                Some(content) => Finding::WrongDigests {
+                    file_sha1: sha1,
+                    address,
+                    found: content.sha1,
+                },
+                None => Finding::BytesMissing {
+                    file_sha1: sha1,
+                    address,
+                },
+            },
+            Some(_) => return Ok(()),
+        };
+        // The row may have been read before it changed.
+        let contents = self.catalog.0.database.contents();
+        if contents.find_many(shard, &[sha1]).await?.contains(row) {
+            self.found(&finding);
+        }
+        Ok(())
+    }
+
+    async fn digest(&self, row: &StoredContent) -> Result<Option<Content>> {
+        let store = &self.catalog.0.store;
+        let opened = store.open_object(&row.address.key, row.content.size, 0);
+        let object = match opened.await {
+            Err(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => return Ok(None),
+            opened => opened?,
+        };
+        let mut hasher = ContentHasher::default();
+        let range = domain::ByteRange::whole(object.size());
+        let mut pieces = std::pin::pin!(object.stream(range));
+        while let Some(piece) = pieces.next().await {
+            hasher.update(&piece?);
+        }
+        Ok(Some(hasher.finish()))
+    }
+
+    async fn objects(&mut self, shard: Shard, last_byte: u8) -> Result<()> {
+        let listing = self.catalog.0.store.list(last_byte).await?;
+        for path in listing.strays {
+            self.found(&Finding::Stray { path });
+        }
+        for objects in listing.objects.chunks(BATCH) {
+            self.summary.objects += objects.len() as u64;
+            for address in self.without_row(shard, objects).await? {
+                let address = address.to_string();
+                self.found(&Finding::Orphan { address });
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects that no row points at, and that are not on their way.
+    ///
+    /// An object's mark is there before it, and goes only after its row came, or it went itself.
+    async fn without_row(&self, shard: Shard, objects: &[StoredObject]) -> Result<Vec<Address>> {
+        let suspects = self.not_in_rows(shard, objects.to_vec()).await?;
+        if suspects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pending = self.catalog.0.store.pending().await?;
+        let unmarked = suspects
+            .into_iter()
+            .filter(|object| !pending.contains(&object.address));
+        let mut orphans = Vec::new();
+        for object in self.not_in_rows(shard, unmarked.collect()).await? {
+            if self.catalog.0.store.size(&object.address.key).await?.is_some() {
+                orphans.push(object.address);
+            }
+        }
+        Ok(orphans)
+    }
+
+    async fn not_in_rows(
+        &self,
+        shard: Shard,
+        mut objects: Vec<StoredObject>,
+    ) -> Result<Vec<StoredObject>> {
+        let sha1s: Vec<Sha1> = objects.iter().map(|object| object.sha1).collect();
+        let contents = self.catalog.0.database.contents();
+        let rows = contents.find_many(shard, &sha1s).await?;
+        objects.retain(|object| rows.iter().all(|row| row.address != object.address));
+        Ok(objects)
+    }
+
+    async fn entries(&mut self) -> Result<()> {
+        let entries = self.catalog.0.database.entries();
+        let mut after = 0;
+        loop {
+            let references = entries.list_references(after, BATCH as u64).await?;
+            let Some((last, _)) = references.last() else {
+                return Ok(());
+            };
+            after = *last;
+            self.summary.entries += references.len() as u64;
+            let mut by_shard: HashMap<Shard, Vec<Sha1>> = HashMap::new();
+            for (_, sha1) in references {
+                by_shard.entry(Shard::of(&sha1)).or_default().push(sha1);
+            }
+            for (shard, sha1s) in by_shard {
+                self.references(shard, sha1s).await?;
+            }
+        }
+    }
+
+    async fn references(&mut self, shard: Shard, mut sha1s: Vec<Sha1>) -> Result<()> {
+        let contents = self.catalog.0.database.contents();
+        let rows = contents.find_many(shard, &sha1s).await?;
+        sha1s.retain(|sha1| rows.iter().all(|row| row.content.sha1 != *sha1));
+        for file_sha1 in sha1s {
+            self.found(&Finding::ContentMissing { file_sha1 });
+        }
+        Ok(())
+    }
+}

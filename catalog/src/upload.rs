@@ -1,0 +1,195 @@
+//! Taking a file in.
+//!
+//! The bytes arrive and are identified; if the service has the content already, they are dropped;
+//! if not, they are made safe and only then recorded, with the owner's entry. From the last byte
+//! on the work goes on even if the client does not wait for it.
+
+use domain::{Content, FileName, MediaType, Owner, Sha1, Sha256};
+use persistence::{Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording};
+use storage::{Incoming, Placed, Received};
+
+use crate::{Catalog, Error, Result, sweep};
+
+/// What a client says that its content is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The content's SHA-1.
+    pub sha1: Option<Sha1>,
+    /// The content's SHA-256.
+    pub sha256: Option<Sha256>,
+}
+
+impl Expected {
+    fn verify(&self, content: &Content) -> Result<()> {
+        match (self.sha1, self.sha256) {
+            (Some(expected), _) if expected != content.sha1 => Err(Error::WrongSha1 {
+                expected,
+                found: content.sha1,
+            }),
+            (_, Some(expected)) if expected != content.sha256 => Err(Error::WrongSha256 {
+                expected,
+                found: content.sha256,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that is being uploaded; dropping it leaves nothing behind.
+pub struct Upload {
+    catalog: Catalog,
+    incoming: Incoming,
+    received: u64,
+    limit: Option<u64>,
+}
+
+/// A file that was uploaded.
+#[derive(Debug)]
+pub struct Stored {
+    /// The owner's entry.
+    pub entry: Entry,
+    /// What the entry was before.
+    pub novelty: Novelty,
+    /// Whether the service had the content already.
+    pub deduplicated: bool,
+}
+
+impl Catalog {
+    /// Begins an upload of at most `limit` bytes.
+    #[must_use]
+    pub fn upload(&self, limit: Option<u64>) -> Upload {
+        Upload {
+            catalog: self.clone(),
+            incoming: self.0.store.receive(),
+            received: 0,
+            limit,
+        }
+    }
+}
+
+impl Upload {
+    /// Takes in the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], or when the store fails.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.received += bytes.len() as u64;
+        if let Some(limit) = self.limit.filter(|limit| self.received > *limit) {
+            return Err(Error::TooLarge(limit));
+        }
+        Ok(self.incoming.write(bytes).await?)
+    }
+
+    /// Ends the upload: the owner has the file when this returns, whatever happens next.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongSha1`], [`Error::WrongSha256`] or [`Error::Collision`], or when the store or
+    /// the database fails. Nothing is stored then, except that a commit whose outcome is unknown
+    /// may turn out to have been made.
+    pub async fn finish(
+        self,
+        owner: &Owner,
+        file_name: FileName,
+        content_type: MediaType,
+        expected: Expected,
+    ) -> Result<Stored> {
+        let owner = owner.clone();
+        let work = tokio::spawn(async move {
+            let received = self.incoming.finish().await?;
+            expected.verify(&received.content)?;
+            self.catalog
+                .store(&owner, &file_name, &content_type, received)
+                .await
+        });
+        work.await.unwrap_or_else(|stopped| {
+            tracing::error!(%stopped, "an upload did not come to its end");
+            Err(Error::Interrupted)
+        })
+    }
+}
+
+impl Catalog {
+    async fn store(
+        &self,
+        owner: &Owner,
+        file_name: &FileName,
+        content_type: &MediaType,
+        received: Received,
+    ) -> Result<Stored> {
+        let content = received.content;
+        let database = &self.0.database;
+        let mut arrival = Arrival {
+            owner,
+            file_name,
+            content_type,
+            content: &content,
+            address: None,
+            at: self.0.clock.now(),
+        };
+        // Looking before locking spares a transaction for what is new.
+        if database.contents().find(&content.sha1).await?.is_some() {
+            match database.record(&arrival).await? {
+                Recording::Done { entry, novelty, .. } => {
+                    return Ok(Stored {
+                        entry: *entry,
+                        novelty,
+                        deduplicated: true,
+                    });
+                }
+                Recording::Collision => return Err(Error::Collision(content.sha1)),
+                Recording::BytesNeeded => {}
+            }
+        }
+        let placed = received.place().await?;
+        let address = placed.address();
+        arrival.address = Some(&address);
+        let recorded = database.record(&arrival).await;
+        settle(database, placed, recorded, &content).await
+    }
+}
+
+/// Keeps the bytes if the content's row points at them, and removes them if not.
+async fn settle(
+    database: &Database,
+    placed: Placed,
+    recorded: persistence::Result<Recording>,
+    content: &Content,
+) -> Result<Stored> {
+    let refusal = match recorded {
+        Ok(Recording::Done {
+            entry,
+            novelty,
+            address,
+        }) => {
+            let deduplicated = address != placed.address();
+            if deduplicated {
+                discard(placed).await;
+            } else {
+                placed.keep();
+            }
+            return Ok(Stored {
+                entry: *entry,
+                novelty,
+                deduplicated,
+            });
+        }
+        Ok(Recording::Collision) => Error::Collision(content.sha1),
+        Ok(Recording::BytesNeeded) => Error::Contended,
+        Err(error @ DatabaseError::CommitUnknown(_)) => {
+            sweep::settle_later(database.clone(), placed, content.sha1);
+            return Err(error.into());
+        }
+        Err(error) => error.into(),
+    };
+    discard(placed).await;
+    Err(refusal)
+}
+
+async fn discard(placed: Placed) {
+    let address = placed.address();
+    if let Err(error) = placed.discard().await {
+        tracing::warn!(%address, %error, "superfluous bytes stay until the next start");
+    }
+}

@@ -1,0 +1,264 @@
+//! A store on a local disk.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use domain::{Address, Sha1};
+use rustix::fs::{Mode, OFlags};
+
+use crate::{
+    Abandoned, Error, Incoming, Object, Result, error::blocking, key, staging::Staging,
+};
+
+/// A store on a local disk: objects in folders below one, and the bytes that arrive in another.
+///
+/// Cloning it is cheap, and gives the same store.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Layout>);
+
+#[derive(Debug)]
+struct Layout {
+    name: String,
+    objects: PathBuf,
+    staging: Staging,
+}
+
+/// What a part of a store has.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The objects.
+    pub objects: Vec<StoredObject>,
+    /// The paths of files that the service did not put there.
+    pub strays: Vec<PathBuf>,
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Where it is.
+    pub address: Address,
+    /// The content that it is a copy of, by its name.
+    pub sha1: Sha1,
+}
+
+impl Disk {
+    /// Opens the store in a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made or written to.
+    pub async fn open(name: &str, root: &Path) -> Result<Self> {
+        let (name, root) = (name.to_owned(), root.to_owned());
+        blocking(move || {
+            let objects = root.join("objects");
+            make_folders(&objects)?;
+            Ok(Self(Arc::new(Layout {
+                name,
+                objects,
+                staging: Staging::open(&root.join("staging"))?,
+            })))
+        })
+        .await
+    }
+
+    /// Begins to take in a content.
+    #[must_use]
+    pub fn receive(&self) -> Incoming {
+        Incoming::new(self.clone())
+    }
+
+    /// Opens an object to read from it, and gets ready for reading from `start`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when it is not there, [`Error::WrongSize`] when it does not have as many
+    /// bytes as it should.
+    pub async fn open_object(&self, key: &str, size: u64, start: u64) -> Result<Object> {
+        let path = self.path(key)?;
+        let key = key.to_owned();
+        blocking(move || {
+            let file = File::open(path).map_err(|error| missing(error, &key))?;
+            let found = file.metadata()?.len();
+            if found != size {
+                return Err(Error::WrongSize {
+                    key,
+                    expected: size,
+                    found,
+                });
+            }
+            Object::new(file, size, start)
+        })
+        .await
+    }
+
+    /// How many bytes an object has, or `None` if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn size(&self, key: &str) -> Result<Option<u64>> {
+        let path = self.path(key)?;
+        blocking(move || match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
+    /// Lists the objects of the contents whose SHA-1 ends in this byte.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn list(&self, last_byte: u8) -> Result<Listing> {
+        let disk = self.clone();
+        blocking(move || {
+            let mut listing = Listing::default();
+            for folder in key::folders(last_byte) {
+                disk.list_folder(&folder, &mut listing)?;
+            }
+            Ok(listing)
+        })
+        .await
+    }
+
+    /// The objects of which no committed row is known yet, by any process that is using the store.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn pending(&self) -> Result<HashSet<Address>> {
+        let disk = self.clone();
+        blocking(move || disk.0.staging.pending(&disk.0.name)).await
+    }
+
+    /// Finds what processes left behind that are no longer there.
+    ///
+    /// The bytes of uploads that were not finished are removed at once.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn abandoned(&self) -> Result<Vec<Abandoned>> {
+        let disk = self.clone();
+        blocking(move || disk.0.staging.abandoned(&disk)).await
+    }
+
+    /// Makes sure that bytes can be written.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot.
+    pub async fn probe(&self) -> Result<()> {
+        let disk = self.clone();
+        blocking(move || disk.staging().probe()).await
+    }
+
+    /// The name that the store has in the settings.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn staging(&self) -> &Staging {
+        &self.0.staging
+    }
+
+    pub(crate) fn address(&self, key: String) -> Address {
+        Address {
+            store: self.0.name.clone(),
+            key,
+        }
+    }
+
+    /// Gives a synced file the name under which it stays, and syncs the name.
+    pub(crate) fn adopt(&self, staged: &Path, key: &str) -> Result<()> {
+        let path = self.path(key)?;
+        let folder = path.parent().unwrap_or(&self.0.objects);
+        match fs::rename(staged, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
+                // Somebody removed the folder since the start.
+                make_folders(&self.0.objects)?;
+                fs::rename(staged, &path)?;
+            }
+            renamed => renamed?,
+        }
+        sync_folder(folder)
+    }
+
+    /// Removes an object; one that is not there is no failure.
+    pub(crate) fn remove(&self, key: &str) -> Result<()> {
+        remove_file(&self.path(key)?)
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf> {
+        if key::is_valid(key) {
+            Ok(self.0.objects.join(key))
+        } else {
+            Err(Error::Missing(key.to_owned()))
+        }
+    }
+
+    fn list_folder(&self, folder: &str, listing: &mut Listing) -> Result<()> {
+        let path = self.0.objects.join(folder);
+        for entry in fs::read_dir(&path)? {
+            let name = entry?.file_name();
+            match name.to_str().and_then(key::of_file_name) {
+                Some((key, sha1)) if key::is_valid(&format!("{folder}/{}", key::file_name(&key))) => {
+                    listing.objects.push(StoredObject {
+                        address: self.address(key),
+                        sha1,
+                    });
+                }
+                _ => listing.strays.push(path.join(name)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(error: io::Error, key: &str) -> Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        Error::Missing(key.to_owned())
+    } else {
+        error.into()
+    }
+}
+
+/// Makes the folders for objects that are missing, and syncs them.
+fn make_folders(objects: &Path) -> Result<()> {
+    for last_byte in 0..=u8::MAX {
+        let mut made = false;
+        for folder in key::folders(last_byte) {
+            let path = objects.join(folder);
+            if !path.is_dir() {
+                fs::create_dir_all(path)?;
+                made = true;
+            }
+        }
+        if made {
+            sync_folder(&objects.join(format!("{last_byte:02x}")))?;
+        }
+    }
+    sync_folder(objects)?;
+    objects.parent().map_or(Ok(()), sync_folder)
+}
+
+fn sync_folder(path: &Path) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, Mode::empty())?;
+    Ok(rustix::fs::fsync(folder)?)
+}
+
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
