@@ -1,0 +1,203 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Arg, Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::settings::{self, Settings};
+
+const DEFAULT_FILE: &str = "fileserver.toml";
+
+/// Keeps one copy of each distinct content, and gives it back fast and whole.
+///
+/// Every setting is a flag, an environment variable, or a line of the settings file, where it has
+/// the flag's name with `_` for `-`; the earlier come before the later. Any value may be `env:NAME`
+/// or `file:PATH`, and stands there then.
+#[derive(Parser)]
+#[command(name = "fileserver", version)]
+pub(crate) struct Cli {
+    /// The settings file; unless given, `fileserver.toml` if it is there.
+    #[arg(long, env = "FILESERVER_CONFIG", global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the service.
+    Serve,
+    /// Change the database's schema.
+    Migrate {
+        #[command(subcommand)]
+        direction: Migration,
+    },
+    /// Compare the database's rows and the store's bytes.
+    ///
+    /// Exits with 0 if they fit, with 1 if they do not, with 2 if that cannot be told.
+    Check {
+        /// Read all bytes, and compute their digests.
+        #[arg(long)]
+        digests: bool,
+        /// Report as JSON, one object a line, of which the last has the sums.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the OpenAPI contract.
+    Openapi {
+        /// As JSON rather than YAML.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How to change the schema.
+#[derive(Subcommand)]
+pub(crate) enum Migration {
+    /// Take the steps that are missing.
+    Up,
+    /// Take steps back, and lose what their tables hold.
+    Down {
+        /// How many.
+        #[arg(long, default_value = "1")]
+        steps: u32,
+    },
+    /// List the steps, and whether they were taken.
+    Status,
+}
+
+impl Cli {
+    /// Reads the command line, the environment and the settings file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, for the person who wrote them.
+    pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments: Vec<OsString> = arguments.collect();
+        // The first time to learn where the file is, the second with what it says.
+        let plain = Self::command().try_get_matches_from(&arguments)?;
+        refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name))?;
+        let path: Option<&PathBuf> = plain.get_one("config");
+        let command = match read_file(path)? {
+            Some(settings) => with_defaults(Self::command(), settings)?,
+            None => return Self::from_arg_matches(&plain),
+        };
+        Self::from_arg_matches(&command.try_get_matches_from(&arguments)?)
+    }
+}
+
+fn refuse(reason: String) -> clap::Error {
+    Cli::command().error(clap::error::ErrorKind::InvalidValue, reason)
+}
+
+fn read_file(path: Option<&PathBuf>) -> Result<Option<Vec<(String, String)>>, clap::Error> {
+    let default = PathBuf::from(DEFAULT_FILE);
+    if path.is_none() && !default.exists() {
+        return Ok(None);
+    }
+    let path = path.unwrap_or(&default);
+    let refused = |reason: String| refuse(format!("{}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+    settings::read_file(&text).map(Some).map_err(refused)
+}
+
+/// Makes what the file says the defaults of the flags.
+fn with_defaults(
+    mut command: clap::Command,
+    settings: Vec<(String, String)>,
+) -> Result<clap::Command, clap::Error> {
+    let known: Vec<String> = setting_flags().map(|flag| flag.get_id().to_string()).collect();
+    for (name, value) in settings {
+        if !known.contains(&name) {
+            let names = known.join(", ");
+            return Err(refuse(format!(
+                "there is no setting `{name}`; there are {names}"
+            )));
+        }
+        command = command.mut_arg(name, |flag| {
+            if flag.get_value_delimiter().is_some() {
+                flag.default_values(value.split(',').map(str::to_owned).collect::<Vec<_>>())
+            } else {
+                flag.default_value(value)
+            }
+        });
+    }
+    Ok(command)
+}
+
+fn setting_flags() -> impl Iterator<Item = Arg> {
+    let command = Settings::augment_args(clap::Command::new("settings"));
+    command.get_arguments().cloned().collect::<Vec<_>>().into_iter()
+}
+
+/// A variable that looks like a setting and is none is one that was misspelt.
+fn refuse_unknown_variables(names: impl Iterator<Item = OsString>) -> Result<(), clap::Error> {
+    let known: Vec<OsString> = setting_flags()
+        .filter_map(|flag| flag.get_env().map(OsString::from))
+        .chain([OsString::from("FILESERVER_CONFIG")])
+        .collect();
+    for name in names {
+        let text = name.to_string_lossy();
+        if text.starts_with("FILESERVER_") && !known.contains(&name) {
+            return Err(refuse(format!("there is no setting for the environment's {text}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str], file: &str) -> Result<Settings, String> {
+        let with_name: Vec<_> = ["fileserver", "serve"].iter().chain(arguments).collect();
+        let command = settings::read_file(file)
+            .map_err(refuse)
+            .and_then(|settings| with_defaults(Cli::command(), settings));
+        command
+            .and_then(|command| command.try_get_matches_from(with_name))
+            .and_then(|matches| Cli::from_arg_matches(&matches))
+            .map(|cli| cli.settings)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_come_before_the_file_and_the_file_before_defaults() {
+        let file = "max_upload_size = 5\nno_migrate = true\ncors_origins = [\"http://a\", \"http://b\"]";
+        let settings = read(&["--max-upload-size", "7"], file).unwrap();
+        assert_eq!(settings.max_upload_size, Some(7));
+        assert!(settings.no_migrate);
+        assert_eq!(settings.cors_origins, ["http://a", "http://b"]);
+        assert_eq!(settings.shutdown_timeout, 30);
+        let settings = read(&[], file).unwrap();
+        assert_eq!(settings.max_upload_size, Some(5));
+    }
+
+    #[test]
+    fn what_is_wrong_or_unknown_is_told() {
+        let refusal = |arguments: &[&str], file: &str| read(arguments, file).err().unwrap();
+        assert!(refusal(&[], "max_upload_sizes = 5").contains("max_upload_sizes"));
+        assert!(refusal(&[], "max_upload_size = -5").contains("max-upload-size"));
+        assert!(refusal(&["--listen", "here"], "").contains("here"));
+        let name = OsString::from("FILESERVER_LISTENS");
+        let refusal = refuse_unknown_variables([name].into_iter()).unwrap_err();
+        assert!(refusal.to_string().contains("FILESERVER_LISTENS"));
+    }
+
+    #[test]
+    fn everybody_is_let_in_on_loopback_only() {
+        let open = read(&["--listen", "0.0.0.0:80"], "").unwrap();
+        assert!(open.refuse_open_door().unwrap_err().contains("0.0.0.0:80"));
+        assert!(read(&["--listen", "[::1]:80"], "").unwrap().refuse_open_door().is_ok());
+    }
+}

@@ -1,0 +1,136 @@
+//! The subcommands.
+
+pub(crate) mod check;
+pub(crate) mod migrate;
+pub(crate) mod openapi;
+pub(crate) mod serve;
+
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, IsTerminal as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    process::ExitCode,
+};
+
+use catalog::{Catalog, Clock, CursorKey};
+use persistence::Database;
+use storage::Disk;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    problem::Causes,
+    settings::{LogFormat, Settings},
+};
+
+/// Why a subcommand could not do its work, in one line.
+pub(crate) struct Failure(String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(Causes(&error).to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Tells why a subcommand could not do its work.
+fn fail(failure: &Failure) -> ExitCode {
+    eprintln!("fileserver: {failure}");
+    ExitCode::from(2)
+}
+
+/// Begins to log.
+fn log(settings: &Settings) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| Failure(format!("the log's filter cannot be read: {error}")))?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let as_text = match settings.log_format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let begun = if as_text {
+        subscriber.try_init()
+    } else {
+        subscriber.json().flatten_event(true).try_init()
+    };
+    begun.map_err(|error| Failure(format!("logging cannot begin: {error}")))
+}
+
+/// The catalogue that the settings describe; its database has the schema that it needs.
+async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
+    let data = &settings.data_dir;
+    fs::create_dir_all(data).map_err(|error| Failure(format!("{}: {error}", data.display())))?;
+    bring_up_to_date(settings).await?;
+    let database = Database::connect(&settings.database()).await?;
+    let store = Disk::open("disk", data).await?;
+    let key = cursor_key(settings)?;
+    Ok(Catalog::new(database, store, Clock::system(), key))
+}
+
+async fn bring_up_to_date(settings: &Settings) -> Result<(), Failure> {
+    let schema = Database::schema(&settings.database()).await?;
+    if !settings.no_migrate {
+        schema.up().await?;
+    }
+    let missing: Vec<String> = schema
+        .steps()
+        .await?
+        .into_iter()
+        .filter_map(|(step, taken)| (!taken).then_some(step))
+        .collect();
+    schema.close().await;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure(format!(
+        "the database's schema lacks {}; run `fileserver migrate up`",
+        missing.join(", ")
+    )))
+}
+
+fn cursor_key(settings: &Settings) -> Result<CursorKey, Failure> {
+    let digits = match &settings.cursor_key {
+        Some(digits) => digits.clone(),
+        None => kept_key(&settings.data_dir.join("cursor.key"))?,
+    };
+    // The shape of a SHA-256 is that of the key.
+    let key: domain::Sha256 = digits
+        .trim()
+        .parse()
+        .map_err(|error| Failure(format!("the cursors' key cannot be read: {error}")))?;
+    Ok(CursorKey::new(*key.as_bytes()))
+}
+
+/// The key in a file, which is made if it is not there.
+fn kept_key(path: &Path) -> Result<String, Failure> {
+    let failed = |error: io::Error| Failure(format!("{}: {error}", path.display()));
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| failed(io::Error::other(error)))?;
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Ok(mut file) => {
+            let digits = domain::Sha256::from(bytes).to_string();
+            file.write_all(digits.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(failed)?;
+            Ok(digits)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::read_to_string(path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,146 @@
+//! `fileserver serve`: runs the service.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use actix_cors::Cors;
+use actix_web::{
+    App, HttpServer,
+    dev::ServerHandle,
+    middleware::from_fn,
+    web::{self, Data},
+};
+use catalog::Catalog;
+use tokio::signal::unix::{SignalKind, signal};
+use utoipa_actix_web::AppExt as _;
+
+use super::{Failure, fail, log, open_catalog};
+use crate::{
+    contract::Contract, metrics::Metrics, observe::Observer, problem::Causes, routes,
+    service::Service, settings::Settings,
+};
+
+/// How often to look for what processes left behind that are gone.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+#[actix_web::main]
+pub(crate) async fn run(settings: &Settings) -> ExitCode {
+    match serve(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn serve(settings: &Settings) -> Result<(), Failure> {
+    settings.refuse_open_door().map_err(Failure)?;
+    log(settings)?;
+    let catalog = open_catalog(settings).await?;
+    catalog.sweep().await?;
+    let sweeping = actix_web::rt::spawn(keep_sweeping(catalog.clone()));
+
+    let service = Data::new(Service {
+        catalog: catalog.clone(),
+        metrics: Metrics::new(),
+        max_upload_size: settings.max_upload_size,
+    });
+    let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
+    let (server, addresses) = bind(settings, service, Data::new(contract))?;
+    actix_web::rt::spawn(stop_on_signal(server.handle()));
+    for address in addresses {
+        tracing::info!(%address, "listening");
+    }
+    server.await?;
+
+    sweeping.abort();
+    catalog.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn bind(
+    settings: &Settings,
+    service: Data<Service>,
+    contract: Data<Contract>,
+) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), Failure> {
+    let origins = settings.cors_origins.clone();
+    let observer = Observer {
+        service: service.clone(),
+        contract: contract.clone(),
+    };
+    let mut server = HttpServer::new(move || {
+        let observer = observer.clone();
+        App::new()
+            .wrap(from_fn(move |request, next| {
+                observer.clone().observe(request, next)
+            }))
+            .wrap(cors(&origins))
+            .app_data(service.clone())
+            .app_data(contract.clone())
+            .into_utoipa_app()
+            .configure(routes::operations)
+            .into_app()
+            .configure(routes::pages)
+            .default_service(web::to(routes::otherwise))
+    })
+    .tcp_nodelay(true)
+    .shutdown_timeout(settings.shutdown_timeout)
+    .disable_signals();
+    if let Some(workers) = settings.workers {
+        server = server.workers(workers.get() as usize);
+    }
+    let listen = settings.listen;
+    let server = server
+        .bind(listen)
+        .map_err(|error| Failure(format!("cannot listen on {listen}: {error}")))?;
+    let addresses = server.addrs();
+    Ok((server.run(), addresses))
+}
+
+/// Lets pages of other origins use the service, if the settings say so.
+fn cors(origins: &[String]) -> Cors {
+    let mut cors = Cors::default()
+        .allow_any_method()
+        .allow_any_header()
+        .expose_any_header()
+        .max_age(3600);
+    for origin in origins {
+        cors = match origin.as_str() {
+            "*" => cors.allow_any_origin().send_wildcard(),
+            origin => cors.allowed_origin(origin),
+        };
+    }
+    cors
+}
+
+/// Stops when it is told to: first letting requests finish, the second time at once.
+async fn stop_on_signal(server: ServerHandle) {
+    let signals = signal(SignalKind::terminate()).and_then(|terminate| {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok((terminate, interrupt))
+    });
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be received");
+            return;
+        }
+    };
+    for graceful in [true, false] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!(graceful, "stopping");
+        // The next signal is waited for while this goes on.
+        drop(actix_web::rt::spawn(server.stop(graceful)));
+    }
+}
+
+async fn keep_sweeping(catalog: Catalog) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if let Err(error) = catalog.sweep().await {
+            tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
+        }
+    }
+}
+

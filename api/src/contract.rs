@@ -1,0 +1,290 @@
+//! The contract: what the handlers say about themselves, completed by what holds for all.
+//!
+//! A handler lists the problems that it answers with in the descriptions of their responses, as
+//! `` `invalid-query` ``; their bodies, media types and examples are added here. So are the
+//! answers that every operation of a kind can give, and a `HEAD` for every `GET`.
+
+use std::collections::BTreeMap;
+
+use actix_web::{App, http::StatusCode};
+use serde_json::json;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Content, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder,
+        example::ExampleBuilder,
+        path::{Operation, PathItem},
+        schema::{ObjectBuilder, Type},
+    },
+};
+use utoipa_actix_web::AppExt as _;
+
+use crate::{
+    problem::{self, Problem, ProblemType},
+    routes,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "fileserver",
+        description = "Keeps one copy of each distinct content, named by its SHA-1, and gives it back fast and whole. \
+            The same content under different names from different owners is one copy and many entries.\n\n\
+            Problems come as `application/problem+json` (RFC 9457). \
+            A wrong method gets 405 with `Allow`, an unknown URL 404. \
+            Every answer has an `X-Request-Id`: the request's, or a new one.",
+    ),
+    servers((url = "/")),
+    tags(
+        (name = "files", description = "The caller's files"),
+        (name = "service", description = "The service itself"),
+    ),
+    components(schemas(Problem)),
+)]
+struct Base;
+
+/// The contract, ready to be given out.
+pub(crate) struct Contract {
+    pub(crate) json: String,
+    pub(crate) yaml: String,
+    operations: Vec<OperationRoute>,
+}
+
+struct OperationRoute {
+    template: String,
+    method: String,
+    operation: String,
+}
+
+impl Contract {
+    /// Collects the contract from the handlers.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down: a defect.
+    pub(crate) fn new() -> Result<Self, Box<dyn std::error::Error>> {
+        let openapi = collect();
+        let operations = openapi
+            .paths
+            .paths
+            .iter()
+            .flat_map(|(template, item)| {
+                methods(item).into_iter().map(|(method, operation)| OperationRoute {
+                    template: template.clone(),
+                    method: method.to_owned(),
+                    operation: operation.operation_id.clone().unwrap_or_default(),
+                })
+            })
+            .collect();
+        Ok(Self {
+            json: openapi.to_json()?,
+            yaml: openapi.to_yaml()?,
+            operations,
+        })
+    }
+
+    /// The methods that the resource at a path has; none if there is no such resource.
+    pub(crate) fn methods_of(&self, path: &str) -> Vec<&str> {
+        self.operations
+            .iter()
+            .filter(|route| fits(&route.template, path))
+            .map(|route| route.method.as_str())
+            .collect()
+    }
+
+    /// The id of the operation that a method is at a URL of this form.
+    pub(crate) fn operation(&self, template: &str, method: &str) -> Option<&str> {
+        self.operations
+            .iter()
+            .find(|route| route.template == template && route.method == method)
+            .map(|route| route.operation.as_str())
+    }
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return true,
+            (Some(expected), Some(found))
+                if expected == found || expected.starts_with('{') && !found.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+fn collect() -> utoipa::openapi::OpenApi {
+    let (_, mut openapi) = App::new()
+        .into_utoipa_app()
+        .openapi(Base::openapi())
+        .configure(routes::operations)
+        .split_for_parts();
+    for item in openapi.paths.paths.values_mut() {
+        for operation in operations_mut(item) {
+            complete(operation);
+        }
+        item.head = item.get.as_ref().map(head_of);
+    }
+    openapi
+}
+
+fn methods(item: &PathItem) -> Vec<(&'static str, &Operation)> {
+    let all = [
+        ("GET", &item.get),
+        ("HEAD", &item.head),
+        ("POST", &item.post),
+        ("PUT", &item.put),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+    ];
+    all.into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+        .collect()
+}
+
+fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.put,
+        &mut item.patch,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Adds to an operation what its handler need not say.
+fn complete(operation: &mut Operation) {
+    let of_files = operation
+        .tags
+        .as_ref()
+        .is_some_and(|tags| tags.iter().any(|tag| tag == "files"));
+    if of_files {
+        let responses = &mut operation.responses.responses;
+        let internal = Response::new("`internal`: the service's log has the cause");
+        responses.insert("500".to_owned(), internal.into());
+        let unavailable = ResponseBuilder::new()
+            .description("`unavailable`: the database or the store does not answer")
+            .header("Retry-After", header("How many seconds to wait", Type::Integer));
+        responses.insert("503".to_owned(), unavailable.build().into());
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        if status.starts_with(['4', '5']) {
+            describe_problems(status, response);
+        }
+        let id = header("The request's id, or a new one", Type::String);
+        response.headers.insert("X-Request-Id".to_owned(), id.into());
+    }
+}
+
+/// Gives a response the problems that its description names.
+fn describe_problems(status: &str, response: &mut Response) {
+    let examples: BTreeMap<String, _> = ProblemType::ALL
+        .iter()
+        .filter(|kind| response.description.contains(&format!("`{}`", kind.slug())))
+        .map(|kind| {
+            debug_assert_eq!(kind.status(), StatusCode::from_bytes(status.as_bytes()).unwrap_or_default());
+            let example = ExampleBuilder::new()
+                .summary(kind.title())
+                .value(Some(json!({
+                    "type": kind.uri(),
+                    "title": kind.title(),
+                    "status": kind.status().as_u16(),
+                    "detail": "What was wrong with this request",
+                })));
+            (kind.slug().to_owned(), RefOr::T(example.build()))
+        })
+        .collect();
+    let mut content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
+    content.examples = examples;
+    response.content.insert(problem::MEDIA_TYPE.to_owned(), content.into());
+}
+
+fn header(description: &str, kind: Type) -> Header {
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(kind)))
+        .description(Some(description))
+        .build()
+}
+
+/// What answers to `HEAD`: the same without a body.
+fn head_of(get: &Operation) -> Operation {
+    let mut head = get.clone();
+    head.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_head"));
+    head.summary = get.summary.as_ref().map(|summary| format!("{summary}: the header alone"));
+    head.description = Some("Answers as `GET` does, without the body.".to_owned());
+    // There is no part of a header.
+    head.responses.responses.retain(|status, _| !matches!(status.as_str(), "206" | "416"));
+    if let Some(parameters) = &mut head.parameters {
+        parameters.retain(|parameter| match parameter {
+            RefOr::T(parameter) => !matches!(parameter.name.as_str(), "Range" | "If-Range"),
+            RefOr::Ref(_) => true,
+        });
+    }
+    for response in head.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.content.clear();
+        }
+    }
+    head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checked_in_contract_is_what_the_handlers_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
+        let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            checked_in == Contract::new().unwrap().yaml,
+            "openapi.yaml is stale: run `cargo run -- openapi > openapi.yaml`"
+        );
+    }
+
+    #[test]
+    fn every_operation_is_described_in_full() {
+        let openapi = collect();
+        let mut ids = Vec::new();
+        for (path, item) in &openapi.paths.paths {
+            for (method, operation) in methods(item) {
+                let name = format!("{method} {path}");
+                ids.push(operation.operation_id.clone().expect(&name));
+                assert!(operation.summary.is_some() && operation.tags.is_some(), "{name}");
+                for (status, response) in &operation.responses.responses {
+                    let RefOr::T(response) = response else {
+                        panic!("{name}: {status} is described elsewhere");
+                    };
+                    let is_problem = status.starts_with(['4', '5']) && method != "HEAD";
+                    let problem = response.content.get(problem::MEDIA_TYPE);
+                    assert_eq!(problem.is_some(), is_problem, "{name}: {status}");
+                    if let Some(problem) = problem {
+                        assert!(!problem.examples.is_empty(), "{name}: {status}");
+                    }
+                }
+            }
+        }
+        let all = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "operation ids are unique");
+    }
+
+    #[test]
+    fn a_resource_knows_its_methods() {
+        let contract = Contract::new().unwrap();
+        assert_eq!(contract.methods_of("/files"), ["GET", "HEAD", "POST"]);
+        assert_eq!(
+            contract.methods_of("/files/x"),
+            ["GET", "HEAD", "PUT", "PATCH", "DELETE"]
+        );
+        assert_eq!(contract.methods_of("/files/x/content"), ["GET", "HEAD"]);
+        assert!(contract.methods_of("/files/").is_empty());
+        assert!(contract.methods_of("/nowhere").is_empty());
+    }
+}

@@ -1,0 +1,39 @@
+//! One file for each operation; its name is the file's, the handler's and the contract's.
+
+pub(crate) mod check_health;
+pub(crate) mod check_readiness;
+pub(crate) mod download_file;
+pub(crate) mod find_file;
+pub(crate) mod list_files;
+pub(crate) mod put_file;
+pub(crate) mod read_contract;
+pub(crate) mod read_metrics;
+pub(crate) mod remove_file;
+pub(crate) mod update_file;
+pub(crate) mod upload_file;
+
+use actix_web::{
+    HttpResponse,
+    http::header::{self, CacheDirective, ETag},
+};
+use catalog::Entry;
+use utoipa::ToSchema;
+
+use crate::http::conditional::entry_tag;
+
+/// The bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it only tells the contract what bytes look like")]
+pub(crate) struct FileContent(Vec<u8>);
+
+/// Answers with what is told about a file.
+fn describe(mut response: actix_web::HttpResponseBuilder, entry: &Entry) -> HttpResponse {
+    response
+        .insert_header(ETag(entry_tag(entry)))
+        .insert_header(header::CacheControl(vec![
+            CacheDirective::Private,
+            CacheDirective::NoCache,
+        ]))
+        .json(&entry.meta)
+}

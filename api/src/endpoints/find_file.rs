@@ -1,0 +1,60 @@
+//! `GET /files/{file_sha1}`
+
+use actix_web::{HttpRequest, HttpResponse, http::header::ETag, route, web};
+use domain::FileMeta;
+
+use crate::{
+    endpoints::describe,
+    http::{
+        accept::AcceptsJson,
+        conditional::{Validators, Verdict},
+        path::PathSha1,
+        query::NoQuery,
+    },
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Tells about one of the caller's files
+///
+/// The entity tag is that of the entry, and changes with its name and its status.
+#[utoipa::path(
+    get,
+    tag = "files",
+    params(
+        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
+        ("If-None-Match" = Option<String>, Header, description = "Answer only if the entry has none of these tags", example = "\"6297d6d681e00-1\""),
+        ("If-Match" = Option<String>, Header, description = "Answer only if the entry has one of these tags", example = "*"),
+    ),
+    responses(
+        (status = 200, description = "What there is to tell", body = FileMeta, headers(
+            ("ETag" = String, description = "The entry's version"),
+        )),
+        (status = 304, description = "The entry has one of the tags", headers(
+            ("ETag" = String, description = "The entry's version"),
+        )),
+        (status = 400, description = "`invalid-sha1` or `invalid-query`"),
+        (status = 404, description = "`not-found`"),
+        (status = 406, description = "`not-acceptable`"),
+        (status = 412, description = "`precondition-failed`"),
+    ),
+)]
+#[route("/files/{file_sha1}", method = "GET", method = "HEAD")]
+pub(crate) async fn find_file(
+    _: AcceptsJson,
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathSha1(sha1): PathSha1,
+    _: NoQuery,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let entry = service.catalog.find(&owner, &sha1).await?;
+    let validators = Validators::of_entry(&entry);
+    match validators.weigh(&request) {
+        Verdict::Proceed => Ok(describe(HttpResponse::Ok(), &entry)),
+        Verdict::NotModified => Ok(HttpResponse::NotModified()
+            .insert_header(ETag(validators.etag))
+            .finish()),
+        Verdict::Failed => Err(catalog::Error::PreconditionFailed.into()),
+    }
+}

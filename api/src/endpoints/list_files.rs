@@ -1,0 +1,157 @@
+//! `GET /files`
+
+use actix_web::{HttpResponse, http::header, route, web};
+use catalog::EntryFilter;
+use domain::{FileMeta, FileStatus, Sha1};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    http::{accept::AcceptsJson, query::Query},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+const DEFAULT_LIMIT: u64 = 20;
+const MOST: u64 = 1000;
+const MOST_SHA1S: usize = 100;
+
+/// A part of a listing.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"files": [], "next": null}))]
+struct FileList {
+    /// The files, newest first.
+    files: Vec<FileMeta>,
+    /// The `cursor` of the next part, or null at the end.
+    #[schema(example = "AAYpfW1oHgAAAAAAAAAAKpxJ2n8r0vC4uYxk3Hn0sQw")]
+    next: Option<String>,
+}
+
+/// Lists the caller's files, newest first
+///
+/// A part of the listing has up to `limit` files. If there are more, `next` is the `cursor` to
+/// continue with, and a `Link` field has the whole URL (RFC 8288). Files that come or go
+/// meanwhile make no other appear twice or be left out. A cursor works with the parameters that
+/// it was made with, but for `limit`.
+///
+/// With `file_sha1`, which may be given up to 100 times, this looks up which of these files the
+/// caller has; `limit` is 100 then, unless given.
+#[utoipa::path(
+    get,
+    tag = "files",
+    params(
+        ("limit" = Option<u64>, Query, description = "The most files to list", minimum = 1, maximum = 1000, example = 20),
+        ("cursor" = Option<String>, Query, description = "Where to continue", example = ""),
+        ("status" = Option<FileStatus>, Query, description = "List these; `available` unless given", example = "available"),
+        ("name" = Option<String>, Query, description = "List files with this in their name, in upper or lower case", max_length = 255, example = "hello"),
+        ("file_sha1" = Option<Vec<String>>, Query, description = "List these files", max_items = 100, explode = true),
+    ),
+    responses(
+        (status = 200, description = "A part of the listing", body = FileList, headers(
+            ("Link" = String, description = "The next part's URL, with `rel=\"next\"`, unless this is the last"),
+        )),
+        (status = 400, description = "`invalid-query` or `invalid-cursor`"),
+        (status = 406, description = "`not-acceptable`"),
+    ),
+)]
+#[route("/files", method = "GET", method = "HEAD")]
+pub(crate) async fn list_files(
+    _: AcceptsJson,
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    query: Query,
+) -> Result<HttpResponse, Problem> {
+    let request = Listing::read(query)?;
+    let cursor = request.cursor.as_deref();
+    let page = service
+        .catalog
+        .list(&owner, &request.filter, cursor, request.limit)
+        .await?;
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = &page.next {
+        let link = format!("<{}>; rel=\"next\"", request.url_of(next));
+        response.insert_header((header::LINK, link));
+    }
+    Ok(response.json(FileList {
+        files: page.files,
+        next: page.next,
+    }))
+}
+
+/// Which part of which listing is asked for.
+struct Listing {
+    filter: EntryFilter,
+    cursor: Option<String>,
+    limit: u64,
+}
+
+impl Listing {
+    fn read(mut query: Query) -> Result<Self, Problem> {
+        let sha1s = read_sha1s(query.many("file_sha1"))?;
+        let limit = match query.one("limit")? {
+            Some(limit) => read_limit(&limit)?,
+            None if sha1s.is_some() => MOST_SHA1S as u64,
+            None => DEFAULT_LIMIT,
+        };
+        let status = match query.one("status")?.as_deref() {
+            None | Some("available") => FileStatus::Available,
+            Some("deleted") => FileStatus::Deleted,
+            Some(_) => {
+                let detail = "`status` is `available` or `deleted`";
+                return Err(Problem::query("status", detail));
+            }
+        };
+        let name = query.one("name")?.filter(|name| !name.is_empty());
+        if name.as_ref().is_some_and(|name| name.len() > 255) {
+            return Err(Problem::query("name", "no name has more than 255 bytes"));
+        }
+        let cursor = query.one("cursor")?.filter(|cursor| !cursor.is_empty());
+        query.end()?;
+        Ok(Self {
+            filter: EntryFilter {
+                status,
+                name,
+                sha1s,
+            },
+            cursor,
+            limit,
+        })
+    }
+
+    /// The URL of the part that begins at a cursor.
+    fn url_of(&self, cursor: &str) -> String {
+        let mut url = format!("/files?limit={}&cursor={cursor}", self.limit);
+        if self.filter.status == FileStatus::Deleted {
+            url.push_str("&status=deleted");
+        }
+        if let Some(name) = &self.filter.name {
+            url.push_str("&name=");
+            url.extend(utf8_percent_encode(name, NON_ALPHANUMERIC));
+        }
+        for sha1 in self.filter.sha1s.iter().flatten() {
+            url.push_str(&format!("&file_sha1={sha1}"));
+        }
+        url
+    }
+}
+
+fn read_limit(limit: &str) -> Result<u64, Problem> {
+    let in_range = limit.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    in_range.ok_or_else(|| {
+        Problem::query("limit", format!("`limit` is a whole number from 1 to {MOST}"))
+    })
+}
+
+fn read_sha1s(values: Vec<String>) -> Result<Option<Vec<Sha1>>, Problem> {
+    let wrong = |detail: String| Problem::query("file_sha1", detail);
+    let sha1s = values
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(|sha1| sha1.parse().map_err(|error: domain::DigestError| wrong(error.to_string())))
+        .collect::<Result<Vec<Sha1>, _>>()?;
+    if sha1s.len() > MOST_SHA1S {
+        return Err(wrong(format!("at most {MOST_SHA1S} files are looked up")));
+    }
+    Ok(Some(sha1s).filter(|sha1s| !sha1s.is_empty()))
+}

@@ -1,0 +1,79 @@
+//! `PUT /files/{file_sha1}`
+
+use actix_web::{HttpRequest, HttpResponse, http::header, put, web};
+use catalog::Expected;
+use domain::FileMeta;
+
+use crate::{
+    endpoints::{FileContent, upload_file::answer},
+    http::{accept::AcceptsJson, path::PathSha1, query::Query},
+    intake,
+    problem::{Place, Problem, ProblemType},
+    service::{Caller, Service},
+};
+
+/// Uploads a file whose SHA-1 is known
+///
+/// The whole body is the file. It is stored only if it has the SHA-1 in the URL. It is named by
+/// `?file_name=` or by a `Content-Disposition` field. Otherwise this is as uploading by `POST`.
+#[utoipa::path(
+    tag = "files",
+    params(
+        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
+        ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255, example = "hello.txt"),
+        ("Content-Disposition" = Option<String>, Header, description = "Names the file, as `attachment; filename=...`", example = "attachment; filename=\"hello.txt\""),
+        ("Repr-Digest" = Option<String>, Header, description = "The file's digests, `sha-256` or `sha` (RFC 9530)", example = "sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:"),
+        ("Content-Digest" = Option<String>, Header, description = "The same, of the message, which is the file", example = "sha=:Kq5sNclPz7QV2+lfQIuc6R7oRu0=:"),
+    ),
+    request_body(content((FileContent = "application/octet-stream"))),
+    responses(
+        (status = 201, description = "The caller has the file now", body = FileMeta, headers(
+            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
+            ("ETag" = String, description = "The entry's version"),
+        )),
+        (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
+            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
+            ("ETag" = String, description = "The entry's version"),
+        )),
+        (status = 400, description = "`invalid-sha1`, `invalid-file-name`, `invalid-query`, `invalid-header` or `invalid-body`"),
+        (status = 406, description = "`not-acceptable`"),
+        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored"),
+        (status = 413, description = "`too-large`"),
+        (status = 415, description = "`unsupported-media-type`"),
+        (status = 422, description = "`digest-mismatch`: nothing was stored"),
+        (status = 507, description = "`storage-full`: nothing was stored"),
+    ),
+)]
+#[put("/files/{file_sha1}")]
+pub(crate) async fn put_file(
+    _: AcceptsJson,
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathSha1(sha1): PathSha1,
+    mut query: Query,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let named = intake::query_file_name(query.one("file_name")?)?;
+    query.end()?;
+    refuse_form(&request)?;
+    let announced = Expected {
+        sha1: Some(sha1),
+        sha256: None,
+    };
+    let stored = intake::receive(&service, &owner, &request, payload, named, announced).await?;
+    Ok(answer(&stored))
+}
+
+fn refuse_form(request: &HttpRequest) -> Result<(), Problem> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let is_form = content_type.is_some_and(|value| {
+        value.as_bytes().to_ascii_lowercase().starts_with(b"multipart/")
+    });
+    if is_form {
+        let detail = "the body is the file itself; send a form by POST /files";
+        return Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
+            .named(Place::Header, header::CONTENT_TYPE.as_str()));
+    }
+    Ok(())
+}

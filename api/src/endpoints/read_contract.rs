@@ -1,0 +1,43 @@
+//! `GET /openapi.json` and `GET /openapi.yaml`
+
+use actix_web::{HttpResponse, route, web};
+
+use crate::{contract::Contract, http::query::NoQuery, problem::Problem};
+
+/// Gives the contract as JSON
+#[utoipa::path(
+    get,
+    tag = "service",
+    responses(
+        (status = 200, description = "This contract", body = Object, content_type = "application/json", example = json!({"openapi": "3.1.0"})),
+        (status = 400, description = "`invalid-query`"),
+    ),
+)]
+#[route("/openapi.json", method = "GET", method = "HEAD")]
+pub(crate) async fn read_contract_json(
+    _: NoQuery,
+    contract: web::Data<Contract>,
+) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .body(contract.json.clone()))
+}
+
+/// Gives the contract as YAML
+#[utoipa::path(
+    get,
+    tag = "service",
+    responses(
+        (status = 200, description = "This contract", body = String, content_type = "application/yaml", example = json!("openapi: 3.1.0\n")),
+        (status = 400, description = "`invalid-query`"),
+    ),
+)]
+#[route("/openapi.yaml", method = "GET", method = "HEAD")]
+pub(crate) async fn read_contract_yaml(
+    _: NoQuery,
+    contract: web::Data<Contract>,
+) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok()
+        .content_type("application/yaml")
+        .body(contract.yaml.clone()))
+}

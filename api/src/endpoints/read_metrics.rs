@@ -1,0 +1,34 @@
+//! `GET /metrics`
+
+use actix_web::{HttpResponse, route, web};
+
+use crate::{
+    http::query::NoQuery,
+    metrics,
+    problem::{Fault, Problem},
+    service::Service,
+};
+
+/// Gives the service's numbers to Prometheus
+#[utoipa::path(
+    get,
+    tag = "service",
+    responses(
+        (status = 200, description = "The numbers, in the text format of OpenMetrics", body = String, content_type = "application/openmetrics-text", example = json!("fileserver_uploads_total 1\n# EOF\n")),
+        (status = 400, description = "`invalid-query`"),
+        (status = 503, description = "`unavailable`", headers(
+            ("Retry-After" = u32, description = "How many seconds to wait"),
+        )),
+    ),
+)]
+#[route("/metrics", method = "GET", method = "HEAD")]
+pub(crate) async fn read_metrics(
+    _: NoQuery,
+    service: web::Data<Service>,
+) -> Result<HttpResponse, Problem> {
+    let numbers = service.metrics.encode();
+    let numbers = numbers.map_err(|error| Problem::unavailable(Fault::Service, &error))?;
+    Ok(HttpResponse::Ok()
+        .content_type(metrics::MEDIA_TYPE)
+        .body(numbers))
+}

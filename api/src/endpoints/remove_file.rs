@@ -1,0 +1,49 @@
+//! `DELETE /files/{file_sha1}`
+
+use actix_web::{HttpRequest, HttpResponse, delete, web};
+
+use crate::{
+    http::{
+        conditional::{entry_tag, matches},
+        path::PathSha1,
+        query::Query,
+    },
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Deletes a file
+///
+/// It can be restored, and is listed with `status=deleted`, unless `purge` is true, which gives up
+/// the right to restore it, also of one that was deleted before. Other owners' files with the
+/// same content are not touched.
+#[utoipa::path(
+    tag = "files",
+    params(
+        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
+        ("purge" = Option<bool>, Query, description = "Give up the right to restore it", example = false),
+        ("If-Match" = Option<String>, Header, description = "Delete it only if the entry has one of these tags", example = "*"),
+    ),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 400, description = "`invalid-sha1` or `invalid-query`"),
+        (status = 404, description = "`not-found`: there is none, or it was deleted before"),
+        (status = 412, description = "`precondition-failed`"),
+        (status = 507, description = "`storage-full`: nothing was changed"),
+    ),
+)]
+#[delete("/files/{file_sha1}")]
+pub(crate) async fn remove_file(
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathSha1(sha1): PathSha1,
+    mut query: Query,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let for_good = query.flag("purge")?;
+    query.end()?;
+    let unchanged = |entry: &catalog::Entry| matches(&request, &entry_tag(entry));
+    let catalog = &service.catalog;
+    catalog.remove(&owner, &sha1, for_good, unchanged).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

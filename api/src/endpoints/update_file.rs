@@ -1,0 +1,170 @@
+//! `PATCH /files/{file_sha1}`
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderName, HeaderValue},
+    patch, web,
+};
+use catalog::Change;
+use domain::{FileMeta, FileStatus};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    endpoints::describe,
+    http::{
+        accept::AcceptsJson,
+        conditional::{entry_tag, matches},
+        path::PathSha1,
+        query::NoQuery,
+    },
+    problem::{Place, Problem, ProblemType},
+    service::{Caller, Service},
+};
+
+/// More than any change has.
+const MOST_BYTES: usize = 16 * 1024;
+
+const MEDIA_TYPES: &str = "application/merge-patch+json, application/json";
+
+/// What is to be different about a file; what is not given stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"file_name": "renamed.txt"}))]
+#[expect(dead_code, reason = "it only tells the contract what a change has")]
+struct FileChange {
+    /// The name that it gets.
+    #[schema(min_length = 1, max_length = 255, example = "renamed.txt")]
+    file_name: Option<String>,
+    /// `deleted` deletes it, `available` restores it.
+    status: Option<FileStatus>,
+}
+
+/// Renames, deletes or restores a file
+///
+/// The body is a merge patch (RFC 7396) with the members `file_name` and `status`. A deleted file
+/// is found only if the patch restores it. What is so already stays as it is.
+#[utoipa::path(
+    tag = "files",
+    params(
+        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
+        ("If-Match" = Option<String>, Header, description = "Change it only if the entry has one of these tags", example = "*"),
+    ),
+    request_body(content((FileChange = "application/merge-patch+json"), (FileChange = "application/json"))),
+    responses(
+        (status = 200, description = "What it became", body = FileMeta, headers(
+            ("ETag" = String, description = "The entry's new version"),
+        )),
+        (status = 400, description = "`invalid-sha1`, `invalid-query`, `invalid-body` or `invalid-file-name`"),
+        (status = 404, description = "`not-found`"),
+        (status = 406, description = "`not-acceptable`"),
+        (status = 412, description = "`precondition-failed`"),
+        (status = 413, description = "`too-large`"),
+        (status = 415, description = "`unsupported-media-type`", headers(
+            ("Accept-Patch" = String, description = "The media types that are taken (RFC 5789)"),
+        )),
+        (status = 507, description = "`storage-full`: nothing was changed"),
+    ),
+)]
+#[patch("/files/{file_sha1}")]
+pub(crate) async fn update_file(
+    _: AcceptsJson,
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathSha1(sha1): PathSha1,
+    _: NoQuery,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    refuse_other_media_types(&request)?;
+    let body = payload.to_bytes_limited(MOST_BYTES).await;
+    let body = body
+        .map_err(|_| catalog::Error::TooLarge(MOST_BYTES as u64))?
+        .map_err(|_| Problem::body("the body could not be read to its end"))?;
+    let change = read(&body)?;
+    let unchanged = |entry: &catalog::Entry| matches(&request, &entry_tag(entry));
+    let catalog = &service.catalog;
+    let entry = catalog.change(&owner, &sha1, &change, unchanged).await?;
+    Ok(describe(HttpResponse::Ok(), &entry))
+}
+
+fn refuse_other_media_types(request: &HttpRequest) -> Result<(), Problem> {
+    let value = request.headers().get(header::CONTENT_TYPE);
+    let parsed = value.and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
+    let taken = parsed.is_some_and(|given| {
+        ["application/merge-patch+json", "application/json"].contains(&given.essence_str())
+    });
+    if taken {
+        return Ok(());
+    }
+    let detail = format!("the body is one of {MEDIA_TYPES}");
+    Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
+        .named(Place::Header, header::CONTENT_TYPE.as_str())
+        .with_header(
+            HeaderName::from_static("accept-patch"),
+            HeaderValue::from_static(MEDIA_TYPES),
+        ))
+}
+
+/// Reads a patch member by member, so that each can be told what is wrong with it.
+fn read(body: &[u8]) -> Result<Change, Problem> {
+    let patch: Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::body(format!("the body is not JSON: {error}")))?;
+    let Value::Object(members) = patch else {
+        return Err(Problem::body("the patch is not a JSON object"));
+    };
+    let mut change = Change::default();
+    for (name, value) in members {
+        let wrong = |detail: &str| Problem::body(detail).named(Place::Body, &name);
+        match (name.as_str(), value) {
+            ("file_name", Value::String(text)) => {
+                let parsed = text.try_into().map_err(|error: domain::FileNameError| {
+                    Problem::new(ProblemType::InvalidFileName, error.to_string())
+                        .named(Place::Body, "file_name")
+                })?;
+                change.file_name = Some(parsed);
+            }
+            ("file_name", _) => return Err(wrong("`file_name` is a string")),
+            ("status", value) => {
+                let status = serde_json::from_value(value)
+                    .map_err(|_| wrong("`status` is `available` or `deleted`"))?;
+                change.status = Some(status);
+            }
+            _ => return Err(wrong("only `file_name` and `status` can be changed")),
+        }
+    }
+    Ok(change)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_says_what_is_to_be_different() {
+        let change = read(br#"{"file_name": "b.txt", "status": "available"}"#).unwrap();
+        assert_eq!(change.file_name.unwrap().as_str(), "b.txt");
+        assert_eq!(change.status, Some(FileStatus::Available));
+        let nothing = read(b"{}").unwrap();
+        assert!(nothing.file_name.is_none() && nothing.status.is_none());
+    }
+
+    #[test]
+    fn a_patch_that_cannot_be_made_is_told_where_it_is_wrong() {
+        for (patch, member) in [
+            (r#"{"file_name": null}"#, Some("file_name")),
+            (r#"{"file_name": 1}"#, Some("file_name")),
+            (r#"{"file_name": "a/b"}"#, Some("file_name")),
+            (r#"{"status": "purging"}"#, Some("status")),
+            (r#"{"status": 0}"#, Some("status")),
+            (r#"{"file_size": 1}"#, Some("file_size")),
+            ("[]", None),
+            ("{", None),
+            ("", None),
+        ] {
+            let problem = read(patch.as_bytes()).unwrap_err();
+            let source = problem.source.unwrap();
+            assert_eq!(source.name.as_deref(), member, "{patch}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `POST /files`
+
+use actix_web::{HttpRequest, HttpResponse, http::header, post, web};
+use catalog::{Expected, Novelty, Stored};
+use domain::FileMeta;
+use utoipa::ToSchema;
+
+use crate::{
+    endpoints::{FileContent, describe},
+    http::{accept::AcceptsJson, query::Query},
+    intake,
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// A form with a file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only tells the contract what the form has")]
+struct UploadForm {
+    /// The file; its `filename` names it unless `file_name` does.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// The file's name.
+    #[schema(min_length = 1, max_length = 255, example = "hello.txt")]
+    file_name: Option<String>,
+}
+
+/// Uploads a file
+///
+/// The file is a form's part `file`, or the whole body. A form names it by the part's `filename`
+/// or by a part `file_name`, any request by `?file_name=`, and one whose body is the file by a
+/// `Content-Disposition` field, too.
+///
+/// The file is stored safely when the answer comes. A content that the service has already is not
+/// stored again. If the caller has it already, it keeps its name, and the answer is 200; if the
+/// caller had deleted it, it is there again under the new name.
+///
+/// A `Repr-Digest` field announces the digest of the file, in the header or in the part's; a
+/// `Content-Digest` field that of the message or of the part as it is sent. Both are verified, by
+/// `sha-256` or `sha` (RFC 9530).
+#[utoipa::path(
+    tag = "files",
+    params(
+        ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255, example = "hello.txt"),
+        ("Content-Disposition" = Option<String>, Header, description = "Names the file, as `attachment; filename=...`, if it is the whole body", example = "attachment; filename=\"hello.txt\""),
+        ("Repr-Digest" = Option<String>, Header, description = "The file's digests, `sha-256` or `sha` (RFC 9530)", example = "sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:"),
+        ("Content-Digest" = Option<String>, Header, description = "The message's digests, `sha-256` or `sha` (RFC 9530)", example = "sha=:Kq5sNclPz7QV2+lfQIuc6R7oRu0=:"),
+    ),
+    request_body(content((UploadForm = "multipart/form-data"), (FileContent = "application/octet-stream"))),
+    responses(
+        (status = 201, description = "The caller has the file now", body = FileMeta, headers(
+            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
+            ("ETag" = String, description = "The entry's version"),
+        )),
+        (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
+            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
+            ("ETag" = String, description = "The entry's version"),
+        )),
+        (status = 400, description = "`invalid-file-name`, `invalid-query`, `invalid-header` or `invalid-body`"),
+        (status = 406, description = "`not-acceptable`"),
+        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored"),
+        (status = 413, description = "`too-large`"),
+        (status = 415, description = "`unsupported-media-type`"),
+        (status = 422, description = "`digest-mismatch`: nothing was stored"),
+        (status = 507, description = "`storage-full`: nothing was stored"),
+    ),
+)]
+#[post("/files")]
+pub(crate) async fn upload_file(
+    _: AcceptsJson,
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    mut query: Query,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let named = intake::query_file_name(query.one("file_name")?)?;
+    query.end()?;
+    let announced = Expected::default();
+    let stored = intake::receive(&service, &owner, &request, payload, named, announced).await?;
+    Ok(answer(&stored))
+}
+
+/// Answers an upload, however it was made.
+pub(crate) fn answer(stored: &Stored) -> HttpResponse {
+    let mut response = match stored.novelty {
+        Novelty::New | Novelty::Restored => HttpResponse::Created(),
+        Novelty::Known => HttpResponse::Ok(),
+    };
+    let location = format!("/files/{}", stored.entry.meta.file_sha1);
+    response.insert_header((header::LOCATION, location));
+    describe(response, &stored.entry)
+}

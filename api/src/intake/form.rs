@@ -1,0 +1,196 @@
+//! A file that is a part of a form (RFC 7578).
+
+use std::{cell::RefCell, rc::Rc};
+
+use actix_multipart::{Field, Multipart, MultipartError};
+use actix_web::{
+    error::PayloadError,
+    http::header::{self, HeaderMap},
+    web::{Bytes, Payload},
+};
+use catalog::{Expected, Upload};
+use domain::{Content, ContentHasher, FileName, MediaType};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+
+use super::{Arrived, broken_off, file_name, only_one, unnamed};
+use crate::{
+    http::{
+        digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST},
+        disposition,
+    },
+    problem::{Place, Problem, ProblemType},
+    service::Service,
+};
+
+/// More than a name can have, so that a name that is too long is told so.
+const MOST_NAME_BYTES: usize = 4 * 1024;
+
+/// The part that is the file.
+struct FilePart {
+    upload: Upload,
+    file_name: Option<FileName>,
+    content_type: MediaType,
+    expected: Expected,
+}
+
+pub(super) async fn read(
+    service: &Service,
+    headers: &HeaderMap,
+    payload: Payload,
+    named: Option<FileName>,
+    announced: Expected,
+) -> Result<Arrived, Problem> {
+    let message = Message::new(headers, payload)?;
+    let mut parts = Multipart::new(headers, message.stream());
+    let mut file: Option<FilePart> = None;
+    let mut name_part: Option<FileName> = None;
+    while let Some(mut part) = parts.try_next().await.map_err(|error| malformed(&error))? {
+        match part.name().unwrap_or_default() {
+            "file" if file.is_some() => return Err(wrong_part("file", "there are two files")),
+            "file" => file = Some(read_file(service, &mut part, announced).await?),
+            "file_name" => {
+                let name = read_name(&mut part).await?;
+                name_part = only_one(Some(name), name_part.take())?;
+            }
+            other => {
+                let detail = "a form has the parts `file` and `file_name`, and no other";
+                return Err(wrong_part(other, detail));
+            }
+        }
+    }
+    message.verify().await?;
+    let file = file.ok_or_else(|| wrong_part("file", "there is no part of the name `file`"))?;
+    let file_name = only_one(named, name_part)?
+        .or(file.file_name)
+        .ok_or_else(|| unnamed("give the part `file` a `filename`, or send a part `file_name`"))?;
+    Ok(Arrived {
+        upload: file.upload,
+        file_name,
+        content_type: file.content_type,
+        expected: file.expected,
+    })
+}
+
+async fn read_file(
+    service: &Service,
+    part: &mut Field,
+    announced: Expected,
+) -> Result<FilePart, Problem> {
+    let headers = part.headers();
+    let mut expected = announced;
+    for field in [REPR_DIGEST, CONTENT_DIGEST] {
+        let declared = digest_fields::read(headers, &field, Place::Part)?;
+        expected = digest_fields::join(expected, declared)?;
+    }
+    let file_name = disposition::file_name(headers, Place::Part)?;
+    let content_type = media_type(headers)?;
+    let mut upload = service.catalog.upload(service.max_upload_size);
+    while let Some(bytes) = part.try_next().await.map_err(|error| malformed(&error))? {
+        service.metrics.received(bytes.len());
+        upload.write(&bytes).await?;
+    }
+    Ok(FilePart {
+        upload,
+        file_name,
+        content_type,
+        expected,
+    })
+}
+
+async fn read_name(part: &mut Field) -> Result<FileName, Problem> {
+    let wrong = |detail| {
+        Problem::new(ProblemType::InvalidFileName, detail).named(Place::Part, "file_name")
+    };
+    let mut name = Vec::new();
+    while let Some(bytes) = part.try_next().await.map_err(|error| malformed(&error))? {
+        if name.len() + bytes.len() > MOST_NAME_BYTES {
+            return Err(wrong("a file name has at most 255 bytes"));
+        }
+        name.extend_from_slice(&bytes);
+    }
+    let name = String::from_utf8(name).map_err(|_| wrong("the file name is not UTF-8"))?;
+    file_name(name, Place::Part)
+}
+
+fn media_type(headers: &HeaderMap) -> Result<MediaType, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(MediaType::default());
+    };
+    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+    parsed.ok_or_else(|| {
+        Problem::new(
+            ProblemType::UnsupportedMediaType,
+            "the part's media type cannot be read",
+        )
+        .named(Place::Part, header::CONTENT_TYPE.as_str())
+    })
+}
+
+fn wrong_part(name: &str, detail: &str) -> Problem {
+    Problem::body(detail).named(Place::Part, name)
+}
+
+fn malformed(error: &MultipartError) -> Problem {
+    let detail = match error {
+        MultipartError::Payload(error) => return broken_off(error),
+        MultipartError::Incomplete => "the form ended before its last boundary".to_owned(),
+        MultipartError::BoundaryMissing => {
+            "the form's boundary is missing, in its media type or before a part".to_owned()
+        }
+        MultipartError::ContentDispositionMissing => {
+            "a part's Content-Disposition field is missing, or is not UTF-8".to_owned()
+        }
+        error => format!("the form cannot be read: {error}"),
+    };
+    Problem::body(detail)
+}
+
+/// The message around the form, whose own digest may have been announced.
+struct Message {
+    payload: Rc<RefCell<Payload>>,
+    /// What the message is to be, and what was seen of it, if that was announced.
+    announced: Option<(Expected, Rc<RefCell<ContentHasher>>)>,
+}
+
+impl Message {
+    fn new(headers: &HeaderMap, payload: Payload) -> Result<Self, Problem> {
+        let expected = digest_fields::read(headers, &CONTENT_DIGEST, Place::Header)?;
+        let announced = (expected != Expected::default())
+            .then(|| (expected, Rc::new(RefCell::new(ContentHasher::default()))));
+        Ok(Self {
+            payload: Rc::new(RefCell::new(payload)),
+            announced,
+        })
+    }
+
+    fn stream(&self) -> impl Stream<Item = Result<Bytes, PayloadError>> + 'static {
+        let payload = Rc::clone(&self.payload);
+        let hasher = self.announced.as_ref().map(|(_, hasher)| Rc::clone(hasher));
+        let chunks = stream::poll_fn(move |context| payload.borrow_mut().poll_next_unpin(context));
+        chunks.inspect_ok(move |bytes| {
+            if let Some(hasher) = &hasher {
+                hasher.borrow_mut().update(bytes);
+            }
+        })
+    }
+
+    /// Reads what follows after the form, and compares the digests.
+    async fn verify(&self) -> Result<(), Problem> {
+        let Some((expected, hasher)) = &self.announced else {
+            return Ok(());
+        };
+        let mut rest = self.stream();
+        while let Some(bytes) = rest.next().await {
+            bytes.map_err(|error| broken_off(&error))?;
+        }
+        let Content { sha1, sha256, .. } = hasher.borrow().clone().finish();
+        let differs = expected.sha1.is_some_and(|announced| announced != sha1)
+            || expected.sha256.is_some_and(|announced| announced != sha256);
+        if differs {
+            let detail = "the message does not have the digest in its Content-Digest";
+            return Err(Problem::new(ProblemType::DigestMismatch, detail)
+                .named(Place::Header, CONTENT_DIGEST.as_str()));
+        }
+        Ok(())
+    }
+}

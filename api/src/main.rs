@@ -1,0 +1,31 @@
+//! The `fileserver` binary: the service's API over HTTP, and its subcommands.
+
+mod cli;
+mod commands;
+mod contract;
+mod endpoints;
+mod http;
+mod intake;
+mod metrics;
+mod observe;
+mod problem;
+mod routes;
+mod service;
+mod settings;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match cli.command {
+        Command::Serve => commands::serve::run(&cli.settings),
+        Command::Migrate { direction } => commands::migrate::run(&cli.settings, direction),
+        Command::Check { digests, json } => commands::check::run(&cli.settings, digests, json),
+        Command::Openapi { json } => commands::openapi::run(json),
+    }
+}

@@ -1,0 +1,181 @@
+//! What the service counts, for Prometheus.
+
+use std::time::Duration;
+
+use catalog::{Novelty, Stored};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::problem::Fault;
+
+/// The media type in which the numbers are given.
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    component: Component,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Component {
+    #[expect(non_camel_case_types, reason = "it is shown as it is written")]
+    database,
+    #[expect(non_camel_case_types, reason = "it is shown as it is written")]
+    store,
+    #[expect(non_camel_case_types, reason = "it is shown as it is written")]
+    service,
+}
+
+/// The service's counters.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<OperationLabels, Histogram>,
+    in_flight: Gauge,
+    received: Counter,
+    sent: Counter,
+    failures: Family<FaultLabels, Counter>,
+    uploads: Counter,
+    deduplicated: Counter,
+    deduplicated_bytes: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("fileserver"),
+            requests: Family::default(),
+            // From 0.5 ms to 65 s.
+            durations: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.0005, 2.0, 18))
+            }),
+            in_flight: Gauge::default(),
+            received: Counter::default(),
+            sent: Counter::default(),
+            failures: Family::default(),
+            uploads: Counter::default(),
+            deduplicated: Counter::default(),
+            deduplicated_bytes: Counter::default(),
+        };
+        metrics.registered()
+    }
+
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register(
+            "requests",
+            "Requests that were answered",
+            self.requests.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "From a request's header to its answer's last byte",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests that are being answered",
+            self.in_flight.clone(),
+        );
+        registry.register_with_unit(
+            "received",
+            "Bytes of uploads' bodies",
+            Unit::Bytes,
+            self.received.clone(),
+        );
+        registry.register_with_unit(
+            "sent",
+            "Bytes of answers' bodies",
+            Unit::Bytes,
+            self.sent.clone(),
+        );
+        registry.register(
+            "failures",
+            "Requests that failed for a fault of a component",
+            self.failures.clone(),
+        );
+        registry.register(
+            "uploads",
+            "Uploads after which their owner had the file",
+            self.uploads.clone(),
+        );
+        registry.register(
+            "deduplicated_uploads",
+            "Uploads of contents that were stored already",
+            self.deduplicated.clone(),
+        );
+        registry.register_with_unit(
+            "deduplicated",
+            "Bytes that were not stored again",
+            Unit::Bytes,
+            self.deduplicated_bytes.clone(),
+        );
+        self
+    }
+
+    pub(crate) fn begin_request(&self) {
+        self.in_flight.inc();
+    }
+
+    pub(crate) fn end_request(&self, operation: &str, status: u16, sent: u64, took: Duration) {
+        self.in_flight.dec();
+        self.sent.inc_by(sent);
+        let operation = operation.to_owned();
+        self.durations
+            .get_or_create(&OperationLabels {
+                operation: operation.clone(),
+            })
+            .observe(took.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels { operation, status })
+            .inc();
+    }
+
+    pub(crate) fn received(&self, bytes: usize) {
+        self.received.inc_by(bytes as u64);
+    }
+
+    pub(crate) fn failed(&self, fault: Fault) {
+        let component = match fault {
+            Fault::Database => Component::database,
+            Fault::Store => Component::store,
+            Fault::Service => Component::service,
+        };
+        self.failures.get_or_create(&FaultLabels { component }).inc();
+    }
+
+    pub(crate) fn stored(&self, stored: &Stored) {
+        self.uploads.inc();
+        if stored.deduplicated || stored.novelty == Novelty::Known {
+            self.deduplicated.inc();
+            self.deduplicated_bytes.inc_by(stored.entry.meta.file_size);
+        }
+    }
+
+    /// All numbers, in the text format of `OpenMetrics`.
+    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut encoded = String::new();
+        text::encode(&mut encoded, &self.registry)?;
+        Ok(encoded)
+    }
+}

@@ -1,0 +1,71 @@
+//! Which handler serves which URL.
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError as _,
+    http::header::{self, HeaderValue},
+    web,
+};
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{
+    contract::Contract,
+    endpoints::{
+        check_health::check_health,
+        check_readiness::check_readiness,
+        download_file::download_file,
+        find_file::find_file,
+        list_files::list_files,
+        put_file::put_file,
+        read_contract::{read_contract_json, read_contract_yaml},
+        read_metrics::read_metrics,
+        remove_file::remove_file,
+        update_file::update_file,
+        upload_file::upload_file,
+    },
+    problem::{Problem, ProblemType},
+};
+
+/// The operations, which the contract lists in this order.
+pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
+    config
+        .service(upload_file)
+        .service(list_files)
+        .service(find_file)
+        .service(put_file)
+        .service(update_file)
+        .service(remove_file)
+        .service(download_file)
+        .service(check_health)
+        .service(check_readiness)
+        .service(read_metrics)
+        .service(read_contract_json)
+        .service(read_contract_yaml);
+}
+
+/// What people read in a browser.
+pub(crate) fn pages(config: &mut web::ServiceConfig) {
+    let ui = utoipa_swagger_ui::Config::from("/openapi.json")
+        .try_it_out_enabled(true)
+        .display_request_duration(true)
+        .display_operation_id(true)
+        .validator_url("none");
+    config
+        .service(web::redirect("/swagger-ui", "/swagger-ui/"))
+        .service(SwaggerUi::new("/swagger-ui/{_:.*}").config(ui));
+}
+
+/// Answers what no operation does: there is no such URL, or it does not have that method.
+pub(crate) async fn otherwise(request: HttpRequest, contract: web::Data<Contract>) -> HttpResponse {
+    let methods = contract.methods_of(request.path()).join(", ");
+    if methods.is_empty() {
+        let detail = format!("there is nothing at {}", request.path());
+        return Problem::new(ProblemType::NoSuchResource, detail).error_response();
+    }
+    let detail = format!("{} is not one of {methods}", request.method());
+    let problem = Problem::new(ProblemType::MethodNotAllowed, detail);
+    match HeaderValue::try_from(methods) {
+        Ok(methods) => problem.with_header(header::ALLOW, methods).error_response(),
+        Err(_) => problem.error_response(),
+    }
+}

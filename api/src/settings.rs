@@ -1,0 +1,183 @@
+//! The settings: a TOML file, overridden by the environment, overridden by flags.
+//!
+//! Each setting is defined once, as a flag. What the file says becomes that flag's default, so
+//! that every value is read and refused in the same way, wherever it comes from.
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+/// Where a secret or any other value is really found.
+const FROM_ENVIRONMENT: &str = "env:";
+const FROM_FILE: &str = "file:";
+
+/// What the service can be told about how to run.
+#[derive(Args, Clone)]
+pub(crate) struct Settings {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "FILESERVER_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS", value_parser = parse::<SocketAddr>)]
+    pub(crate) listen: SocketAddr,
+
+    /// The folder for everything that is kept on this machine.
+    #[arg(long, env = "FILESERVER_DATA_DIR", default_value = "./data", global = true, value_name = "FOLDER", value_parser = parse::<PathBuf>)]
+    pub(crate) data_dir: PathBuf,
+
+    /// The database: `sqlite:PATH`, `mysql://...` or `postgres://...`; unless given, SQLite in the
+    /// data folder.
+    #[arg(long, env = "FILESERVER_DATABASE_URL", global = true, hide_env_values = true, hide_default_value = true, value_name = "URL", value_parser = resolve)]
+    pub(crate) database_url: Option<String>,
+
+    /// The most connections to the database.
+    #[arg(long, env = "FILESERVER_DATABASE_CONNECTIONS", default_value = "10", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
+    pub(crate) database_connections: NonZeroU32,
+
+    /// Do not bring the database's schema up to date at the start.
+    #[arg(long, env = "FILESERVER_NO_MIGRATE", global = true)]
+    pub(crate) no_migrate: bool,
+
+    /// Who may use the service.
+    #[arg(long, env = "FILESERVER_AUTH", default_value = "none", global = true, value_name = "WAY")]
+    pub(crate) auth: Authentication,
+
+    /// The most bytes that an upload may have; unless given, there is no limit.
+    #[arg(long, env = "FILESERVER_MAX_UPLOAD_SIZE", global = true, value_name = "BYTES", value_parser = parse::<u64>)]
+    pub(crate) max_upload_size: Option<u64>,
+
+    /// An origin whose pages may use the service (CORS), or `*` for all; may be given repeatedly,
+    /// or separated by commas.
+    #[arg(long, env = "FILESERVER_CORS_ORIGINS", global = true, value_delimiter = ',', value_name = "ORIGIN", value_parser = resolve)]
+    pub(crate) cors_origins: Vec<String>,
+
+    /// The secret that cursors of listings are made with, 64 hexadecimal digits, which replicas
+    /// share; unless given, one is made and kept in the data folder.
+    #[arg(long, env = "FILESERVER_CURSOR_KEY", global = true, hide_env_values = true, hide_default_value = true, value_name = "KEY", value_parser = resolve)]
+    pub(crate) cursor_key: Option<String>,
+
+    /// How many threads answer requests; unless given, one for each processor.
+    #[arg(long, env = "FILESERVER_WORKERS", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
+    pub(crate) workers: Option<NonZeroU32>,
+
+    /// How many seconds running requests have to finish in when the service is told to stop.
+    #[arg(long, env = "FILESERVER_SHUTDOWN_TIMEOUT", default_value = "30", global = true, value_name = "SECONDS", value_parser = parse::<u64>)]
+    pub(crate) shutdown_timeout: u64,
+
+    /// What to log, as `info` or `warn,api=debug`.
+    #[arg(long, env = "FILESERVER_LOG", default_value = "info", global = true, value_name = "FILTER", value_parser = resolve)]
+    pub(crate) log: String,
+
+    /// How to log, on standard error.
+    #[arg(long, env = "FILESERVER_LOG_FORMAT", default_value = "auto", global = true, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Who may use the service.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Authentication {
+    /// Whoever reaches it; only on a loopback address.
+    None,
+}
+
+/// How to log.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, and JSON elsewhere.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Settings {
+    /// Where the database is.
+    pub(crate) fn database(&self) -> persistence::Options {
+        let path = || format!("sqlite:{}", self.data_dir.join("fileserver.db").display());
+        persistence::Options {
+            url: self.database_url.clone().unwrap_or_else(path),
+            connections: self.database_connections.get(),
+        }
+    }
+
+    /// Refuses what would let everybody in from everywhere.
+    pub(crate) fn refuse_open_door(&self) -> Result<(), String> {
+        if self.auth == Authentication::None && !self.listen.ip().is_loopback() {
+            return Err(format!(
+                "without authentication the service listens on a loopback address only, not on {}",
+                self.listen
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The settings in a TOML file, by name.
+///
+/// # Errors
+///
+/// When the file is not TOML, or a value is not one that a setting can have.
+pub(crate) fn read_file(text: &str) -> Result<Vec<(String, String)>, String> {
+    let table: toml::Table = text.parse().map_err(|error| format!("{error}"))?;
+    let mut settings = Vec::new();
+    for (name, value) in table {
+        settings.push((name.clone(), plain(&name, &value)?));
+    }
+    Ok(settings)
+}
+
+fn plain(name: &str, value: &toml::Value) -> Result<String, String> {
+    match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(_) | toml::Value::Boolean(_) => Ok(value.to_string()),
+        toml::Value::Array(values) => {
+            let values: Result<Vec<_>, _> =
+                values.iter().map(|value| plain(name, value)).collect();
+            Ok(values?.join(","))
+        }
+        _ => Err(format!("`{name}` cannot have such a value")),
+    }
+}
+
+/// Reads a value, perhaps from elsewhere.
+fn parse<T>(value: &str) -> Result<T, String>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    resolve(value)?.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A value, or that of an environment variable (`env:NAME`) or of a file (`file:PATH`).
+fn resolve(value: &str) -> Result<String, String> {
+    if let Some(name) = value.strip_prefix(FROM_ENVIRONMENT) {
+        std::env::var(name).map_err(|error| format!("{name}: {error}"))
+    } else if let Some(path) = value.strip_prefix(FROM_FILE) {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    } else {
+        Ok(value.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_settings_of_every_plain_kind() {
+        let text = "listen = \"127.0.0.1:1\"\nmax_upload_size = 5\ncors_origins = [\"a\", \"b\"]";
+        let mut settings = read_file(text).unwrap();
+        settings.sort();
+        let expected = [("cors_origins", "a,b"), ("listen", "127.0.0.1:1"), ("max_upload_size", "5")];
+        assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(read_file("listen = {}").is_err());
+        assert!(read_file("listen").is_err());
+    }
+
+    #[test]
+    fn a_value_may_stand_elsewhere() {
+        assert_eq!(resolve("plain").unwrap(), "plain");
+        assert!(resolve("env:FILESERVER_THAT_IS_NOT_SET").is_err());
+        let here = format!("file:{}", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        assert!(resolve(&here).unwrap().starts_with("[package]"));
+        assert!(resolve("file:/nowhere").is_err());
+    }
+}
