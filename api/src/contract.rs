@@ -13,8 +13,8 @@ use utoipa::{
     openapi::{
         Content, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder,
         example::ExampleBuilder,
-        path::{Operation, PathItem},
-        schema::{ObjectBuilder, Type},
+        path::{Operation, Parameter, PathItem},
+        schema::{ObjectBuilder, Schema, SchemaType, Type},
     },
 };
 use utoipa_actix_web::AppExt as _;
@@ -169,6 +169,11 @@ fn complete(operation: &mut Operation) {
             .header("Retry-After", header("How many seconds to wait", Type::Integer));
         responses.insert("503".to_owned(), unavailable.build().into());
     }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter {
+            forbid_null(parameter);
+        }
+    }
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else {
             continue;
@@ -178,6 +183,16 @@ fn complete(operation: &mut Operation) {
         }
         let id = header("The request's id, or a new one", Type::String);
         response.headers.insert("X-Request-Id".to_owned(), id.into());
+    }
+}
+
+/// A parameter is there or not; it is never null.
+fn forbid_null(parameter: &mut Parameter) {
+    if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+        && let SchemaType::Array(types) = &schema.schema_type
+        && let Some(kind) = types.iter().find(|kind| **kind != Type::Null)
+    {
+        schema.schema_type = SchemaType::Type(kind.clone());
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod conditional;
 pub(crate) mod digest_fields;
 pub(crate) mod disposition;
+pub(crate) mod parameters;
 pub(crate) mod path;
 pub(crate) mod query;
 pub(crate) mod ranges;

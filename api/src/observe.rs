@@ -42,7 +42,6 @@ impl Observer {
         let id_text = id.to_str().unwrap_or_default();
         let span = tracing::info_span!("request", id = id_text);
         let mut record = Record::begin(self.service.into_inner(), &request, id_text);
-        // Errors have become answers: this is the outermost layer but for CORS.
         let response = next.call(request).instrument(span).await?;
         record.answered(&response, &self.contract);
         let mut response = response.map_body(|_, body| {

@@ -22,7 +22,7 @@ pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 const RETRY_AFTER: &str = "2";
 
 macro_rules! problem_types {
-    ($($variant:ident = $slug:literal, $status:ident, $title:literal;)+) => {
+    ($($variant:ident = $slug:tt, $status:ident, $title:tt;)+) => {
         /// What kinds of problems there are.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub(crate) enum ProblemType {
@@ -112,7 +112,7 @@ pub(crate) struct ProblemSource {
     pub(crate) place: Place,
     /// The parameter, header field, multipart part or JSON member, if it is a certain one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "limit")]
+    #[schema(nullable = false, example = "limit")]
     pub(crate) name: Option<String>,
 }
 
@@ -148,6 +148,7 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// Where in the request it was wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) source: Option<ProblemSource>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,

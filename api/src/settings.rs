@@ -61,8 +61,8 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_SHUTDOWN_TIMEOUT", default_value = "30", global = true, value_name = "SECONDS", value_parser = parse::<u64>)]
     pub(crate) shutdown_timeout: u64,
 
-    /// What to log, as `info` or `warn,api=debug`.
-    #[arg(long, env = "FILESERVER_LOG", default_value = "info", global = true, value_name = "FILTER", value_parser = resolve)]
+    /// What to log, as `info` or `warn,fileserver=debug`.
+    #[arg(long, env = "FILESERVER_LOG", default_value = "info,actix_server=warn,sea_orm_migration=warn,sqlx=warn", global = true, value_name = "FILTER", value_parser = resolve)]
     pub(crate) log: String,
 
     /// How to log, on standard error.

@@ -32,7 +32,7 @@ pub struct Sha1([u8; 20]);
 
 /// A SHA-256 (FIPS 180-4), written as 64 lower-case hexadecimal digits.
 ///
-/// It tells two contents apart that were made to share a [`Sha1`].
+/// It tells two contents apart that were made to share a SHA-1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9")]

@@ -9,6 +9,17 @@ use crate::{FileName, MediaType, Sha1, Sha256, Timestamp};
 
 /// What an owner sees of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "file_sha1": "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed",
+    "file_sha256": "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9",
+    "file_name": "hello.txt",
+    "file_size": 11,
+    "content_type": "text/plain",
+    "upload_at": "2026-01-31T12:00:00.123456Z",
+    "update_at": "2026-01-31T12:00:00.123456Z",
+    "status": "available",
+    "location": "/files/2aae6c35c94fcfb415dbe95f408b9ce91ee846ed/content",
+}))]
 pub struct FileMeta {
     /// The SHA-1 of the content, and the file's name in URLs.
     pub file_sha1: Sha1,

@@ -11,9 +11,13 @@ pub enum OwnerError {
     /// It has a control character.
     #[error("an owner cannot contain control characters")]
     Control,
+    /// It begins or ends with white space, which some databases do not tell from its absence.
+    #[error("an owner cannot begin or end with white space")]
+    Padded,
 }
 
-/// Who files belong to: 1 to 255 bytes of UTF-8 without control characters.
+/// Who files belong to: 1 to 255 bytes of UTF-8 without control characters, and without white
+/// space around them.
 ///
 /// Whatever reads or changes files does so for one owner, and sees that owner's entries only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +50,9 @@ impl FromStr for Owner {
         if owner.chars().any(char::is_control) {
             return Err(OwnerError::Control);
         }
+        if owner.trim() != owner {
+            return Err(OwnerError::Padded);
+        }
         Ok(Self(owner.to_owned()))
     }
 }
@@ -66,5 +73,6 @@ mod tests {
         assert_eq!("".parse::<Owner>(), Err(OwnerError::Length(0)));
         assert_eq!("x".repeat(256).parse::<Owner>(), Err(OwnerError::Length(256)));
         assert_eq!("a\nb".parse::<Owner>(), Err(OwnerError::Control));
+        assert_eq!("alice ".parse::<Owner>(), Err(OwnerError::Padded));
     }
 }

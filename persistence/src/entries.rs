@@ -177,7 +177,7 @@ pub(crate) fn by_key(owner: &Owner, sha1: &Sha1) -> Select<user_file::Entity> {
 
 /// `upload_at <= x AND (upload_at < x OR id < y)` rather than a comparison of pairs, for which
 /// MySQL would not use the index.
-fn newest(
+pub(crate) fn newest(
     owner: &Owner,
     filter: &EntryFilter,
     after: Option<Position>,

@@ -9,6 +9,8 @@ mod database;
 mod entities;
 mod entries;
 mod error;
+#[doc(hidden)]
+pub mod plans;
 mod recording;
 mod schema;
 mod shard;

@@ -6,7 +6,7 @@ use actix_cors::Cors;
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
-    middleware::from_fn,
+    middleware::{Condition, from_fn},
     web::{self, Data},
 };
 use catalog::Catalog;
@@ -69,10 +69,10 @@ fn bind(
     let mut server = HttpServer::new(move || {
         let observer = observer.clone();
         App::new()
+            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(move |request, next| {
                 observer.clone().observe(request, next)
             }))
-            .wrap(cors(&origins))
             .app_data(service.clone())
             .app_data(contract.clone())
             .into_utoipa_app()

@@ -22,6 +22,7 @@ use crate::{
         conditional::{Validators, Verdict},
         digest_fields::{self, REPR_DIGEST},
         disposition,
+        parameters::{DownloadFields, FilePath, Precondition, Revalidation},
         path::PathSha1,
         query::Query,
         ranges::{Wanted, wanted},
@@ -39,14 +40,11 @@ use crate::{
     get,
     tag = "files",
     params(
-        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
-        ("disposition" = Option<String>, Query, description = "`attachment` (default) or `inline`", pattern = "^(attachment|inline)$", example = "attachment"),
-        ("Range" = Option<String>, Header, description = "Which bytes to send (RFC 9110 §14.2)", example = "bytes=0-99,-100"),
-        ("If-Range" = Option<String>, Header, description = "Send ranges only if the file has this tag or date, else all of it", example = "\"2aae6c35c94fcfb415dbe95f408b9ce91ee846ed\""),
-        ("If-None-Match" = Option<String>, Header, description = "Send it only if it has none of these tags", example = "\"2aae6c35c94fcfb415dbe95f408b9ce91ee846ed\""),
-        ("If-Modified-Since" = Option<String>, Header, description = "Send it only if it was uploaded later", example = "Tue, 14 Nov 2023 22:13:20 GMT"),
-        ("If-Match" = Option<String>, Header, description = "Send it only if it has one of these tags", example = "*"),
-        ("If-Unmodified-Since" = Option<String>, Header, description = "Send it only if it was not uploaded later", example = "Tue, 14 Nov 2023 22:13:20 GMT"),
+        FilePath,
+        ("disposition" = Option<String>, Query, description = "`attachment` (default) or `inline`", pattern = "^(attachment|inline)$"),
+        DownloadFields,
+        Precondition,
+        Revalidation,
     ),
     responses(
         (status = 200, description = "The whole file", body = FileContent, content_type = "application/octet-stream", headers(

@@ -8,6 +8,7 @@ use crate::{
     http::{
         accept::AcceptsJson,
         conditional::{Validators, Verdict},
+        parameters::{FilePath, Precondition, Revalidation},
         path::PathSha1,
         query::NoQuery,
     },
@@ -22,9 +23,7 @@ use crate::{
     get,
     tag = "files",
     params(
-        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
-        ("If-None-Match" = Option<String>, Header, description = "Answer only if the entry has none of these tags", example = "\"6297d6d681e00-1\""),
-        ("If-Match" = Option<String>, Header, description = "Answer only if the entry has one of these tags", example = "*"),
+        FilePath, Precondition, Revalidation
     ),
     responses(
         (status = 200, description = "What there is to tell", body = FileMeta, headers(

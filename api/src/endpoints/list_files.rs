@@ -19,7 +19,6 @@ const MOST_SHA1S: usize = 100;
 
 /// A part of a listing.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"files": [], "next": null}))]
 struct FileList {
     /// The files, newest first.
     files: Vec<FileMeta>,
@@ -41,10 +40,10 @@ struct FileList {
     get,
     tag = "files",
     params(
-        ("limit" = Option<u64>, Query, description = "The most files to list", minimum = 1, maximum = 1000, example = 20),
-        ("cursor" = Option<String>, Query, description = "Where to continue", example = ""),
-        ("status" = Option<FileStatus>, Query, description = "List these; `available` unless given", example = "available"),
-        ("name" = Option<String>, Query, description = "List files with this in their name, in upper or lower case", max_length = 255, example = "hello"),
+        ("limit" = Option<u64>, Query, description = "The most files to list; 20 unless given", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "Where to continue: the `next` of the part before"),
+        ("status" = Option<FileStatus>, Query, description = "List these; `available` unless given"),
+        ("name" = Option<String>, Query, description = "List files with this in their name, in upper or lower case", max_length = 255),
         ("file_sha1" = Option<Vec<String>>, Query, description = "List these files", max_items = 100, explode = true),
     ),
     responses(

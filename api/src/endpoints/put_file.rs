@@ -6,7 +6,12 @@ use domain::FileMeta;
 
 use crate::{
     endpoints::{FileContent, upload_file::answer},
-    http::{accept::AcceptsJson, path::PathSha1, query::Query},
+    http::{
+        accept::AcceptsJson,
+        parameters::{FilePath, UploadFields},
+        path::PathSha1,
+        query::Query,
+    },
     intake,
     problem::{Place, Problem, ProblemType},
     service::{Caller, Service},
@@ -19,11 +24,9 @@ use crate::{
 #[utoipa::path(
     tag = "files",
     params(
-        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
+        FilePath,
         ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255, example = "hello.txt"),
-        ("Content-Disposition" = Option<String>, Header, description = "Names the file, as `attachment; filename=...`", example = "attachment; filename=\"hello.txt\""),
-        ("Repr-Digest" = Option<String>, Header, description = "The file's digests, `sha-256` or `sha` (RFC 9530)", example = "sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:"),
-        ("Content-Digest" = Option<String>, Header, description = "The same, of the message, which is the file", example = "sha=:Kq5sNclPz7QV2+lfQIuc6R7oRu0=:"),
+        UploadFields,
     ),
     request_body(content((FileContent = "application/octet-stream"))),
     responses(

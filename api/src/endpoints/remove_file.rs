@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, web};
 use crate::{
     http::{
         conditional::{entry_tag, matches},
+        parameters::{FilePath, Precondition},
         path::PathSha1,
         query::Query,
     },
@@ -20,9 +21,9 @@ use crate::{
 #[utoipa::path(
     tag = "files",
     params(
-        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
-        ("purge" = Option<bool>, Query, description = "Give up the right to restore it", example = false),
-        ("If-Match" = Option<String>, Header, description = "Delete it only if the entry has one of these tags", example = "*"),
+        FilePath,
+        ("purge" = Option<bool>, Query, description = "Give up the right to restore it"),
+        Precondition,
     ),
     responses(
         (status = 204, description = "It is deleted"),

@@ -16,6 +16,7 @@ use crate::{
     http::{
         accept::AcceptsJson,
         conditional::{entry_tag, matches},
+        parameters::{FilePath, Precondition},
         path::PathSha1,
         query::NoQuery,
     },
@@ -34,9 +35,10 @@ const MEDIA_TYPES: &str = "application/merge-patch+json, application/json";
 #[expect(dead_code, reason = "it only tells the contract what a change has")]
 struct FileChange {
     /// The name that it gets.
-    #[schema(min_length = 1, max_length = 255, example = "renamed.txt")]
+    #[schema(min_length = 1, max_length = 255, nullable = false, example = "renamed.txt")]
     file_name: Option<String>,
     /// `deleted` deletes it, `available` restores it.
+    #[schema(nullable = false)]
     status: Option<FileStatus>,
 }
 
@@ -47,8 +49,7 @@ struct FileChange {
 #[utoipa::path(
     tag = "files",
     params(
-        ("file_sha1" = String, Path, description = "The file's SHA-1", pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"),
-        ("If-Match" = Option<String>, Header, description = "Change it only if the entry has one of these tags", example = "*"),
+        FilePath, Precondition
     ),
     request_body(content((FileChange = "application/merge-patch+json"), (FileChange = "application/json"))),
     responses(

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     endpoints::{FileContent, describe},
-    http::{accept::AcceptsJson, query::Query},
+    http::{accept::AcceptsJson, parameters::UploadFields, query::Query},
     intake,
     problem::Problem,
     service::{Caller, Service},
@@ -21,7 +21,7 @@ struct UploadForm {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
     /// The file's name.
-    #[schema(min_length = 1, max_length = 255, example = "hello.txt")]
+    #[schema(min_length = 1, max_length = 255, nullable = false)]
     file_name: Option<String>,
 }
 
@@ -41,10 +41,8 @@ struct UploadForm {
 #[utoipa::path(
     tag = "files",
     params(
-        ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255, example = "hello.txt"),
-        ("Content-Disposition" = Option<String>, Header, description = "Names the file, as `attachment; filename=...`, if it is the whole body", example = "attachment; filename=\"hello.txt\""),
-        ("Repr-Digest" = Option<String>, Header, description = "The file's digests, `sha-256` or `sha` (RFC 9530)", example = "sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:"),
-        ("Content-Digest" = Option<String>, Header, description = "The message's digests, `sha-256` or `sha` (RFC 9530)", example = "sha=:Kq5sNclPz7QV2+lfQIuc6R7oRu0=:"),
+        ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255),
+        UploadFields,
     ),
     request_body(content((UploadForm = "multipart/form-data"), (FileContent = "application/octet-stream"))),
     responses(

@@ -1,0 +1,177 @@
+//! A client that holds every answer against the contract.
+
+use std::time::Duration;
+
+use domain::{FileMeta, Sha1};
+use reqwest::{
+    Method, RequestBuilder, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+    multipart::{Form, Part},
+};
+use serde_json::Value;
+
+use crate::contract::Contract;
+
+/// Talks to a server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+    contract: Contract,
+}
+
+/// An answer that came whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: StatusCode,
+    /// The header.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: bytes::Bytes,
+}
+
+impl Client {
+    pub(crate) async fn new(base: String) -> Self {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .no_proxy()
+            .build()
+            .unwrap();
+        let contract = http.get(format!("{base}/openapi.json")).send().await.unwrap();
+        Self {
+            contract: Contract::new(contract.json().await.unwrap()),
+            base,
+            http,
+        }
+    }
+
+    /// The URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Begins a request.
+    #[must_use]
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.url(path))
+    }
+
+    /// Sends a request, and holds the answer against the contract.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        self.try_send(request).await.unwrap()
+    }
+
+    /// As [`Client::send`], for when the server may go away.
+    ///
+    /// # Errors
+    ///
+    /// When no whole answer came.
+    pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+        let request = request.build()?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = self.http.execute(request).await?;
+        let answer = Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: response.bytes().await?,
+        };
+        let media_type = answer.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
+        let media_type = media_type.filter(|_| !answer.body.is_empty());
+        self.contract.verify(&method, &path, answer.status, media_type);
+        Ok(answer)
+    }
+
+    /// Sends `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Uploads a file as a form.
+    pub async fn upload(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Answer {
+        let part = Part::bytes(bytes.into()).file_name(name.to_owned());
+        let form = Form::new().part("file", part);
+        self.send(self.request(Method::POST, "/files").multipart(form)).await
+    }
+
+    /// Uploads a file as a whole body.
+    pub async fn upload_raw(&self, name: &str, bytes: impl Into<reqwest::Body>) -> Answer {
+        let request = self.request(Method::POST, "/files").query(&[("file_name", name)]);
+        self.send(request.body(bytes)).await
+    }
+
+    /// Uploads a file as nobody has, and gives its SHA-1 and its bytes.
+    pub async fn upload_some(&self, name: &str) -> (Sha1, Vec<u8>) {
+        let bytes = crate::unique_text().into_bytes();
+        let answer = self.upload(name, bytes.clone()).await;
+        assert_eq!(answer.status, StatusCode::CREATED);
+        (answer.meta().file_sha1, bytes)
+    }
+
+    /// Sends a change as a merge patch.
+    pub async fn patch(&self, sha1: &Sha1, patch: &Value) -> Answer {
+        let request = self.request(Method::PATCH, &format!("/files/{sha1}"));
+        let request = request.header(CONTENT_TYPE, "application/merge-patch+json");
+        self.send(request.body(patch.to_string())).await
+    }
+
+    /// Deletes a file.
+    pub async fn delete(&self, sha1: &Sha1) -> Answer {
+        self.send(self.request(Method::DELETE, &format!("/files/{sha1}"))).await
+    }
+
+    /// All files of the listing, page by page.
+    pub async fn list_all(&self, query: &str) -> Vec<FileMeta> {
+        let mut files = Vec::new();
+        let mut path = format!("/files?{query}");
+        loop {
+            let page = self.get(&path).await;
+            assert_eq!(page.status, StatusCode::OK, "{}", page.text());
+            let mut page = page.json();
+            let shown: Vec<FileMeta> = serde_json::from_value(page["files"].take()).unwrap();
+            files.extend(shown);
+            match page["next"].as_str() {
+                Some(next) => path = format!("/files?{query}&cursor={next}"),
+                None => return files,
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as what is told about a file.
+    #[must_use]
+    pub fn meta(&self) -> FileMeta {
+        serde_json::from_value(self.json()).unwrap()
+    }
+
+    /// A field of the header, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Makes sure that this is a problem of a kind, and gives its detail.
+    pub fn problem(&self, status: u16, kind: &str) -> String {
+        let text = self.text();
+        assert_eq!(self.status, status, "{text}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{text}");
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("urn:fileserver:problem:{kind}"), "{text}");
+        assert_eq!(problem["status"], status, "{text}");
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}

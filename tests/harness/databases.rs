@@ -1,0 +1,117 @@
+//! A database of its own for each test, on real servers.
+
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// The kinds of databases that the service works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    Sqlite,
+    /// A `MariaDB` server.
+    MariaDb,
+    /// A `PostgreSQL` server.
+    Postgres,
+}
+
+/// An empty database, which goes when this is dropped.
+#[derive(Debug)]
+pub struct TestDatabase {
+    kind: Kind,
+    name: String,
+    server: String,
+    folder: TempDir,
+}
+
+impl TestDatabase {
+    /// Makes an empty database.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        let database = Self {
+            kind,
+            name: format!("test_{:016x}", getrandom::u64().unwrap()),
+            server: match kind {
+                Kind::Sqlite => String::new(),
+                Kind::MariaDb => server("TEST_MYSQL_URL"),
+                Kind::Postgres => server("TEST_POSTGRES_URL"),
+            },
+            folder: tempfile::tempdir().unwrap(),
+        };
+        database.administrate(&format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
+    /// What the service connects to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("sqlite:{}", self.folder.path().join("test.db").display()),
+            _ => format!("{}/{}", self.server, self.name),
+        }
+    }
+
+    /// Which kind it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Runs SQL in the database, and gives what it printed.
+    #[must_use]
+    pub fn sql(&self, statement: &str) -> String {
+        let output = match self.kind {
+            Kind::Sqlite => run(Command::new("sqlite3")
+                .arg(self.folder.path().join("test.db"))
+                .arg(statement)),
+            Kind::MariaDb => self.mariadb(&["--batch", "--skip-column-names", &self.name], statement),
+            Kind::Postgres => run(Command::new("psql")
+                .args(["--tuples-only", "--no-align", "--command", statement])
+                .arg(self.url())),
+        };
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn administrate(&self, statement: &str) {
+        match self.kind {
+            Kind::Sqlite => {}
+            Kind::MariaDb => drop(self.mariadb(&[], statement)),
+            Kind::Postgres => drop(run(Command::new("psql")
+                .args(["--quiet", "--command", statement])
+                .arg(format!("{}/postgres", self.server)))),
+        }
+    }
+
+    fn mariadb(&self, options: &[&str], statement: &str) -> Output {
+        let address = self.server.strip_prefix("mysql://").unwrap();
+        let (user, address) = address.split_once('@').unwrap();
+        let (user, password) = user.split_once(':').unwrap();
+        let (host, port) = address.split_once(':').unwrap();
+        run(Command::new("mariadb")
+            .args(["--no-defaults", "--default-character-set=utf8mb4"])
+            .args(["--user", user, "--host", host, "--port", port])
+            .arg(format!("--password={password}"))
+            .args(["--execute", statement])
+            .args(options))
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let force = if self.kind == Kind::Postgres { " WITH (FORCE)" } else { "" };
+        self.administrate(&format!("DROP DATABASE {}{force}", self.name));
+    }
+}
+
+fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: `tests/run` starts the servers that the tests need")
+    })
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    output
+}

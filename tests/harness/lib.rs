@@ -1,0 +1,48 @@
+//! What the tests share: databases of their own, the real binary, and a client that holds every
+//! answer against the contract.
+
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics"
+)]
+
+mod client;
+mod contents;
+mod contract;
+mod databases;
+mod proxy;
+mod server;
+
+pub use client::{Answer, Client};
+pub use contents::{digests, random, unique_text};
+pub use databases::{Kind, TestDatabase};
+pub use proxy::Proxy;
+pub use server::{Server, binary};
+
+/// Makes a test of each function for each database.
+///
+/// Each runs against a server of its own, which is then stopped, and whose rows and bytes are
+/// checked.
+#[macro_export]
+macro_rules! on_every_database {
+    ($($(#[$attribute:meta])* $test:ident,)+) => {
+        $crate::on_every_database!(@ sqlite, Sqlite, $($test)+);
+        $crate::on_every_database!(@ mariadb, MariaDb, $($test)+);
+        $crate::on_every_database!(@ postgres, Postgres, $($test)+);
+    };
+    (@ $module:ident, $kind:ident, $($test:ident)+) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    $crate::Server::with($crate::Kind::$kind, async |server| {
+                        super::$test(server).await;
+                    })
+                    .await;
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,266 @@
+//! The real binary, started for a test.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::{Child, ChildStderr, Command as TokioCommand},
+    sync::Mutex,
+    time::timeout,
+};
+
+use crate::{Client, Kind, TestDatabase};
+
+/// The service on a port of its own, with a data folder and a database of its own.
+pub struct Server {
+    database: TestDatabase,
+    data: PathBuf,
+    _folder: TempDir,
+    settings: Vec<(&'static str, OsString)>,
+    process: Mutex<Process>,
+    client: Client,
+}
+
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Runs a test against a server, then stops it, and checks that nothing was lost or left.
+    pub async fn with(kind: Kind, test: impl AsyncFn(&Self)) {
+        let server = Self::start(kind, &[]).await;
+        test(&server).await;
+        server.finish().await;
+    }
+
+    /// Starts the service with some settings.
+    pub async fn start(kind: Kind, settings: &[(&'static str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        Self::start_on(TestDatabase::new(kind), folder, data, settings).await
+    }
+
+    /// Starts the service on a database and in a data folder.
+    pub async fn start_on(
+        database: TestDatabase,
+        folder: TempDir,
+        data: PathBuf,
+        settings: &[(&'static str, &str)],
+    ) -> Self {
+        let url = database.url();
+        let mut all: Vec<(&str, OsString)> = vec![
+            ("FILESERVER_DATA_DIR", data.clone().into()),
+            ("FILESERVER_DATABASE_URL", url.into()),
+            ("FILESERVER_LISTEN", "127.0.0.1:0".into()),
+            ("FILESERVER_LOG_FORMAT", "json".into()),
+        ];
+        for (name, value) in settings {
+            all.retain(|(other, _)| other != name);
+            all.push((*name, value.into()));
+        }
+        let process = Process::start(&all).await;
+        let client = Client::new(format!("http://{}", process.address)).await;
+        Self {
+            database,
+            data,
+            _folder: folder,
+            settings: all,
+            process: Mutex::new(process),
+            client,
+        }
+    }
+
+    /// Talks to it.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its process's number.
+    pub async fn id(&self) -> u32 {
+        self.process.lock().await.child.id().unwrap()
+    }
+
+    /// Kills it where it is, as `kill -9` does.
+    pub async fn kill(&self) {
+        let mut process = self.process.lock().await;
+        process.child.kill().await.unwrap();
+    }
+
+    /// Starts it again as it was, on the port that it had.
+    pub async fn restart(&self) {
+        let mut settings = self.settings.clone();
+        let mut process = self.process.lock().await;
+        let address = process.address.clone();
+        settings.retain(|(name, _)| *name != "FILESERVER_LISTEN");
+        settings.push(("FILESERVER_LISTEN", address.into()));
+        *process = Process::start(&settings).await;
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub async fn stop(&self) {
+        let mut process = self.process.lock().await;
+        signal(process.child.id().unwrap(), "TERM");
+        let stopped = timeout(Duration::from_secs(40), process.child.wait()).await;
+        let status = stopped.expect("the server stops").unwrap();
+        assert!(status.success(), "the server stopped with {status}");
+    }
+
+    /// Stops it, and checks that nothing was lost or left.
+    pub async fn finish(self) {
+        self.stop().await;
+        self.check_is_clean();
+        assert_eq!(self.staged(), [] as [PathBuf; 0], "bytes are left in staging");
+    }
+
+    /// Makes sure that every row has its bytes, and all bytes have their row.
+    pub fn check_is_clean(&self) {
+        let output = self.command(&["check", "--digests", "--json"]);
+        let report = String::from_utf8_lossy(&output.stdout);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{report}{said}");
+        let sums = report.lines().last().unwrap();
+        let sums: Value = serde_json::from_str(sums).unwrap();
+        assert_eq!(sums["findings"], 0);
+    }
+
+    /// Runs a subcommand with its settings.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).envs(self.settings.clone());
+        command.output().unwrap()
+    }
+
+    /// The files that are on their way into the store, or were.
+    #[must_use]
+    pub fn staged(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for folder in fs::read_dir(self.data.join("staging")).unwrap() {
+            for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+                let file = file.unwrap().path();
+                if file.file_name().is_some_and(|name| name != "lock") {
+                    files.push(file);
+                }
+            }
+        }
+        files
+    }
+
+    /// The objects in the store.
+    #[must_use]
+    pub fn objects(&self) -> Vec<PathBuf> {
+        let mut objects = Vec::new();
+        for shard in fs::read_dir(self.data.join("objects")).unwrap() {
+            for folder in fs::read_dir(shard.unwrap().path()).unwrap() {
+                let files = fs::read_dir(folder.unwrap().path()).unwrap();
+                objects.extend(files.map(|file| file.unwrap().path()));
+            }
+        }
+        objects
+    }
+
+    /// Sends bytes as they are, ends, and gives what comes back.
+    pub async fn raw(&self, request: &[u8]) -> String {
+        let address = self.process.lock().await.address.clone();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(request).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+        let _ = read.expect("the server answers");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Opens a connection to it.
+    pub async fn connect(&self) -> TcpStream {
+        let address = self.process.lock().await.address.clone();
+        TcpStream::connect(address).await.unwrap()
+    }
+}
+
+impl Process {
+    async fn start(settings: &[(&'static str, OsString)]) -> Self {
+        let mut child = TokioCommand::new(binary())
+            .arg("serve")
+            .envs(settings.to_vec())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let address = timeout(Duration::from_secs(60), async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                if event["message"] == "listening" {
+                    return event["address"].as_str().unwrap().to_owned();
+                }
+                said.push_str(&line);
+            }
+            panic!("the server did not start: {said}");
+        });
+        let address = address.await.expect("the server starts");
+        tokio::spawn(show_errors(lines));
+        Self { child, address }
+    }
+}
+
+/// Shows what the server complains about, if the test fails.
+async fn show_errors(mut lines: tokio::io::Lines<BufReader<ChildStderr>>) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line.contains("\"ERROR\"") || line.contains("panicked") {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// Sends a signal to a process.
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// The service's binary, built as it is now.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        // All packages, as when testing: other features would build everything anew.
+        build.args(["build", "--quiet", "--workspace", "--bins"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let built = build.current_dir(workspace).status();
+        assert!(built.unwrap().success(), "the binary can be built");
+        // Tests lie in `deps`, beside the binaries.
+        let tests = std::env::current_exe().unwrap();
+        let folder = tests.parent().unwrap().parent().unwrap();
+        folder.join("fileserver")
+    })
+}

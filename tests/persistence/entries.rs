@@ -1,0 +1,169 @@
+//! The owners' entries.
+
+use domain::{FileStatus, Timestamp};
+use harness::TestDatabase;
+use persistence::{Database, Entry, EntryChange, EntryFilter, Position};
+
+use crate::{on_every_database, owner, record, some_content};
+
+on_every_database! {
+    each_owner_sees_only_its_own,
+    a_listing_goes_from_new_to_old_even_in_one_moment,
+    a_listing_stays_right_while_files_come_and_go,
+    a_name_is_searched_for_in_any_case_and_literally,
+    a_batch_is_looked_up_by_contents,
+    of_two_changes_at_once_one_is_made,
+    deleted_entries_are_listed_apart,
+}
+
+fn filter(name: Option<&str>) -> EntryFilter {
+    EntryFilter {
+        status: FileStatus::Available,
+        name: name.map(str::to_owned),
+        sha1s: None,
+    }
+}
+
+async fn list(database: &Database, filter: &EntryFilter) -> Vec<String> {
+    let (alice, entries) = (owner("alice"), database.entries());
+    names(&entries.list(&alice, filter, None, 100).await.unwrap())
+}
+
+fn names(entries: &[Entry]) -> Vec<String> {
+    let name = |entry: &Entry| entry.meta.file_name.to_string();
+    entries.iter().map(name).collect()
+}
+
+async fn each_owner_sees_only_its_own(database: &Database, _: &TestDatabase) {
+    let content = some_content();
+    record(database, "alice", "a.txt", &content, 1).await;
+    record(database, "bob", "b.txt", &content, 2).await;
+    // Owners that a database might take for the same.
+    for other in ["Alice", "ALICE", "älice", "alice\u{200b}"] {
+        let found = database.entries().find(&owner(other), &content.sha1).await;
+        assert_eq!(found.unwrap(), None, "{other:?}");
+    }
+    assert_eq!(list(database, &filter(None)).await, ["a.txt"]);
+}
+
+async fn a_listing_goes_from_new_to_old_even_in_one_moment(
+    database: &Database,
+    _: &TestDatabase,
+) {
+    for number in 0..10 {
+        let moment = 1_700_000_000_000_000 + number / 4;
+        record(database, "alice", &format!("{number}"), &some_content(), moment).await;
+    }
+    let whole = ["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"];
+    assert_eq!(list(database, &filter(None)).await, whole);
+    for limit in 1..=4 {
+        assert_eq!(walk(database, limit, async |_| {}).await, whole, "by {limit}");
+    }
+}
+
+async fn a_listing_stays_right_while_files_come_and_go(database: &Database, _: &TestDatabase) {
+    let mut entries = Vec::new();
+    for number in 0..12 {
+        let name = format!("{number}");
+        entries.push(record(database, "alice", &name, &some_content(), number).await.0);
+    }
+    // Before each page, one file comes, and of those not shown yet one goes.
+    let shown = walk(database, 2, async |page| {
+        record(database, "alice", "new", &some_content(), 100 + page).await;
+        let doomed = &entries[usize::try_from(page).unwrap()];
+        change(database, doomed, "gone", FileStatus::Deleted).await;
+    })
+    .await;
+    assert_eq!(shown, ["new", "11", "10", "9", "8", "7", "6", "5"]);
+}
+
+/// All names, page by page; something happens before each.
+async fn walk(database: &Database, limit: u64, before: impl AsyncFn(i64)) -> Vec<String> {
+    let (mut all, mut after): (Vec<String>, Option<Position>) = (Vec::new(), None);
+    for page in 0.. {
+        before(page).await;
+        let entries = database.entries();
+        let found = entries.list(&owner("alice"), &filter(None), after, limit).await.unwrap();
+        let Some(last) = found.last() else {
+            break;
+        };
+        after = Some(last.position);
+        all.extend(names(&found));
+    }
+    all
+}
+
+async fn a_name_is_searched_for_in_any_case_and_literally(
+    database: &Database,
+    _: &TestDatabase,
+) {
+    let all = ["Straße ÄÖÜ.txt", "100%.txt", "100x.txt", "a_b", "aXb", "back!slash", "ПРИВЕТ"];
+    for (moment, name) in (0..).zip(all) {
+        record(database, "alice", name, &some_content(), moment).await;
+    }
+    for (searched, found) in [
+        ("äöü", vec!["Straße ÄÖÜ.txt"]),
+        ("привет", vec!["ПРИВЕТ"]),
+        ("100%", vec!["100%.txt"]),
+        ("A_B", vec!["a_b"]),
+        ("!", vec!["back!slash"]),
+        ("TXT", vec!["100x.txt", "100%.txt", "Straße ÄÖÜ.txt"]),
+        ("'; DROP TABLE tbl_user_file; --", vec![]),
+        ("\\", vec![]),
+    ] {
+        assert_eq!(list(database, &filter(Some(searched))).await, found, "{searched}");
+    }
+}
+
+async fn a_batch_is_looked_up_by_contents(database: &Database, _: &TestDatabase) {
+    let (known, other) = (some_content(), some_content());
+    record(database, "alice", "a.txt", &known, 1).await;
+    record(database, "alice", "b.txt", &other, 2).await;
+    let batch = EntryFilter {
+        sha1s: Some(vec![known.sha1, some_content().sha1]),
+        ..filter(None)
+    };
+    assert_eq!(list(database, &batch).await, ["a.txt"]);
+}
+
+async fn of_two_changes_at_once_one_is_made(database: &Database, _: &TestDatabase) {
+    let (entry, ..) = record(database, "alice", "a.txt", &some_content(), 1).await;
+    let rename = |name: &str| EntryChange {
+        file_name: name.parse().unwrap(),
+        status: Some(FileStatus::Available),
+        at: Timestamp::from_microseconds(9),
+    };
+    let (alice, entries) = (owner("alice"), database.entries());
+    let (b, c) = (rename("b.txt"), rename("c.txt"));
+    let (first, second) = futures_util::future::join(
+        entries.change(&alice, &entry, &b),
+        entries.change(&alice, &entry, &c),
+    )
+    .await;
+    assert!(first.unwrap() ^ second.unwrap());
+    let changed = entries.find(&alice, &entry.meta.file_sha1).await.unwrap().unwrap();
+    assert_eq!(changed.version, entry.version + 1);
+    assert_eq!(changed.meta.update_at.microseconds(), 9);
+}
+
+async fn deleted_entries_are_listed_apart(database: &Database, _: &TestDatabase) {
+    let (entry, ..) = record(database, "alice", "a.txt", &some_content(), 1).await;
+    record(database, "alice", "b.txt", &some_content(), 2).await;
+    change(database, &entry, "a.txt", FileStatus::Deleted).await;
+    assert_eq!(list(database, &filter(None)).await, ["b.txt"]);
+    let deleted = EntryFilter {
+        status: FileStatus::Deleted,
+        ..filter(None)
+    };
+    assert_eq!(list(database, &deleted).await, ["a.txt"]);
+}
+
+async fn change(database: &Database, entry: &Entry, name: &str, status: FileStatus) {
+    let change = EntryChange {
+        file_name: name.parse().unwrap(),
+        status: Some(status),
+        at: Timestamp::EPOCH,
+    };
+    let entries = database.entries();
+    assert!(entries.change(&owner("alice"), entry, &change).await.unwrap());
+}

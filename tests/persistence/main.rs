@@ -1,0 +1,97 @@
+//! What the persistence promises, on every database.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics"
+)]
+
+mod entries;
+mod plans;
+mod recording;
+mod schema;
+
+use domain::{Address, Content, MediaType, Owner, Timestamp};
+use harness::{Kind, TestDatabase, digests, unique_text};
+use persistence::{Arrival, Database, Entry, Novelty, Options, Recording};
+
+/// Runs a test against a database with the newest schema.
+async fn with(kind: Kind, test: impl AsyncFn(&Database, &TestDatabase)) {
+    let place = TestDatabase::new(kind);
+    let options = options(&place);
+    let schema = Database::schema(&options).await.unwrap();
+    schema.up().await.unwrap();
+    schema.close().await;
+    let database = Database::connect(&options).await.unwrap();
+    test(&database, &place).await;
+    database.close().await;
+}
+
+fn options(place: &TestDatabase) -> Options {
+    Options {
+        url: place.url(),
+        connections: 8,
+    }
+}
+
+macro_rules! on_every_database {
+    ($($test:ident,)+) => {
+        on_every_database!(@ sqlite, Sqlite, $($test)+);
+        on_every_database!(@ mariadb, MariaDb, $($test)+);
+        on_every_database!(@ postgres, Postgres, $($test)+);
+    };
+    (@ $module:ident, $kind:ident, $($test:ident)+) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    crate::with(harness::Kind::$kind, super::$test).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_every_database;
+
+fn owner(name: &str) -> Owner {
+    name.parse().unwrap()
+}
+
+fn some_content() -> Content {
+    digests(unique_text().as_bytes())
+}
+
+/// An address that no other copy has.
+fn some_address() -> Address {
+    format!("disk:{}", unique_text()).parse().unwrap()
+}
+
+/// Records an upload of a content that comes with its bytes.
+async fn record(
+    database: &Database,
+    who: &str,
+    name: &str,
+    content: &Content,
+    at: i64,
+) -> (Entry, Novelty, Address) {
+    let address = some_address();
+    let recording = database
+        .record(&Arrival {
+            owner: &owner(who),
+            file_name: &name.parse().unwrap(),
+            content_type: &MediaType::default(),
+            content,
+            address: Some(&address),
+            at: Timestamp::from_microseconds(at),
+        })
+        .await
+        .unwrap();
+    match recording {
+        Recording::Done {
+            entry,
+            novelty,
+            address,
+        } => (*entry, novelty, address),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,62 @@
+//! How the databases run the statements that have to stay cheap.
+
+use harness::{Kind, TestDatabase};
+use persistence::{Database, plans};
+
+use crate::{on_every_database, owner, record, some_content};
+
+on_every_database! {
+    finding_and_listing_use_an_index_and_sort_nothing,
+}
+
+async fn finding_and_listing_use_an_index_and_sort_nothing(
+    database: &Database,
+    place: &TestDatabase,
+) {
+    let alice = owner("alice");
+    let (mut last, mut sha1) = (None, some_content().sha1);
+    for moment in 0..40 {
+        let (entry, ..) = record(database, "alice", "a.txt", &some_content(), moment).await;
+        (last, sha1) = (Some(entry.position), entry.meta.file_sha1);
+    }
+    // What fits in a page is scanned by some, whatever indexes there are.
+    let _ = place.sql(match place.kind() {
+        Kind::Sqlite => "ANALYZE",
+        Kind::MariaDb => MANY_ROWS_IN_MARIADB,
+        Kind::Postgres => MANY_ROWS_IN_POSTGRES,
+    });
+    for plan in [
+        plans::find(database, &alice, &sha1).await.unwrap(),
+        plans::list(database, &alice, None, 21).await.unwrap(),
+        plans::list(database, &alice, last, 21).await.unwrap(),
+    ] {
+        let plan = plan.to_lowercase();
+        let costly: &[&str] = match place.kind() {
+            Kind::Sqlite => &["scan", "temp b-tree"],
+            Kind::MariaDb => &["filesort", "temporary", "\"all\""],
+            Kind::Postgres => &["seq scan", "sort"],
+        };
+        assert!(costly.iter().all(|cost| !plan.contains(cost)), "{plan}");
+        assert!(
+            plan.contains("ix_user_file_newest") || plan.contains("uq_user_file_owner_sha1")
+                || plan.contains("sqlite_autoindex"),
+            "{plan}"
+        );
+    }
+}
+
+const MANY_ROWS_IN_MARIADB: &str = "
+    INSERT INTO tbl_user_file (owner, file_sha1, file_sha256, file_name, file_name_folded,
+        file_size, content_type, upload_at, update_at, status, version)
+    SELECT CONCAT('owner ', seq % 100), LPAD(HEX(seq), 40, '0'), LPAD('', 64, '0'), 'x', 'x', 1,
+        'a/b', seq, seq, 0, 1
+    FROM seq_1_to_20000;
+    ANALYZE TABLE tbl_user_file";
+
+const MANY_ROWS_IN_POSTGRES: &str = "
+    INSERT INTO tbl_user_file (owner, file_sha1, file_sha256, file_name, file_name_folded,
+        file_size, content_type, upload_at, update_at, status, version)
+    SELECT 'owner ' || n % 100, lpad(to_hex(n), 40, '0'), lpad('', 64, '0'), 'x', 'x', 1, 'a/b',
+        n, n, 0, 1
+    FROM generate_series(1, 20000) AS n;
+    ANALYZE tbl_user_file";

@@ -1,0 +1,185 @@
+//! Recording uploads.
+
+use domain::{Content, FileStatus, MediaType, Timestamp};
+use futures_util::future::join_all;
+use harness::{Kind, TestDatabase, digests};
+use persistence::{Arrival, Database, EntryChange, Novelty, Recording};
+
+use crate::{on_every_database, owner, record, some_address, some_content};
+
+on_every_database! {
+    a_content_lies_in_the_table_of_its_last_two_digits,
+    uploads_at_once_end_in_one_content_and_one_entry_for_each_owner,
+    uploads_of_one_owner_at_once_do_not_block_each_other,
+    an_entry_keeps_its_name_until_it_was_deleted,
+    an_entry_that_was_given_up_can_be_uploaded_anew,
+    another_content_of_the_same_sha1_is_a_collision,
+    a_content_without_bytes_needs_them,
+    a_content_that_was_on_its_way_out_is_taken_back,
+}
+
+async fn a_content_lies_in_the_table_of_its_last_two_digits(
+    database: &Database,
+    place: &TestDatabase,
+) {
+    let content = digests(b"hello world");
+    let (_, _, address) = record(database, "alice", "数据 🚀.txt", &content, 5).await;
+    let row = "SELECT file_sha1, file_name, file_size, create_at, status FROM tbl_ed";
+    let separator = if place.kind() == Kind::MariaDb { "\t" } else { "|" };
+    assert_eq!(
+        place.sql(row).trim().split(separator).collect::<Vec<_>>(),
+        ["2aae6c35c94fcfb415dbe95f408b9ce91ee846ed", "数据 🚀.txt", "11", "5", "0"]
+    );
+    let stored = database.contents().find(&content.sha1).await.unwrap().unwrap();
+    assert_eq!((stored.content, stored.address), (content, address));
+}
+
+async fn uploads_at_once_end_in_one_content_and_one_entry_for_each_owner(
+    database: &Database,
+    _: &TestDatabase,
+) {
+    for _ in 0..5 {
+        let content = some_content();
+        let uploads = (0..32).map(|upload| {
+            let (database, owner) = (database.clone(), format!("owner {}", upload % 8));
+            tokio::spawn(async move {
+                let recorded = record(&database, &owner, "a.txt", &content, upload).await;
+                (owner, recorded)
+            })
+        });
+        let mut recorded = Vec::new();
+        for upload in join_all(uploads).await {
+            recorded.push(upload.unwrap());
+        }
+        let (_, (_, _, address)) = &recorded[0];
+        assert!(recorded.iter().all(|(_, (_, _, other))| other == address));
+        for number in 0..8 {
+            let name = format!("owner {number}");
+            let its = recorded.iter().filter(|(owner, _)| *owner == name);
+            let new = its.filter(|(_, (_, novelty, _))| *novelty == Novelty::New);
+            assert_eq!(new.count(), 1, "{name} has one entry");
+        }
+        let contents = database.contents();
+        let shard = persistence::Shard::of(&content.sha1);
+        let rows = contents.find_many(shard, &[content.sha1]).await.unwrap();
+        assert_eq!(rows.len(), 1);
+    }
+}
+
+async fn uploads_of_one_owner_at_once_do_not_block_each_other(
+    database: &Database,
+    _: &TestDatabase,
+) {
+    let uploads = (0..100).map(|upload| {
+        let database = database.clone();
+        tokio::spawn(async move {
+            record(&database, "alice", "a.txt", &some_content(), upload).await
+        })
+    });
+    for upload in join_all(uploads).await {
+        let (_, novelty, _) = upload.unwrap();
+        assert_eq!(novelty, Novelty::New);
+    }
+}
+
+async fn an_entry_keeps_its_name_until_it_was_deleted(database: &Database, _: &TestDatabase) {
+    let content = some_content();
+    let (first, novelty, _) = record(database, "alice", "first.txt", &content, 1).await;
+    assert_eq!(novelty, Novelty::New);
+    let (second, novelty, _) = record(database, "alice", "second.txt", &content, 2).await;
+    assert_eq!((&second, novelty), (&first, Novelty::Known));
+
+    change(database, &first, Some(FileStatus::Deleted)).await;
+    let (third, novelty, _) = record(database, "alice", "third.txt", &content, 3).await;
+    assert_eq!(novelty, Novelty::Restored);
+    assert_eq!(third.meta.file_name.as_str(), "third.txt");
+    assert_eq!(third.meta.upload_at.microseconds(), 3);
+    assert_eq!(third.version, first.version + 2);
+    let found = database.entries().find(&owner("alice"), &content.sha1).await.unwrap();
+    assert_eq!(found, Some(third));
+}
+
+async fn an_entry_that_was_given_up_can_be_uploaded_anew(database: &Database, _: &TestDatabase) {
+    let content = some_content();
+    let (entry, ..) = record(database, "alice", "a.txt", &content, 1).await;
+    change(database, &entry, None).await;
+    let entries = database.entries();
+    assert_eq!(entries.find(&owner("alice"), &content.sha1).await.unwrap(), None);
+    let (_, novelty, _) = record(database, "alice", "b.txt", &content, 2).await;
+    assert_eq!(novelty, Novelty::Restored);
+    assert!(entries.find(&owner("alice"), &content.sha1).await.unwrap().is_some());
+}
+
+async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _: &TestDatabase) {
+    let content = some_content();
+    record(database, "alice", "a.txt", &content, 1).await;
+    for other in [
+        Content {
+            sha256: [1; 32].into(),
+            ..content
+        },
+        Content {
+            size: content.size + 1,
+            ..content
+        },
+    ] {
+        for address in [None, Some(some_address())] {
+            let arrival = Arrival {
+                owner: &owner("bob"),
+                file_name: &"b.txt".parse().unwrap(),
+                content_type: &MediaType::default(),
+                content: &other,
+                address: address.as_ref(),
+                at: Timestamp::EPOCH,
+            };
+            let recording = database.record(&arrival).await.unwrap();
+            assert!(matches!(recording, Recording::Collision), "{recording:?}");
+        }
+    }
+    let entries = database.entries();
+    assert_eq!(entries.find(&owner("bob"), &content.sha1).await.unwrap(), None);
+}
+
+async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabase) {
+    let content = some_content();
+    let (who, name, kind) = (owner("alice"), "a.txt".parse().unwrap(), MediaType::default());
+    let arrival = Arrival {
+        owner: &who,
+        file_name: &name,
+        content_type: &kind,
+        content: &content,
+        address: None,
+        at: Timestamp::EPOCH,
+    };
+    let recording = database.record(&arrival).await.unwrap();
+    assert!(matches!(recording, Recording::BytesNeeded), "{recording:?}");
+    assert_eq!(database.entries().find(&who, &content.sha1).await.unwrap(), None);
+
+    record(database, "bob", "b.txt", &content, 1).await;
+    let recording = database.record(&arrival).await.unwrap();
+    assert!(matches!(recording, Recording::Done { novelty: Novelty::New, .. }), "{recording:?}");
+}
+
+async fn a_content_that_was_on_its_way_out_is_taken_back(
+    database: &Database,
+    place: &TestDatabase,
+) {
+    let content = digests(b"hello world");
+    let (_, _, old) = record(database, "alice", "a.txt", &content, 1).await;
+    let _ = place.sql("UPDATE tbl_ed SET status = 2");
+    assert_eq!(database.contents().find(&content.sha1).await.unwrap(), None);
+    let (_, _, new) = record(database, "bob", "b.txt", &content, 2).await;
+    assert_ne!(old, new);
+    let stored = database.contents().find(&content.sha1).await.unwrap().unwrap();
+    assert_eq!(stored.address, new);
+}
+
+async fn change(database: &Database, entry: &persistence::Entry, status: Option<FileStatus>) {
+    let change = EntryChange {
+        file_name: entry.meta.file_name.clone(),
+        status,
+        at: Timestamp::EPOCH,
+    };
+    let entries = database.entries();
+    assert!(entries.change(&owner("alice"), entry, &change).await.unwrap());
+}

@@ -1,0 +1,112 @@
+//! The schema's steps.
+
+use futures_util::future::join_all;
+use harness::{Kind, Proxy, TestDatabase};
+use persistence::{Database, Error, Options};
+
+use crate::{on_every_database, options, record, some_content};
+
+on_every_database! {
+    every_step_can_be_taken_back_and_again,
+    processes_that_start_together_take_each_step_once,
+    a_step_that_stopped_half_way_is_taken_again,
+}
+
+async fn every_step_can_be_taken_back_and_again(database: &Database, place: &TestDatabase) {
+    let schema = Database::schema(&options(place)).await.unwrap();
+    assert!(schema.steps().await.unwrap().iter().all(|(_, taken)| *taken));
+    assert_eq!(tables(place), 257);
+    record(database, "alice", "a.txt", &some_content(), 1).await;
+
+    let steps = schema.steps().await.unwrap().len();
+    schema.down(u32::try_from(steps).unwrap()).await.unwrap();
+    assert!(schema.steps().await.unwrap().iter().all(|(_, taken)| !*taken));
+    assert_eq!(tables(place), 0);
+
+    schema.up().await.unwrap();
+    schema.up().await.unwrap();
+    assert_eq!(tables(place), 257);
+    schema.close().await;
+}
+
+async fn processes_that_start_together_take_each_step_once(
+    _: &Database,
+    place: &TestDatabase,
+) {
+    let schema = Database::schema(&options(place)).await.unwrap();
+    schema.down(1).await.unwrap();
+    let starts = (0..4).map(|_| async {
+        let schema = Database::schema(&options(place)).await.unwrap();
+        schema.up().await.unwrap();
+        schema.close().await;
+    });
+    join_all(starts).await;
+    assert_eq!(tables(place), 257);
+    schema.close().await;
+}
+
+async fn a_step_that_stopped_half_way_is_taken_again(_: &Database, place: &TestDatabase) {
+    let steps = "DELETE FROM seaql_migrations";
+    let _ = place.sql(&format!("{steps}; DROP TABLE tbl_user_file; DROP TABLE tbl_7f"));
+    let schema = Database::schema(&options(place)).await.unwrap();
+    schema.up().await.unwrap();
+    assert_eq!(tables(place), 257);
+    schema.close().await;
+}
+
+/// How many tables of the service's the database has.
+fn tables(place: &TestDatabase) -> usize {
+    let names = match place.kind() {
+        Kind::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        Kind::MariaDb => {
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+        }
+        Kind::Postgres => {
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+        }
+    };
+    let names = place.sql(names);
+    names.lines().filter(|name| name.starts_with("tbl_")).count()
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_unavailable_and_then_there_again() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let place = TestDatabase::new(kind);
+        let schema = Database::schema(&options(&place)).await.unwrap();
+        schema.up().await.unwrap();
+        schema.close().await;
+        let proxy = Proxy::before(&place.url()).await;
+        let database = Database::connect(&Options {
+            url: proxy.url().to_owned(),
+            connections: 2,
+        })
+        .await
+        .unwrap();
+        let sha1 = some_content().sha1;
+        assert_eq!(database.contents().find(&sha1).await.unwrap(), None);
+
+        proxy.cut();
+        let gone = database.contents().find(&sha1).await.unwrap_err();
+        assert!(matches!(gone, Error::Unavailable(_) | Error::TimedOut), "{kind:?}: {gone:?}");
+
+        proxy.mend();
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        assert_eq!(database.contents().find(&sha1).await.unwrap(), None, "{kind:?}");
+        database.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_refused_without_showing_it() {
+    for url in ["", "sqlite:", "sqlite::memory:", "oracle://me:secret@host/x", "secret"] {
+        let refused = Database::connect(&Options {
+            url: url.to_owned(),
+            connections: 1,
+        })
+        .await
+        .unwrap_err();
+        assert!(matches!(refused, Error::Unusable(_)), "{url}: {refused:?}");
+        assert!(!format!("{refused:?}").contains("secret"), "{refused:?}");
+    }
+}
