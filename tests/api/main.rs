@@ -1,1 +1,17 @@
-fn main(){}
+//! What the service promises to those who talk to it, over TCP, on every database.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics"
+)]
+
+mod bad_input;
+mod changing;
+mod crash;
+mod downloading;
+mod faults;
+mod listing;
+mod service;
+mod subcommands;
+mod uploading;
