@@ -278,7 +278,7 @@ mod tests {
                     let is_problem = status.starts_with(['4', '5']) && method != "HEAD";
                     let problem = response.content.get(problem::MEDIA_TYPE);
                     assert_eq!(problem.is_some(), is_problem, "{name}: {status}");
-                    if let Some(problem) = problem {
+                    if let Some(RefOr::T(problem)) = problem {
                         assert!(!problem.examples.is_empty(), "{name}: {status}");
                     }
                 }

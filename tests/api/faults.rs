@@ -1,1 +1,172 @@
-//! stub
+//! What happens when what the service needs fails.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use harness::{Kind, Proxy, Server, TestDatabase, random, unique_text};
+use tokio::{io::AsyncWriteExt as _, time::sleep};
+
+/// A small file system of its own, which goes when this is dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new(megabytes: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder.path())
+            .status();
+        assert!(mounted.unwrap().success(), "only root can mount the small disk of this test");
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_loses_nothing() {
+    // On SQLite the database lies on that disk, too.
+    let disk = SmallDisk::new(24);
+    let data = disk.path().to_str().unwrap().to_owned();
+    let database = format!("sqlite:{data}/fileserver.db");
+    let settings =
+        [("FILESERVER_DATA_DIR", data.as_str()), ("FILESERVER_DATABASE_URL", database.as_str())];
+    let server = Server::start(Kind::Sqlite, &settings).await;
+    let client = server.client();
+    let kept = random(1_000_000);
+    let kept_meta = client.upload_raw("kept.bin", kept.clone()).await.meta();
+
+    let too_much = client.upload_raw("big.bin", random(40_000_000)).await;
+    too_much.problem(507, "storage-full");
+    assert_eq!(client.list_all("").await, [kept_meta.clone()]);
+    // Until there is no room for a row either.
+    let mut refused = 0;
+    for _ in 0..400 {
+        let answer = client.upload_raw("small.bin", random(200_000)).await;
+        match answer.status.as_u16() {
+            201 => {}
+            507 => refused += 1,
+            other => panic!("{other}: {}", answer.text()),
+        }
+        if refused > 5 {
+            break;
+        }
+    }
+    let mut file = 0;
+    while std::fs::write(disk.path().join(format!("filler{file}")), vec![0; 4096]).is_ok() {
+        file += 1;
+    }
+    let _ = std::fs::remove_file(disk.path().join(format!("filler{file}")));
+    client.upload_raw("small.bin", unique_text()).await.problem(507, "storage-full");
+
+    assert_eq!(client.get(&kept_meta.location.to_string()).await.body, kept);
+    for filler in 0..file {
+        std::fs::remove_file(disk.path().join(format!("filler{filler}"))).unwrap();
+    }
+    let answer = client.upload_raw("small.bin", unique_text()).await;
+    assert_eq!(answer.status, 201, "there is room again: {}", answer.text());
+    server.stop().await;
+    let check = server.command(&["check", "--digests"]);
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_told_and_loses_nothing() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let database = TestDatabase::new(kind);
+        let proxy = Proxy::before(&database.url()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let url = ("FILESERVER_DATABASE_URL", proxy.url());
+        let server = Server::start_on(database, folder, data, &[url]).await;
+        let client = server.client();
+        let (sha1, bytes) = client.upload_some("kept.txt").await;
+
+        proxy.cut();
+        let objects = server.objects();
+        for answer in [
+            client.get(&format!("/files/{sha1}")).await,
+            client.get(&format!("/files/{}", "0".repeat(40))).await,
+            client.get(&format!("/files/{sha1}/content")).await,
+            client.get("/files").await,
+            client.upload_raw("new.txt", unique_text()).await,
+            client.upload_raw("again.txt", bytes.clone()).await,
+            client.patch(&sha1, &serde_json::json!({"file_name": "b"})).await,
+            client.delete(&sha1).await,
+            client.get("/readyz").await,
+        ] {
+            let detail = answer.problem(503, "unavailable");
+            assert_eq!(detail, "the database is not available; try again");
+            assert_eq!(answer.header("retry-after"), "2");
+        }
+        assert_eq!(server.objects(), objects, "what was not recorded is not kept");
+        assert_eq!(client.get("/healthz").await.status, 200);
+        let numbers = client.get("/metrics").await.text();
+        assert!(numbers.contains("fileserver_failures_total{component=\"database\"}"), "{numbers}");
+
+        proxy.mend();
+        sleep(Duration::from_millis(1200)).await;
+        let content = client.get(&format!("/files/{sha1}/content")).await;
+        assert_eq!(content.body, bytes);
+        assert_eq!(client.upload_raw("new.txt", unique_text()).await.status, 201);
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn lost_bytes_are_a_defect_and_never_a_missing_file() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    let client = server.client();
+    let (sha1, _) = client.upload_some("a.txt").await;
+    let object = server.objects().remove(0);
+    std::fs::write(&object, "short").unwrap();
+    let answer = client.get(&format!("/files/{sha1}/content")).await;
+    let detail = answer.problem(500, "internal");
+    assert!(!detail.contains(server.data().to_str().unwrap()), "{detail}");
+    std::fs::remove_file(&object).unwrap();
+    client.get(&format!("/files/{sha1}/content")).await.problem(500, "internal");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_is_cut_leaves_nothing() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    for cut_after in [10, 400_000, 3_000_000] {
+        let mut stream = server.connect().await;
+        let head = "POST /files?file_name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&random(cut_after)).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        drop(stream);
+    }
+    for _ in 0..50 {
+        if server.staged().is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(server.staged().is_empty() && server.objects().is_empty());
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn uploads_over_the_limit_are_refused_before_and_while_they_come() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_MAX_UPLOAD_SIZE", "1000000")]).await;
+    let client = server.client();
+    assert_eq!(client.upload_raw("a.bin", random(1_000_000)).await.status, 201);
+    client.upload_raw("b.bin", random(1_000_001)).await.problem(413, "too-large");
+    client.upload("b.bin", random(1_000_001)).await.problem(413, "too-large");
+    let pieces = (0..40).map(|_| Ok::<_, std::io::Error>(random(100_000)));
+    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+    client.upload_raw("c.bin", body).await.problem(413, "too-large");
+    assert_eq!(server.objects().len(), 1);
+    server.finish().await;
+}
