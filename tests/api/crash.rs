@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use harness::{Kind, Server, digests, random};
-use tokio::time::sleep;
+use harness::{Answer, Kind, Server, digests, eventually, random};
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
 /// Kills the service in the middle of a hundred uploads, several times.
 async fn nothing_acknowledged_is_lost(kind: Kind) {
@@ -61,29 +61,45 @@ async fn nothing_acknowledged_is_lost_with_postgres() {
     nothing_acknowledged_is_lost(Kind::Postgres).await;
 }
 
+/// An upload whose body comes when the test says so.
+struct SlowUpload {
+    pieces: mpsc::Sender<std::io::Result<Vec<u8>>>,
+    answer: JoinHandle<Answer>,
+}
+
+impl SlowUpload {
+    /// Begins it, and sends enough for the server to write some of it.
+    async fn begin(server: &Server, bytes: Vec<u8>) -> Self {
+        let (pieces, receiver) = mpsc::channel(1);
+        let body = futures_util::stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|piece| (piece, receiver))
+        });
+        let client = server.client().clone();
+        let answer = tokio::spawn(async move {
+            client.upload_raw("a.bin", reqwest::Body::wrap_stream(body)).await
+        });
+        pieces.send(Ok(bytes)).await.unwrap();
+        eventually(|| server.staged().len() == 1).await;
+        Self { pieces, answer }
+    }
+
+    async fn end(self, bytes: Vec<u8>) -> Answer {
+        self.pieces.send(Ok(bytes)).await.unwrap();
+        drop(self.pieces);
+        self.answer.await.unwrap()
+    }
+}
+
 #[tokio::test]
 async fn a_running_request_is_finished_before_the_service_stops() {
     let server = Server::start(Kind::Sqlite, &[]).await;
-    let client = server.client().clone();
     let bytes = random(3_000_000);
-    let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
-    let body = futures_util::stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|piece| (piece, receiver))
-    });
-    let upload = tokio::spawn(async move {
-        client.upload_raw("a.bin", reqwest::Body::wrap_stream(body)).await
-    });
-    sender.send(Ok(bytes[..1_000_000].to_vec())).await.unwrap();
-    let stopping = async {
-        server.stop().await;
-    };
+    let upload = SlowUpload::begin(&server, bytes[..1_000_000].to_vec()).await;
     let sending = async {
-        sleep(Duration::from_millis(300)).await;
-        sender.send(Ok(bytes[1_000_000..].to_vec())).await.unwrap();
-        drop(sender);
-        upload.await.unwrap()
+        sleep(Duration::from_millis(500)).await;
+        upload.end(bytes[1_000_000..].to_vec()).await
     };
-    let ((), answer) = futures_util::future::join(stopping, sending).await;
+    let ((), answer) = futures_util::future::join(server.stop(), sending).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     server.restart().await;
     let sha1 = digests(&bytes).sha1;
@@ -95,22 +111,12 @@ async fn a_running_request_is_finished_before_the_service_stops() {
 #[tokio::test]
 async fn a_second_process_leaves_the_first_ones_uploads_alone() {
     let server = Server::start(Kind::Sqlite, &[]).await;
-    let client = server.client().clone();
     let bytes = random(2_000_000);
-    let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
-    let body = futures_util::stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|piece| (piece, receiver))
-    });
-    let upload = tokio::spawn(async move {
-        client.upload_raw("a.bin", reqwest::Body::wrap_stream(body)).await
-    });
-    sender.send(Ok(bytes[..1_500_000].to_vec())).await.unwrap();
-    sleep(Duration::from_millis(200)).await;
-    assert_eq!(server.staged().len(), 1);
+    let upload = SlowUpload::begin(&server, bytes[..1_500_000].to_vec()).await;
     server.check_is_clean();
-    assert_eq!(server.staged().len(), 1, "another process is using it");
-    sender.send(Ok(bytes[1_500_000..].to_vec())).await.unwrap();
-    drop(sender);
-    assert_eq!(upload.await.unwrap().status, 201);
+    let mut second = server.second_process().await;
+    assert_eq!(server.staged().len(), 1, "the bytes of a process that lives are its own");
+    second.kill().await.unwrap();
+    assert_eq!(upload.end(bytes[1_500_000..].to_vec()).await.status, 201);
     server.finish().await;
 }

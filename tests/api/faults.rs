@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use harness::{Kind, Proxy, Server, TestDatabase, random, unique_text};
+use harness::{Kind, Proxy, Server, TestDatabase, eventually, random, unique_text};
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
 /// A small file system of its own, which goes when this is dropped.
@@ -78,7 +78,7 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_gone_is_told_and_loses_nothing() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let database = TestDatabase::new(kind);
@@ -147,13 +147,8 @@ async fn an_upload_that_is_cut_leaves_nothing() {
         sleep(Duration::from_millis(100)).await;
         drop(stream);
     }
-    for _ in 0..50 {
-        if server.staged().is_empty() {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    assert!(server.staged().is_empty() && server.objects().is_empty());
+    eventually(|| server.staged().is_empty()).await;
+    assert!(server.objects().is_empty());
     server.finish().await;
 }
 

@@ -19,7 +19,7 @@ pub use client::{Answer, Client};
 pub use contents::{digests, random, unique_text};
 pub use databases::{Kind, TestDatabase};
 pub use proxy::Proxy;
-pub use server::{Server, binary};
+pub use server::{Server, binary, eventually};
 
 /// Makes a test of each function for each database.
 ///

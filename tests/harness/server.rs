@@ -120,6 +120,11 @@ impl Server {
         *process = Process::start(&settings).await;
     }
 
+    /// Starts another process with its settings, on a port of its own.
+    pub async fn second_process(&self) -> Child {
+        Process::start(&self.settings).await.child
+    }
+
     /// Tells it to stop, and waits until it has.
     pub async fn stop(&self) {
         let mut process = self.process.lock().await;
@@ -237,6 +242,17 @@ async fn show_errors(mut lines: tokio::io::Lines<BufReader<ChildStderr>>) {
             eprintln!("{line}");
         }
     }
+}
+
+/// Waits until something is so.
+pub async fn eventually(is_so: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("what was waited for did not come");
 }
 
 /// Sends a signal to a process.

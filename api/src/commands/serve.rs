@@ -10,7 +10,7 @@ use actix_web::{
     web::{self, Data},
 };
 use catalog::Catalog;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use utoipa_actix_web::AppExt as _;
 
 use super::{Failure, fail, log, open_catalog};
@@ -43,8 +43,9 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         max_upload_size: settings.max_upload_size,
     });
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
+    let signals = Signals::new()?;
     let (server, addresses) = bind(settings, service, Data::new(contract))?;
-    actix_web::rt::spawn(stop_on_signal(server.handle()));
+    actix_web::rt::spawn(signals.stop(server.handle()));
     for address in addresses {
         tracing::info!(%address, "listening");
     }
@@ -111,27 +112,31 @@ fn cors(origins: &[String]) -> Cors {
     cors
 }
 
-/// Stops when it is told to: first letting requests finish, the second time at once.
-async fn stop_on_signal(server: ServerHandle) {
-    let signals = signal(SignalKind::terminate()).and_then(|terminate| {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok((terminate, interrupt))
-    });
-    let (mut terminate, mut interrupt) = match signals {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::error!(%error, "signals cannot be received");
-            return;
+/// What tells the service to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Stops when it is told to: first letting requests finish, the second time at once.
+    async fn stop(mut self, server: ServerHandle) {
+        for graceful in [true, false] {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            tracing::info!(graceful, "stopping");
+            // The next signal is waited for while this goes on.
+            drop(actix_web::rt::spawn(server.stop(graceful)));
         }
-    };
-    for graceful in [true, false] {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!(graceful, "stopping");
-        // The next signal is waited for while this goes on.
-        drop(actix_web::rt::spawn(server.stop(graceful)));
     }
 }
 

@@ -132,6 +132,9 @@ fn wrong_part(name: &str, detail: &str) -> Problem {
 
 fn malformed(error: &MultipartError) -> Problem {
     let detail = match error {
+        MultipartError::Payload(PayloadError::Overflow) => {
+            "the header of one of the form's parts is too long".to_owned()
+        }
         MultipartError::Payload(error) => return broken_off(error),
         MultipartError::Incomplete => "the form ended before its last boundary".to_owned(),
         MultipartError::BoundaryMissing => {
