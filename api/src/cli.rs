@@ -111,7 +111,9 @@ fn with_defaults(
     mut command: clap::Command,
     settings: Vec<(String, String)>,
 ) -> Result<clap::Command, clap::Error> {
-    let known: Vec<String> = setting_flags().map(|flag| flag.get_id().to_string()).collect();
+    let known: Vec<String> = setting_flags()
+        .map(|flag| flag.get_id().to_string())
+        .collect();
     for (name, value) in settings {
         if !known.contains(&name) {
             let names = known.join(", ");
@@ -132,7 +134,11 @@ fn with_defaults(
 
 fn setting_flags() -> impl Iterator<Item = Arg> {
     let command = Settings::augment_args(clap::Command::new("settings"));
-    command.get_arguments().cloned().collect::<Vec<_>>().into_iter()
+    command
+        .get_arguments()
+        .cloned()
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 /// A variable that looks like a setting and is none is one that was misspelt.
@@ -144,7 +150,9 @@ fn refuse_unknown_variables(names: impl Iterator<Item = OsString>) -> Result<(),
     for name in names {
         let text = name.to_string_lossy();
         if text.starts_with("FILESERVER_") && !known.contains(&name) {
-            return Err(refuse(format!("there is no setting for the environment's {text}")));
+            return Err(refuse(format!(
+                "there is no setting for the environment's {text}"
+            )));
         }
     }
     Ok(())
@@ -173,7 +181,8 @@ mod tests {
 
     #[test]
     fn flags_come_before_the_file_and_the_file_before_defaults() {
-        let file = "max_upload_size = 5\nno_migrate = true\ncors_origins = [\"http://a\", \"http://b\"]";
+        let file =
+            "max_upload_size = 5\nno_migrate = true\ncors_origins = [\"http://a\", \"http://b\"]";
         let settings = read(&["--max-upload-size", "7"], file).unwrap();
         assert_eq!(settings.max_upload_size, Some(7));
         assert!(settings.no_migrate);
@@ -198,6 +207,11 @@ mod tests {
     fn everybody_is_let_in_on_loopback_only() {
         let open = read(&["--listen", "0.0.0.0:80"], "").unwrap();
         assert!(open.refuse_open_door().unwrap_err().contains("0.0.0.0:80"));
-        assert!(read(&["--listen", "[::1]:80"], "").unwrap().refuse_open_door().is_ok());
+        assert!(
+            read(&["--listen", "[::1]:80"], "")
+                .unwrap()
+                .refuse_open_door()
+                .is_ok()
+        );
     }
 }

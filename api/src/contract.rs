@@ -69,11 +69,13 @@ impl Contract {
             .paths
             .iter()
             .flat_map(|(template, item)| {
-                methods(item).into_iter().map(|(method, operation)| OperationRoute {
-                    template: template.clone(),
-                    method: method.to_owned(),
-                    operation: operation.operation_id.clone().unwrap_or_default(),
-                })
+                methods(item)
+                    .into_iter()
+                    .map(|(method, operation)| OperationRoute {
+                        template: template.clone(),
+                        method: method.to_owned(),
+                        operation: operation.operation_id.clone().unwrap_or_default(),
+                    })
             })
             .collect();
         Ok(Self {
@@ -166,7 +168,10 @@ fn complete(operation: &mut Operation) {
         responses.insert("500".to_owned(), internal.into());
         let unavailable = ResponseBuilder::new()
             .description("`unavailable`: the database or the store does not answer")
-            .header("Retry-After", header("How many seconds to wait", Type::Integer));
+            .header(
+                "Retry-After",
+                header("How many seconds to wait", Type::Integer),
+            );
         responses.insert("503".to_owned(), unavailable.build().into());
     }
     for parameter in operation.parameters.iter_mut().flatten() {
@@ -182,7 +187,9 @@ fn complete(operation: &mut Operation) {
             describe_problems(status, response);
         }
         let id = header("The request's id, or a new one", Type::String);
-        response.headers.insert("X-Request-Id".to_owned(), id.into());
+        response
+            .headers
+            .insert("X-Request-Id".to_owned(), id.into());
     }
 }
 
@@ -202,7 +209,10 @@ fn describe_problems(status: &str, response: &mut Response) {
         .iter()
         .filter(|kind| response.description.contains(&format!("`{}`", kind.slug())))
         .map(|kind| {
-            debug_assert_eq!(kind.status(), StatusCode::from_bytes(status.as_bytes()).unwrap_or_default());
+            debug_assert_eq!(
+                kind.status(),
+                StatusCode::from_bytes(status.as_bytes()).unwrap_or_default()
+            );
             let example = ExampleBuilder::new()
                 .summary(kind.title())
                 .value(Some(json!({
@@ -216,7 +226,9 @@ fn describe_problems(status: &str, response: &mut Response) {
         .collect();
     let mut content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
     content.examples = examples;
-    response.content.insert(problem::MEDIA_TYPE.to_owned(), content.into());
+    response
+        .content
+        .insert(problem::MEDIA_TYPE.to_owned(), content.into());
 }
 
 fn header(description: &str, kind: Type) -> Header {
@@ -230,10 +242,15 @@ fn header(description: &str, kind: Type) -> Header {
 fn head_of(get: &Operation) -> Operation {
     let mut head = get.clone();
     head.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_head"));
-    head.summary = get.summary.as_ref().map(|summary| format!("{summary}: the header alone"));
+    head.summary = get
+        .summary
+        .as_ref()
+        .map(|summary| format!("{summary}: the header alone"));
     head.description = Some("Answers as `GET` does, without the body.".to_owned());
     // There is no part of a header.
-    head.responses.responses.retain(|status, _| !matches!(status.as_str(), "206" | "416"));
+    head.responses
+        .responses
+        .retain(|status, _| !matches!(status.as_str(), "206" | "416"));
     if let Some(parameters) = &mut head.parameters {
         parameters.retain(|parameter| match parameter {
             RefOr::T(parameter) => !matches!(parameter.name.as_str(), "Range" | "If-Range"),
@@ -270,7 +287,10 @@ mod tests {
             for (method, operation) in methods(item) {
                 let name = format!("{method} {path}");
                 ids.push(operation.operation_id.clone().expect(&name));
-                assert!(operation.summary.is_some() && operation.tags.is_some(), "{name}");
+                assert!(
+                    operation.summary.is_some() && operation.tags.is_some(),
+                    "{name}"
+                );
                 for (status, response) in &operation.responses.responses {
                     let RefOr::T(response) = response else {
                         panic!("{name}: {status} is described elsewhere");

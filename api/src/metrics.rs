@@ -161,7 +161,9 @@ impl Metrics {
             Fault::Store => Component::store,
             Fault::Service => Component::service,
         };
-        self.failures.get_or_create(&FaultLabels { component }).inc();
+        self.failures
+            .get_or_create(&FaultLabels { component })
+            .inc();
     }
 
     pub(crate) fn stored(&self, stored: &Stored) {

@@ -278,9 +278,7 @@ impl From<catalog::Error> for Problem {
             }
             Error::Collision(_) => told(ProblemType::DigestCollision),
             Error::TooLarge(_) => told(ProblemType::TooLarge),
-            Error::ForeignCursor => {
-                told(ProblemType::InvalidCursor).named(Place::Query, "cursor")
-            }
+            Error::ForeignCursor => told(ProblemType::InvalidCursor).named(Place::Query, "cursor"),
             Error::Contended | Error::Interrupted => Self::unavailable(Fault::Service, &error),
             Error::ContentLost(..) => Self::internal(Fault::Store, &error),
             Error::Database(cause) => Self::database(cause),

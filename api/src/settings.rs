@@ -36,7 +36,13 @@ pub(crate) struct Settings {
     pub(crate) no_migrate: bool,
 
     /// Who may use the service.
-    #[arg(long, env = "FILESERVER_AUTH", default_value = "none", global = true, value_name = "WAY")]
+    #[arg(
+        long,
+        env = "FILESERVER_AUTH",
+        default_value = "none",
+        global = true,
+        value_name = "WAY"
+    )]
     pub(crate) auth: Authentication,
 
     /// The most bytes that an upload may have; unless given, there is no limit.
@@ -66,7 +72,13 @@ pub(crate) struct Settings {
     pub(crate) log: String,
 
     /// How to log, on standard error.
-    #[arg(long, env = "FILESERVER_LOG_FORMAT", default_value = "auto", global = true, value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "FILESERVER_LOG_FORMAT",
+        default_value = "auto",
+        global = true,
+        value_name = "FORMAT"
+    )]
     pub(crate) log_format: LogFormat,
 }
 
@@ -129,8 +141,7 @@ fn plain(name: &str, value: &toml::Value) -> Result<String, String> {
         toml::Value::String(text) => Ok(text.clone()),
         toml::Value::Integer(_) | toml::Value::Boolean(_) => Ok(value.to_string()),
         toml::Value::Array(values) => {
-            let values: Result<Vec<_>, _> =
-                values.iter().map(|value| plain(name, value)).collect();
+            let values: Result<Vec<_>, _> = values.iter().map(|value| plain(name, value)).collect();
             Ok(values?.join(","))
         }
         _ => Err(format!("`{name}` cannot have such a value")),
@@ -142,7 +153,9 @@ fn parse<T>(value: &str) -> Result<T, String>
 where
     T: std::str::FromStr<Err: std::fmt::Display>,
 {
-    resolve(value)?.parse().map_err(|error: T::Err| error.to_string())
+    resolve(value)?
+        .parse()
+        .map_err(|error: T::Err| error.to_string())
 }
 
 /// A value, or that of an environment variable (`env:NAME`) or of a file (`file:PATH`).
@@ -166,8 +179,15 @@ mod tests {
         let text = "listen = \"127.0.0.1:1\"\nmax_upload_size = 5\ncors_origins = [\"a\", \"b\"]";
         let mut settings = read_file(text).unwrap();
         settings.sort();
-        let expected = [("cors_origins", "a,b"), ("listen", "127.0.0.1:1"), ("max_upload_size", "5")];
-        assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let expected = [
+            ("cors_origins", "a,b"),
+            ("listen", "127.0.0.1:1"),
+            ("max_upload_size", "5"),
+        ];
+        assert_eq!(
+            settings,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
         assert!(read_file("listen = {}").is_err());
         assert!(read_file("listen").is_err());
     }
@@ -176,7 +196,10 @@ mod tests {
     fn a_value_may_stand_elsewhere() {
         assert_eq!(resolve("plain").unwrap(), "plain");
         assert!(resolve("env:FILESERVER_THAT_IS_NOT_SET").is_err());
-        let here = format!("file:{}", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let here = format!(
+            "file:{}",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")
+        );
         assert!(resolve(&here).unwrap().starts_with("[package]"));
         assert!(resolve("file:/nowhere").is_err());
     }

@@ -39,7 +39,10 @@ impl Catalog {
                 return Err(Error::NotFound);
             }
             let file_name = change.file_name.as_ref().unwrap_or(&entry.meta.file_name);
-            Ok((file_name.clone(), Some(change.status.unwrap_or(entry.meta.status))))
+            Ok((
+                file_name.clone(),
+                Some(change.status.unwrap_or(entry.meta.status)),
+            ))
         })
         .await
     }

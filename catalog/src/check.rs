@@ -263,7 +263,14 @@ impl Check<'_> {
             .filter(|object| !pending.contains(&object.address));
         let mut orphans = Vec::new();
         for object in self.not_in_rows(shard, unmarked.collect()).await? {
-            if self.catalog.0.store.size(&object.address.key).await?.is_some() {
+            if self
+                .catalog
+                .0
+                .store
+                .size(&object.address.key)
+                .await?
+                .is_some()
+            {
                 orphans.push(object.address);
             }
         }

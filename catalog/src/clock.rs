@@ -12,7 +12,10 @@ impl Clock {
     /// The system's clock.
     #[must_use]
     pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the clock that others ask")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the clock that others ask"
+        )]
         Self::new(|| std::time::SystemTime::now().into())
     }
 

@@ -125,10 +125,16 @@ mod tests {
             let mut forged = bytes.clone();
             forged[at] ^= 1;
             let forged = URL_SAFE_NO_PAD.encode(forged);
-            assert!(key.open(&owner, &filter(None), &forged).is_err(), "byte {at}");
+            assert!(
+                key.open(&owner, &filter(None), &forged).is_err(),
+                "byte {at}"
+            );
         }
         for nonsense in ["", "!", "AAAA", &cursor[..42]] {
-            assert!(key.open(&owner, &filter(None), nonsense).is_err(), "{nonsense}");
+            assert!(
+                key.open(&owner, &filter(None), nonsense).is_err(),
+                "{nonsense}"
+            );
         }
     }
 }

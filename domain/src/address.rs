@@ -46,7 +46,10 @@ mod tests {
     #[test]
     fn an_address_names_a_store_and_a_key_that_may_have_colons() {
         let address: Address = "disk:3a/7/x:y".parse().unwrap();
-        assert_eq!((address.store.as_str(), address.key.as_str()), ("disk", "3a/7/x:y"));
+        assert_eq!(
+            (address.store.as_str(), address.key.as_str()),
+            ("disk", "3a/7/x:y")
+        );
         assert_eq!(address.to_string(), "disk:3a/7/x:y");
         for nonsense in ["", "disk", ":key", "disk:"] {
             assert!(nonsense.parse::<Address>().is_err(), "{nonsense:?}");

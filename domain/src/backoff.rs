@@ -23,7 +23,9 @@ impl Backoff {
         if failed >= self.tries {
             return None;
         }
-        let doubled = 1_u32.checked_shl(failed.saturating_sub(1)).unwrap_or(u32::MAX);
+        let doubled = 1_u32
+            .checked_shl(failed.saturating_sub(1))
+            .unwrap_or(u32::MAX);
         let bound = self.first.saturating_mul(doubled).min(self.longest);
         Some(bound.mul_f64(f64::from(chance) / f64::from(u32::MAX)))
     }

@@ -183,10 +183,7 @@ mod tests {
     #[test]
     fn upper_case_is_read_and_lower_case_is_written() {
         let sha1: Sha1 = "A9993E364706816ABA3E25717850C26C9CD0D89D".parse().unwrap();
-        assert_eq!(
-            sha1.to_string(),
-            "a9993e364706816aba3e25717850c26c9cd0d89d"
-        );
+        assert_eq!(sha1.to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
     }
 
     #[test]

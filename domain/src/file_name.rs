@@ -119,10 +119,7 @@ mod tests {
         assert_eq!(refusal("../etc/passwd"), FileNameError::Separator('/'));
         assert_eq!(refusal(r"C:\boot.ini"), FileNameError::Separator('\\'));
         assert_eq!(refusal("a\0b"), FileNameError::Control('\0'));
-        assert_eq!(
-            refusal("a\r\nSet-Cookie: b"),
-            FileNameError::Control('\r')
-        );
+        assert_eq!(refusal("a\r\nSet-Cookie: b"), FileNameError::Control('\r'));
         assert_eq!(refusal("\u{85}"), FileNameError::Control('\u{85}'));
         assert_eq!(
             FileNameError::Control('\r').to_string(),

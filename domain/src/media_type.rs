@@ -106,7 +106,10 @@ mod tests {
             );
         }
         let endless = format!("text/{}", "x".repeat(255));
-        assert_eq!(endless.parse::<MediaType>(), Err(MediaTypeError::TooLong(260)));
+        assert_eq!(
+            endless.parse::<MediaType>(),
+            Err(MediaTypeError::TooLong(260))
+        );
     }
 
     #[test]

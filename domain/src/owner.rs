@@ -71,7 +71,10 @@ mod tests {
     fn an_owner_is_one_line_of_bounded_length() {
         assert_eq!("alice".parse::<Owner>().unwrap().as_str(), "alice");
         assert_eq!("".parse::<Owner>(), Err(OwnerError::Length(0)));
-        assert_eq!("x".repeat(256).parse::<Owner>(), Err(OwnerError::Length(256)));
+        assert_eq!(
+            "x".repeat(256).parse::<Owner>(),
+            Err(OwnerError::Length(256))
+        );
         assert_eq!("a\nb".parse::<Owner>(), Err(OwnerError::Control));
         assert_eq!("alice ".parse::<Owner>(), Err(OwnerError::Padded));
     }

@@ -165,5 +165,7 @@ fn primary_key(name: impl IntoIden) -> ColumnDef {
 }
 
 fn required(name: impl IntoIden, column_type: ColumnType) -> ColumnDef {
-    ColumnDef::new_with_type(name, column_type).not_null().take()
+    ColumnDef::new_with_type(name, column_type)
+        .not_null()
+        .take()
 }

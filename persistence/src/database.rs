@@ -223,7 +223,9 @@ fn sqlite_path(url: &str) -> Result<Option<PathBuf>> {
 fn sqlite_options(path: &std::path::Path, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new("sqlite::memory:");
     let path = path.to_owned();
-    options.max_connections(connections).test_before_acquire(false);
+    options
+        .max_connections(connections)
+        .test_before_acquire(false);
     options.map_sqlx_sqlite_opts(move |sqlite| {
         sqlite
             .in_memory(false)

@@ -2,8 +2,7 @@
 
 use domain::{FileMeta, FileName, FileStatus, Owner, Sha1, Timestamp};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select,
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
     sea_query::{Expr, LikeExpr},
 };
 
@@ -108,12 +107,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn change(
-        &self,
-        owner: &Owner,
-        seen: &Entry,
-        change: &EntryChange,
-    ) -> Result<bool> {
+    pub async fn change(&self, owner: &Owner, seen: &Entry, change: &EntryChange) -> Result<bool> {
         let guarded = || {
             user_file::Entity::update_many()
                 .col_expr(

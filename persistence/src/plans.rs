@@ -32,7 +32,11 @@ pub async fn list(
         name: None,
         sha1s: None,
     };
-    explain(database, &entries::newest(owner, &filter, after).limit(limit)).await
+    explain(
+        database,
+        &entries::newest(owner, &filter, after).limit(limit),
+    )
+    .await
 }
 
 async fn explain(database: &Database, select: &impl QueryTrait) -> Result<String> {
@@ -44,7 +48,9 @@ async fn explain(database: &Database, select: &impl QueryTrait) -> Result<String
         _ => "EXPLAIN",
     };
     statement.sql = format!("{explain} {}", statement.sql);
-    let rows = JsonValue::find_by_statement(statement).all(connection).await?;
+    let rows = JsonValue::find_by_statement(statement)
+        .all(connection)
+        .await?;
     let lines: Vec<String> = rows.iter().map(ToString::to_string).collect();
     Ok(lines.join("\n"))
 }

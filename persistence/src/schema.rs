@@ -57,7 +57,12 @@ impl Schema {
         })?;
         Ok(steps
             .iter()
-            .map(|step| (step.name().to_owned(), step.status() == MigrationStatus::Applied))
+            .map(|step| {
+                (
+                    step.name().to_owned(),
+                    step.status() == MigrationStatus::Applied,
+                )
+            })
             .collect())
     }
 
@@ -98,7 +103,9 @@ impl Schema {
     async fn acquire(&self, lock: String) -> Result<()> {
         let statement = Statement::from_string(self.0.get_database_backend(), lock);
         let row = self.0.query_one_raw(statement).await?;
-        let locked = row.map(|row| row.try_get::<i32>("", "locked")).transpose()?;
+        let locked = row
+            .map(|row| row.try_get::<i32>("", "locked"))
+            .transpose()?;
         match locked {
             Some(1) => Ok(()),
             _ => Err(Error::Unusable(format!(

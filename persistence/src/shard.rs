@@ -63,7 +63,11 @@ mod tests {
     fn the_last_two_digits_name_the_table() {
         let sha1 = "a9993e364706816aba3e25717850c26c9cd0d83f".parse().unwrap();
         let select = Shard::of(&sha1).select().build(DbBackend::Postgres);
-        assert!(select.sql.ends_with(r#"FROM "tbl_3f" AS "file""#), "{}", select.sql);
+        assert!(
+            select.sql.ends_with(r#"FROM "tbl_3f" AS "file""#),
+            "{}",
+            select.sql
+        );
         assert_eq!(Shard::all().len(), 256);
     }
 }

@@ -11,9 +11,7 @@ use std::{
 use domain::{Address, Sha1};
 use rustix::fs::{Mode, OFlags};
 
-use crate::{
-    Abandoned, Error, Incoming, Object, Result, error::blocking, key, staging::Staging,
-};
+use crate::{Abandoned, Error, Incoming, Object, Result, error::blocking, key, staging::Staging};
 
 /// A store on a local disk: objects in folders below one, and the bytes that arrive in another.
 ///
@@ -210,7 +208,9 @@ impl Disk {
         for entry in fs::read_dir(&path)? {
             let name = entry?.file_name();
             match name.to_str().and_then(key::of_file_name) {
-                Some((key, sha1)) if key::is_valid(&format!("{folder}/{}", key::file_name(&key))) => {
+                Some((key, sha1))
+                    if key::is_valid(&format!("{folder}/{}", key::file_name(&key))) =>
+                {
                     listing.objects.push(StoredObject {
                         address: self.address(key),
                         sha1,

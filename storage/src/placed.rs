@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use domain::{Address, Sha1};
 
-use crate::{
-    Disk, Result, disk::remove_file, error::blocking, key, staging::StagedFile,
-};
+use crate::{Disk, Result, disk::remove_file, error::blocking, key, staging::StagedFile};
 
 /// Bytes that are where they will stay, marked until it is said whether a row points at them.
 #[must_use = "the bytes stay marked until they are kept or discarded"]

@@ -16,12 +16,7 @@ use std::{
 
 use domain::{Address, Sha1};
 
-use crate::{
-    Disk, Result,
-    disk::remove_file,
-    error::blocking,
-    key,
-};
+use crate::{Disk, Result, disk::remove_file, error::blocking, key};
 
 const LOCK: &str = "lock";
 const PART: &str = "part";
@@ -83,7 +78,10 @@ impl Staging {
     /// Makes a file for bytes that arrive.
     pub(crate) fn create(&self) -> Result<StagedFile> {
         let path = self.own.join(random_name()?).with_extension(PART);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
         Ok(StagedFile { file, path })
     }
 

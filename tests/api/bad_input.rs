@@ -28,7 +28,14 @@ async fn nothing_is_stored(server: &Server) {
 async fn a_sha1_that_is_none_is_refused(server: &Server) {
     let client = server.client();
     let longer = "a".repeat(41);
-    for sha1 in ["a", &longer, &"g".repeat(40), "%00", "..%2f..%2fetc%2fpasswd", "%FF"] {
+    for sha1 in [
+        "a",
+        &longer,
+        &"g".repeat(40),
+        "%00",
+        "..%2f..%2fetc%2fpasswd",
+        "%FF",
+    ] {
         for (method, path) in [
             (Method::GET, format!("/files/{sha1}")),
             (Method::HEAD, format!("/files/{sha1}")),
@@ -43,7 +50,10 @@ async fn a_sha1_that_is_none_is_refused(server: &Server) {
             } else {
                 answer.problem(400, "invalid-sha1");
                 let source = &answer.json()["source"];
-                assert_eq!(*source, serde_json::json!({"in": "path", "name": "file_sha1"}));
+                assert_eq!(
+                    *source,
+                    serde_json::json!({"in": "path", "name": "file_sha1"})
+                );
             }
         }
     }
@@ -53,8 +63,21 @@ async fn a_sha1_that_is_none_is_refused(server: &Server) {
 async fn file_names_that_no_file_can_have_are_refused(server: &Server) {
     let client = server.client();
     let too_long = "x".repeat(256);
-    for name in ["", ".", "..", "a/b", r"a\b", "a\0b", "a\r\nSet-Cookie: x", "\u{7f}", &too_long] {
-        client.upload_raw(name, "x").await.problem(400, "invalid-file-name");
+    for name in [
+        "",
+        ".",
+        "..",
+        "a/b",
+        r"a\b",
+        "a\0b",
+        "a\r\nSet-Cookie: x",
+        "\u{7f}",
+        &too_long,
+    ] {
+        client
+            .upload_raw(name, "x")
+            .await
+            .problem(400, "invalid-file-name");
         let form = Form::new()
             .part("file", Part::bytes(b"x".as_slice()).file_name("a"))
             .part("file_name", Part::bytes(name.as_bytes().to_vec()));
@@ -72,17 +95,25 @@ async fn file_names_that_no_file_can_have_are_refused(server: &Server) {
         b"attachment",
     ] {
         let request = client.request(Method::POST, "/files").body("x");
-        let answer = client.send(request.header("content-disposition", disposition)).await;
+        let answer = client
+            .send(request.header("content-disposition", disposition))
+            .await;
         answer.problem(400, "invalid-file-name");
     }
-    client.send(client.request(Method::POST, "/files").body("x")).await
+    client
+        .send(client.request(Method::POST, "/files").body("x"))
+        .await
         .problem(400, "invalid-file-name");
     let bytes_that_are_no_text = Form::new()
         .part("file", Part::bytes(b"x".as_slice()).file_name("a"))
         .part("file_name", Part::bytes(b"\xff".as_slice()));
-    let request = client.request(Method::POST, "/files").multipart(bytes_that_are_no_text);
+    let request = client
+        .request(Method::POST, "/files")
+        .multipart(bytes_that_are_no_text);
     client.send(request).await.problem(400, "invalid-file-name");
-    let not_utf8 = client.request(Method::POST, "/files?file_name=%FF").body("x");
+    let not_utf8 = client
+        .request(Method::POST, "/files?file_name=%FF")
+        .body("x");
     client.send(not_utf8).await.problem(400, "invalid-query");
     let twice = client.request(Method::POST, "/files?file_name=a").body("x");
     let twice = twice.header("content-disposition", "attachment; filename=b");
@@ -103,25 +134,40 @@ async fn forms_that_cannot_be_read_are_refused(server: &Server) {
         (String::new(), "boundary"),
         ("no form at all".to_owned(), "boundary"),
         (format!("{file}{file}--b--\n"), "two"),
-        (file.replace("\"file\"", "\"upload\"") + "--b--\n", "no other"),
+        (
+            file.replace("\"file\"", "\"upload\"") + "--b--\n",
+            "no other",
+        ),
         (file.replace("name=\"file\"; ", "") + "--b--\n", "name"),
-        (file.replace("Content-Disposition", "Content-Position") + "--b--\n", "Content-Disposition"),
+        (
+            file.replace("Content-Disposition", "Content-Position") + "--b--\n",
+            "Content-Disposition",
+        ),
         (file.to_owned(), "boundary"),
         (file.trim_end().to_owned(), "boundary"),
-        ("--b\nContent-Disposition: form-data; na".to_owned(), "boundary"),
+        (
+            "--b\nContent-Disposition: form-data; na".to_owned(),
+            "boundary",
+        ),
         (format!("--b\n{}\n\nx\n--b--\n", "x".repeat(70_000)), "form"),
     ] {
         let detail = form(&body).await.problem(400, "invalid-body");
         assert!(detail.contains(word), "{detail} should speak of {word}");
     }
     let names = "--b\nContent-Disposition: form-data; name=\"file_name\"\n\na\n".repeat(2);
-    form(&format!("{names}{file}--b--\n")).await.problem(400, "invalid-file-name");
+    form(&format!("{names}{file}--b--\n"))
+        .await
+        .problem(400, "invalid-file-name");
     let unnamed = file.replace("; filename=\"a\"", "");
-    form(&format!("{unnamed}--b--\n")).await.problem(400, "invalid-file-name");
+    form(&format!("{unnamed}--b--\n"))
+        .await
+        .problem(400, "invalid-file-name");
 
     for content_type in ["multipart/form-data", "multipart/form-data; boundary="] {
         let request = client.request(Method::POST, "/files").body("x");
-        let answer = client.send(request.header("content-type", content_type)).await;
+        let answer = client
+            .send(request.header("content-type", content_type))
+            .await;
         answer.problem(400, "invalid-body");
     }
     nothing_is_stored(server).await;
@@ -145,7 +191,9 @@ async fn bodies_that_do_not_come_whole_are_refused(server: &Server) {
     assert!(server.staged().is_empty(), "nothing is left of it");
 
     // What comes after the announced length is another request, and none.
-    let answer = server.raw(format!("{head}Content-Length: 1\r\n\r\nxyz").as_bytes()).await;
+    let answer = server
+        .raw(format!("{head}Content-Length: 1\r\n\r\nxyz").as_bytes())
+        .await;
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     let meta = &server.client().list_all("").await[0];
     assert_eq!(meta.file_size, 1);
@@ -164,16 +212,24 @@ async fn digest_fields_that_cannot_be_read_are_refused(server: &Server) {
             "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed",
             &format!("{right}, {right}"),
         ] {
-            let request = client.request(Method::POST, "/files?file_name=a").body("hello world");
+            let request = client
+                .request(Method::POST, "/files?file_name=a")
+                .body("hello world");
             let answer = client.send(request.header(field, value)).await;
             answer.problem(400, "invalid-header");
             assert_eq!(answer.json()["source"]["name"], field, "{value}");
         }
     }
-    let request = client.request(Method::POST, "/files?file_name=a").body("hello world");
-    let contradicting = request.header("repr-digest", right)
+    let request = client
+        .request(Method::POST, "/files?file_name=a")
+        .body("hello world");
+    let contradicting = request
+        .header("repr-digest", right)
         .header("content-digest", "sha=:AAAAAAAAAAAAAAAAAAAAAAAAAAA=:");
-    client.send(contradicting).await.problem(400, "invalid-header");
+    client
+        .send(contradicting)
+        .await
+        .problem(400, "invalid-header");
     nothing_is_stored(server).await;
 }
 
@@ -191,7 +247,10 @@ async fn parameters_that_cannot_be_used_are_refused(server: &Server) {
     refused(get("/files?limit=1&limit=2").await, "limit");
     refused(get("/files?status=purging").await, "status");
     refused(get("/files?file_sha1=abc").await, "file_sha1");
-    refused(get(&format!("/files?name={}", "x".repeat(256))).await, "name");
+    refused(
+        get(&format!("/files?name={}", "x".repeat(256))).await,
+        "name",
+    );
     let unknown = "0".repeat(40);
     for path in [
         "/files".to_owned(),
@@ -205,7 +264,10 @@ async fn parameters_that_cannot_be_used_are_refused(server: &Server) {
     ] {
         refused(get(&format!("{path}?limits=1")).await, "limits");
     }
-    refused(get(&format!("/files/{unknown}/content?disposition=x")).await, "disposition");
+    refused(
+        get(&format!("/files/{unknown}/content?disposition=x")).await,
+        "disposition",
+    );
     let upload = client.request(Method::POST, "/files?name=a").body("x");
     refused(client.send(upload).await, "name");
     let delete = client.request(Method::DELETE, &format!("/files/{unknown}?purge=yes"));
@@ -218,7 +280,11 @@ async fn patches_that_cannot_be_made_are_refused(server: &Server) {
     let (sha1, _) = client.upload_some("a.txt").await;
     let patch = |body: String| {
         let request = client.request(Method::PATCH, &format!("/files/{sha1}"));
-        client.send(request.header("content-type", "application/json").body(body))
+        client.send(
+            request
+                .header("content-type", "application/json")
+                .body(body),
+        )
     };
     for (body, name) in [
         ("", None),
@@ -241,7 +307,9 @@ async fn patches_that_cannot_be_made_are_refused(server: &Server) {
         let answer = patch(format!("{{\"file_name\": \"{name}\"}}")).await;
         answer.problem(400, "invalid-file-name");
     }
-    patch(format!("{{\"file_name\": \"{}\"}}", "x".repeat(20_000))).await.problem(413, "too-large");
+    patch(format!("{{\"file_name\": \"{}\"}}", "x".repeat(20_000)))
+        .await
+        .problem(413, "too-large");
     let meta = client.get(&format!("/files/{sha1}")).await.meta();
     assert_eq!(meta.file_name.as_str(), "a.txt");
 }
@@ -251,8 +319,16 @@ async fn methods_that_are_not_there_are_told(server: &Server) {
     let unknown = "0".repeat(40);
     for (method, path, allow) in [
         (Method::DELETE, "/files".to_owned(), "GET, HEAD, POST"),
-        (Method::POST, format!("/files/{unknown}"), "GET, HEAD, PUT, PATCH, DELETE"),
-        (Method::PUT, format!("/files/{unknown}/content"), "GET, HEAD"),
+        (
+            Method::POST,
+            format!("/files/{unknown}"),
+            "GET, HEAD, PUT, PATCH, DELETE",
+        ),
+        (
+            Method::PUT,
+            format!("/files/{unknown}/content"),
+            "GET, HEAD",
+        ),
         (Method::OPTIONS, "/healthz".to_owned(), "GET, HEAD"),
     ] {
         let answer = client.send(client.request(method, &path)).await;
@@ -273,18 +349,32 @@ async fn media_types_that_are_not_taken_are_told(server: &Server) {
         "text/",
     ] {
         let request = client.request(Method::POST, "/files?file_name=a").body("x");
-        let answer = client.send(request.header("content-type", media_type)).await;
+        let answer = client
+            .send(request.header("content-type", media_type))
+            .await;
         answer.problem(415, "unsupported-media-type");
-        assert_eq!(answer.json()["source"]["name"], "content-type", "{media_type}");
+        assert_eq!(
+            answer.json()["source"]["name"],
+            "content-type",
+            "{media_type}"
+        );
     }
     let encoded = client.request(Method::POST, "/files?file_name=a").body("x");
-    let encoded = client.send(encoded.header("content-encoding", "gzip")).await;
+    let encoded = client
+        .send(encoded.header("content-encoding", "gzip"))
+        .await;
     encoded.problem(415, "unsupported-media-type");
     assert_eq!(encoded.json()["source"]["name"], "content-encoding");
 
     let unknown = "0".repeat(40);
-    for media_type in [None, Some("text/plain"), Some("application/json-patch+json")] {
-        let mut request = client.request(Method::PATCH, &format!("/files/{unknown}")).body("{}");
+    for media_type in [
+        None,
+        Some("text/plain"),
+        Some("application/json-patch+json"),
+    ] {
+        let mut request = client
+            .request(Method::PATCH, &format!("/files/{unknown}"))
+            .body("{}");
         if let Some(media_type) = media_type {
             request = request.header("content-type", media_type);
         }
@@ -299,14 +389,26 @@ async fn media_types_that_are_not_taken_are_told(server: &Server) {
 async fn answers_that_are_not_wanted_are_not_given(server: &Server) {
     let client = server.client();
     let upload = |accept: &str| {
-        let request = client.request(Method::POST, "/files?file_name=a").body(unique_text());
+        let request = client
+            .request(Method::POST, "/files?file_name=a")
+            .body(unique_text());
         client.send(request.header("accept", accept.to_owned()))
     };
-    for accept in ["text/html", "image/*", "application/json;q=0", "application/xml, text/*"] {
+    for accept in [
+        "text/html",
+        "image/*",
+        "application/json;q=0",
+        "application/xml, text/*",
+    ] {
         upload(accept).await.problem(406, "not-acceptable");
     }
     nothing_is_stored(server).await;
-    for accept in ["*/*", "application/*", "application/json", "text/html, */*;q=0.1"] {
+    for accept in [
+        "*/*",
+        "application/*",
+        "application/json",
+        "text/html, */*;q=0.1",
+    ] {
         assert_eq!(upload(accept).await.status, 201, "{accept}");
     }
     let sha1 = client.list_all("").await[0].file_sha1;

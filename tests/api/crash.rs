@@ -16,8 +16,16 @@ async fn nothing_acknowledged_is_lost(kind: Kind) {
             let client = client.clone();
             tokio::spawn(async move {
                 // Most are small; some take more than a batch, and some are the same.
-                let size = if number % 10 == 0 { 1_500_000 } else { 2_000 + number };
-                let bytes = if number % 7 == 0 { vec![7; size] } else { random(size) };
+                let size = if number % 10 == 0 {
+                    1_500_000
+                } else {
+                    2_000 + number
+                };
+                let bytes = if number % 7 == 0 {
+                    vec![7; size]
+                } else {
+                    random(size)
+                };
                 let request = client.request(reqwest::Method::POST, "/files?file_name=a.bin");
                 let answer = client.try_send(request.body(bytes.clone())).await.ok()?;
                 assert!(answer.status.is_success(), "{}", answer.text());
@@ -36,11 +44,17 @@ async fn nothing_acknowledged_is_lost(kind: Kind) {
     for bytes in &acknowledged {
         let sha1 = digests(bytes).sha1;
         let content = client.get(&format!("/files/{sha1}/content")).await;
-        assert!(content.status == 200 && content.body == *bytes, "{sha1} is lost");
+        assert!(
+            content.status == 200 && content.body == *bytes,
+            "{sha1} is lost"
+        );
     }
     // A server may still commit what its client had asked for, so those bytes wait.
     if kind == Kind::Sqlite {
-        assert!(server.staged().is_empty(), "leftovers are swept at the start");
+        assert!(
+            server.staged().is_empty(),
+            "leftovers are swept at the start"
+        );
     }
     server.stop().await;
     server.check_is_clean();
@@ -76,7 +90,9 @@ impl SlowUpload {
         });
         let client = server.client().clone();
         let answer = tokio::spawn(async move {
-            client.upload_raw("a.bin", reqwest::Body::wrap_stream(body)).await
+            client
+                .upload_raw("a.bin", reqwest::Body::wrap_stream(body))
+                .await
         });
         pieces.send(Ok(bytes)).await.unwrap();
         eventually(|| server.staged().len() == 1).await;
@@ -115,7 +131,11 @@ async fn a_second_process_leaves_the_first_ones_uploads_alone() {
     let upload = SlowUpload::begin(&server, bytes[..1_500_000].to_vec()).await;
     server.check_is_clean();
     let mut second = server.second_process().await;
-    assert_eq!(server.staged().len(), 1, "the bytes of a process that lives are its own");
+    assert_eq!(
+        server.staged().len(),
+        1,
+        "the bytes of a process that lives are its own"
+    );
     second.kill().await.unwrap();
     assert_eq!(upload.end(bytes[1_500_000..].to_vec()).await.status, 201);
     server.finish().await;

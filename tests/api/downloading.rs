@@ -22,9 +22,14 @@ on_every_database! {
 
 async fn upload_as(server: &Server, name: &str, kind: &str, bytes: Vec<u8>) -> FileMeta {
     let client = server.client();
-    let part = Part::bytes(bytes).file_name(name.to_owned()).mime_str(kind).unwrap();
+    let part = Part::bytes(bytes)
+        .file_name(name.to_owned())
+        .mime_str(kind)
+        .unwrap();
     let form = Form::new().part("file", part);
-    let answer = client.send(client.request(Method::POST, "/files").multipart(form)).await;
+    let answer = client
+        .send(client.request(Method::POST, "/files").multipart(form))
+        .await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     answer.meta()
 }
@@ -50,7 +55,10 @@ async fn a_download_says_what_it_is(server: &Server) {
         ("content-type", "text/plain"),
         ("content-length", "1000000"),
         ("etag", &format!("\"{}\"", content.sha1)),
-        ("content-disposition", "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt"),
+        (
+            "content-disposition",
+            "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt",
+        ),
         ("accept-ranges", "bytes"),
         ("cache-control", "private, immutable"),
         ("x-content-type-options", "nosniff"),
@@ -71,18 +79,36 @@ async fn a_download_says_what_it_is(server: &Server) {
     let head = client.send(head.header("range", "bytes=0-1")).await;
     assert_eq!(head.status, 200, "there is no part of a header");
     assert!(head.body.is_empty());
-    for name in ["content-length", "etag", "repr-digest", "content-type", "last-modified"] {
+    for name in [
+        "content-length",
+        "etag",
+        "repr-digest",
+        "content-type",
+        "last-modified",
+    ] {
         assert_eq!(head.header(name), answer.header(name), "{name}");
     }
 }
 
 async fn names_are_one_safe_line(server: &Server) {
     for (name, expected) in [
-        ("a \"b\".txt", "attachment; filename=\"a _b_.txt\"; filename*=UTF-8''a%20%22b%22.txt"),
-        ("€ 数.txt", "attachment; filename=\"_ _.txt\"; filename*=UTF-8''%E2%82%AC%20%E6%95%B0.txt"),
-        ("\u{200f}שלום", "attachment; filename=\"_____\"; \
-             filename*=UTF-8''%E2%80%8F%D7%A9%D7%9C%D7%95%D7%9D"),
-        ("👩‍🚀", "attachment; filename=\"___\"; filename*=UTF-8''%F0%9F%91%A9%E2%80%8D%F0%9F%9A%80"),
+        (
+            "a \"b\".txt",
+            "attachment; filename=\"a _b_.txt\"; filename*=UTF-8''a%20%22b%22.txt",
+        ),
+        (
+            "€ 数.txt",
+            "attachment; filename=\"_ _.txt\"; filename*=UTF-8''%E2%82%AC%20%E6%95%B0.txt",
+        ),
+        (
+            "\u{200f}שלום",
+            "attachment; filename=\"_____\"; \
+             filename*=UTF-8''%E2%80%8F%D7%A9%D7%9C%D7%95%D7%9D",
+        ),
+        (
+            "👩‍🚀",
+            "attachment; filename=\"___\"; filename*=UTF-8''%F0%9F%91%A9%E2%80%8D%F0%9F%9A%80",
+        ),
     ] {
         let meta = upload_as(server, name, "text/plain", random(10)).await;
         let answer = download(server, &meta, &[]).await;
@@ -100,9 +126,17 @@ async fn nothing_that_runs_script_is_shown_inline(server: &Server) {
         ("application/pdf", "attachment"),
     ] {
         let meta = upload_as(server, "a", kind, random(10)).await;
-        let answer = client.get(&format!("{}?disposition=inline", meta.location)).await;
-        assert!(answer.header("content-disposition").starts_with(shown), "{kind}");
-        assert_eq!(answer.header("content-security-policy"), "default-src 'none'; sandbox");
+        let answer = client
+            .get(&format!("{}?disposition=inline", meta.location))
+            .await;
+        assert!(
+            answer.header("content-disposition").starts_with(shown),
+            "{kind}"
+        );
+        assert_eq!(
+            answer.header("content-security-policy"),
+            "default-src 'none'; sandbox"
+        );
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
     }
 }
@@ -130,7 +164,10 @@ async fn ranges_are_sent_one_or_several(server: &Server) {
     let answer = download(server, &meta, &[("range", "bytes=0-1, 300000-599998 ,-1")]).await;
     assert_eq!(answer.status, 206);
     let boundary = answer.header("content-type");
-    let boundary = boundary.strip_prefix("multipart/byteranges; boundary=").unwrap().to_owned();
+    let boundary = boundary
+        .strip_prefix("multipart/byteranges; boundary=")
+        .unwrap()
+        .to_owned();
     let mut expected = Vec::new();
     for (start, end) in [(0, 2), (300_000, 600_000)] {
         let last = end - 1;
@@ -162,7 +199,12 @@ async fn ranges_that_cannot_be_sent_are_told(server: &Server) {
     let answer = download(server, &empty, &[("range", "bytes=0-0")]).await;
     assert_eq!(answer.header("content-range"), "bytes */0");
     answer.problem(416, "range-not-satisfiable");
-    assert_eq!(download(server, &empty, &[("range", "bytes=-5")]).await.status, 200);
+    assert_eq!(
+        download(server, &empty, &[("range", "bytes=-5")])
+            .await
+            .status,
+        200
+    );
 }
 
 async fn conditions_are_honoured(server: &Server) {
@@ -174,11 +216,20 @@ async fn conditions_are_honoured(server: &Server) {
         (vec![("if-none-match", "\"x\", *")], 200),
         (vec![("if-none-match", "*")], 304),
         (vec![("if-modified-since", date)], 304),
-        (vec![("if-modified-since", "Tue, 14 Nov 2000 22:13:20 GMT")], 200),
-        (vec![("if-none-match", "\"x\""), ("if-modified-since", date)], 200),
+        (
+            vec![("if-modified-since", "Tue, 14 Nov 2000 22:13:20 GMT")],
+            200,
+        ),
+        (
+            vec![("if-none-match", "\"x\""), ("if-modified-since", date)],
+            200,
+        ),
         (vec![("if-match", tag)], 200),
         (vec![("if-match", "\"x\"")], 412),
-        (vec![("if-unmodified-since", "Tue, 14 Nov 2000 22:13:20 GMT")], 412),
+        (
+            vec![("if-unmodified-since", "Tue, 14 Nov 2000 22:13:20 GMT")],
+            412,
+        ),
         (vec![("if-none-match", tag), ("range", "bytes=0-1")], 304),
     ] {
         let answer = download(server, &meta, &fields).await;
@@ -191,9 +242,15 @@ async fn conditions_are_honoured(server: &Server) {
     }
     let client = server.client();
     let head = client.request(Method::HEAD, &meta.location.to_string());
-    assert_eq!(client.send(head.header("if-none-match", tag)).await.status, 304);
+    assert_eq!(
+        client.send(head.header("if-none-match", tag)).await.status,
+        304
+    );
     let head = client.request(Method::HEAD, &meta.location.to_string());
-    assert_eq!(client.send(head.header("if-match", "\"x\"")).await.status, 412);
+    assert_eq!(
+        client.send(head.header("if-match", "\"x\"")).await.status,
+        412
+    );
 }
 
 async fn a_range_is_sent_only_of_the_right_file(server: &Server) {
@@ -222,14 +279,22 @@ async fn what_is_told_about_a_file_can_be_cached(server: &Server) {
     let tag = told.header("etag");
     for method in [Method::GET, Method::HEAD] {
         let with = |name: &'static str, value: &str| {
-            client.send(client.request(method.clone(), &path).header(name, value.to_owned()))
+            client.send(
+                client
+                    .request(method.clone(), &path)
+                    .header(name, value.to_owned()),
+            )
         };
         assert_eq!(with("if-none-match", tag).await.status, 304);
         assert_eq!(with("if-match", "\"x\"").await.status, 412);
     }
-    let renamed = client.patch(&meta.file_sha1, &serde_json::json!({"file_name": "b"})).await;
+    let renamed = client
+        .patch(&meta.file_sha1, &serde_json::json!({"file_name": "b"}))
+        .await;
     assert_ne!(renamed.header("etag"), tag);
-    let request = client.request(Method::GET, &path).header("if-none-match", tag);
+    let request = client
+        .request(Method::GET, &path)
+        .header("if-none-match", tag);
     assert_eq!(client.send(request).await.status, 200);
 }
 

@@ -16,7 +16,10 @@ impl SmallDisk {
             .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
             .arg(folder.path())
             .status();
-        assert!(mounted.unwrap().success(), "only root can mount the small disk of this test");
+        assert!(
+            mounted.unwrap().success(),
+            "only root can mount the small disk of this test"
+        );
         Self(folder)
     }
 
@@ -27,7 +30,10 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
     }
 }
 
@@ -37,8 +43,10 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     let disk = SmallDisk::new(24);
     let data = disk.path().to_str().unwrap().to_owned();
     let database = format!("sqlite:{data}/fileserver.db");
-    let settings =
-        [("FILESERVER_DATA_DIR", data.as_str()), ("FILESERVER_DATABASE_URL", database.as_str())];
+    let settings = [
+        ("FILESERVER_DATA_DIR", data.as_str()),
+        ("FILESERVER_DATABASE_URL", database.as_str()),
+    ];
     let server = Server::start(Kind::Sqlite, &settings).await;
     let client = server.client();
     let kept = random(1_000_000);
@@ -65,7 +73,10 @@ async fn a_full_disk_is_told_and_loses_nothing() {
         file += 1;
     }
     let _ = std::fs::remove_file(disk.path().join(format!("filler{file}")));
-    client.upload_raw("small.bin", unique_text()).await.problem(507, "storage-full");
+    client
+        .upload_raw("small.bin", unique_text())
+        .await
+        .problem(507, "storage-full");
 
     assert_eq!(client.get(&kept_meta.location.to_string()).await.body, kept);
     for filler in 0..file {
@@ -75,7 +86,11 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     assert_eq!(answer.status, 201, "there is room again: {}", answer.text());
     server.stop().await;
     let check = server.command(&["check", "--digests"]);
-    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    assert!(
+        check.status.success(),
+        "{}",
+        String::from_utf8_lossy(&check.stdout)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +114,9 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
             client.get("/files").await,
             client.upload_raw("new.txt", unique_text()).await,
             client.upload_raw("again.txt", bytes.clone()).await,
-            client.patch(&sha1, &serde_json::json!({"file_name": "b"})).await,
+            client
+                .patch(&sha1, &serde_json::json!({"file_name": "b"}))
+                .await,
             client.delete(&sha1).await,
             client.get("/readyz").await,
         ] {
@@ -107,16 +124,26 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
             assert_eq!(detail, "the database is not available; try again");
             assert_eq!(answer.header("retry-after"), "2");
         }
-        assert_eq!(server.objects(), objects, "what was not recorded is not kept");
+        assert_eq!(
+            server.objects(),
+            objects,
+            "what was not recorded is not kept"
+        );
         assert_eq!(client.get("/healthz").await.status, 200);
         let numbers = client.get("/metrics").await.text();
-        assert!(numbers.contains("fileserver_failures_total{component=\"database\"}"), "{numbers}");
+        assert!(
+            numbers.contains("fileserver_failures_total{component=\"database\"}"),
+            "{numbers}"
+        );
 
         proxy.mend();
         sleep(Duration::from_millis(1200)).await;
         let content = client.get(&format!("/files/{sha1}/content")).await;
         assert_eq!(content.body, bytes);
-        assert_eq!(client.upload_raw("new.txt", unique_text()).await.status, 201);
+        assert_eq!(
+            client.upload_raw("new.txt", unique_text()).await.status,
+            201
+        );
         server.finish().await;
     }
 }
@@ -130,9 +157,15 @@ async fn lost_bytes_are_a_defect_and_never_a_missing_file() {
     std::fs::write(&object, "short").unwrap();
     let answer = client.get(&format!("/files/{sha1}/content")).await;
     let detail = answer.problem(500, "internal");
-    assert!(!detail.contains(server.data().to_str().unwrap()), "{detail}");
+    assert!(
+        !detail.contains(server.data().to_str().unwrap()),
+        "{detail}"
+    );
     std::fs::remove_file(&object).unwrap();
-    client.get(&format!("/files/{sha1}/content")).await.problem(500, "internal");
+    client
+        .get(&format!("/files/{sha1}/content"))
+        .await
+        .problem(500, "internal");
     server.stop().await;
 }
 
@@ -156,12 +189,24 @@ async fn an_upload_that_is_cut_leaves_nothing() {
 async fn uploads_over_the_limit_are_refused_before_and_while_they_come() {
     let server = Server::start(Kind::Sqlite, &[("FILESERVER_MAX_UPLOAD_SIZE", "1000000")]).await;
     let client = server.client();
-    assert_eq!(client.upload_raw("a.bin", random(1_000_000)).await.status, 201);
-    client.upload_raw("b.bin", random(1_000_001)).await.problem(413, "too-large");
-    client.upload("b.bin", random(1_000_001)).await.problem(413, "too-large");
+    assert_eq!(
+        client.upload_raw("a.bin", random(1_000_000)).await.status,
+        201
+    );
+    client
+        .upload_raw("b.bin", random(1_000_001))
+        .await
+        .problem(413, "too-large");
+    client
+        .upload("b.bin", random(1_000_001))
+        .await
+        .problem(413, "too-large");
     let pieces = (0..40).map(|_| Ok::<_, std::io::Error>(random(100_000)));
     let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
-    client.upload_raw("c.bin", body).await.problem(413, "too-large");
+    client
+        .upload_raw("c.bin", body)
+        .await
+        .problem(413, "too-large");
     assert_eq!(server.objects().len(), 1);
     server.finish().await;
 }

@@ -22,7 +22,10 @@ async fn upload_names(server: &Server, names: &[&str]) -> Vec<String> {
 
 async fn names(server: &Server, query: &str) -> Vec<String> {
     let files = server.client().list_all(query).await;
-    files.iter().map(|file| file.file_name.to_string()).collect()
+    files
+        .iter()
+        .map(|file| file.file_name.to_string())
+        .collect()
 }
 
 async fn a_listing_is_newest_first_and_says_where_it_goes_on(server: &Server) {
@@ -46,7 +49,11 @@ async fn a_listing_is_newest_first_and_says_where_it_goes_on(server: &Server) {
     assert_eq!(rest.header("link"), "");
 
     for limit in [1, 5, 24, 25, 26, 1000] {
-        assert_eq!(names(server, &format!("limit={limit}")).await, newest_first, "{limit}");
+        assert_eq!(
+            names(server, &format!("limit={limit}")).await,
+            newest_first,
+            "{limit}"
+        );
     }
     let head = client.send(client.request(Method::HEAD, "/files")).await;
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
@@ -60,7 +67,10 @@ async fn a_listing_stays_right_while_files_come_and_go(server: &Server) {
     client.delete(&sha1s[5].parse().unwrap()).await;
     client.delete(&sha1s[2].parse().unwrap()).await;
     let next = first["next"].as_str().unwrap();
-    let second = client.get(&format!("/files?limit=2&cursor={next}")).await.json();
+    let second = client
+        .get(&format!("/files?limit=2&cursor={next}"))
+        .await
+        .json();
     let shown: Vec<&str> = [&first, &second]
         .iter()
         .flat_map(|page| page["files"].as_array().unwrap())
@@ -71,8 +81,15 @@ async fn a_listing_stays_right_while_files_come_and_go(server: &Server) {
 
 async fn names_are_searched_for(server: &Server) {
     let client = server.client();
-    upload_names(server, &["Report 100%.txt", "report 100x.txt", "ÄRGER.md", "b & c"]).await;
-    assert_eq!(names(server, "name=REPORT").await, ["report 100x.txt", "Report 100%.txt"]);
+    upload_names(
+        server,
+        &["Report 100%.txt", "report 100x.txt", "ÄRGER.md", "b & c"],
+    )
+    .await;
+    assert_eq!(
+        names(server, "name=REPORT").await,
+        ["report 100x.txt", "Report 100%.txt"]
+    );
     assert_eq!(names(server, "name=100%25").await, ["Report 100%.txt"]);
     assert_eq!(names(server, "name=%C3%A4rger&limit=1").await, ["ÄRGER.md"]);
     assert_eq!(names(server, "name=nothing").await, [] as [&str; 0]);
@@ -101,7 +118,10 @@ async fn a_batch_is_looked_up(server: &Server) {
     let client = server.client();
     let sha1s = upload_names(server, &["a", "b", "c"]).await;
     let unknown = "0".repeat(40);
-    let query = format!("file_sha1={}&file_sha1={unknown}&file_sha1={}", sha1s[0], sha1s[2]);
+    let query = format!(
+        "file_sha1={}&file_sha1={unknown}&file_sha1={}",
+        sha1s[0], sha1s[2]
+    );
     assert_eq!(names(server, &query).await, ["c", "a"]);
     let query = format!("file_sha1={},{}", sha1s[0].to_uppercase(), sha1s[1]);
     assert_eq!(names(server, &query).await, ["b", "a"]);
@@ -122,7 +142,10 @@ async fn a_cursor_works_in_its_own_listing_only(server: &Server) {
     upload_names(server, &["a", "b", "c"]).await;
     let page = client.get("/files?limit=1").await.json();
     let cursor = page["next"].as_str().unwrap();
-    assert_eq!(client.get(&format!("/files?cursor={cursor}")).await.status, 200);
+    assert_eq!(
+        client.get(&format!("/files?cursor={cursor}")).await.status,
+        200
+    );
 
     let changed = |at: usize| {
         let mut changed = cursor.to_owned().into_bytes();

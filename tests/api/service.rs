@@ -12,7 +12,10 @@ on_every_database! {
 async fn it_tells_that_it_is_well(server: &Server) {
     let client = server.client();
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(client.get(path).await.json(), serde_json::json!({"status": "ok"}));
+        assert_eq!(
+            client.get(path).await.json(),
+            serde_json::json!({"status": "ok"})
+        );
         let head = client.send(client.request(Method::HEAD, path)).await;
         assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
     }
@@ -21,9 +24,16 @@ async fn it_tells_that_it_is_well(server: &Server) {
 async fn every_request_has_an_id(server: &Server) {
     let client = server.client();
     let with = |id: &str| {
-        client.send(client.request(Method::GET, "/nowhere").header("x-request-id", id.to_owned()))
+        client.send(
+            client
+                .request(Method::GET, "/nowhere")
+                .header("x-request-id", id.to_owned()),
+        )
     };
-    assert_eq!(with("my-request:1/2").await.header("x-request-id"), "my-request:1/2");
+    assert_eq!(
+        with("my-request:1/2").await.header("x-request-id"),
+        "my-request:1/2"
+    );
     for nonsense in ["", "a b", "\"quoted\"", &"x".repeat(129)] {
         let id = with(nonsense).await.header("x-request-id").to_owned();
         assert!(id.len() == 32 && id != nonsense, "{id}");
@@ -49,17 +59,27 @@ async fn numbers_are_counted(server: &Server) {
         "fileserver_requests_in_flight 1",
         &format!("fileserver_received_bytes_total {}", bytes.len()),
     ] {
-        assert!(numbers.lines().any(|found| found == line), "{line} is not in {numbers}");
+        assert!(
+            numbers.lines().any(|found| found == line),
+            "{line} is not in {numbers}"
+        );
     }
     assert!(numbers.ends_with("# EOF\n"));
 }
 
 #[tokio::test]
 async fn pages_of_other_origins_may_use_it_if_they_are_allowed() {
-    let origins = ("FILESERVER_CORS_ORIGINS", "https://a.example,https://b.example");
+    let origins = (
+        "FILESERVER_CORS_ORIGINS",
+        "https://a.example,https://b.example",
+    );
     let server = Server::start(Kind::Sqlite, &[origins]).await;
     let client = server.client();
-    let from = |origin: &str| client.request(Method::GET, "/healthz").header("origin", origin.to_owned());
+    let from = |origin: &str| {
+        client
+            .request(Method::GET, "/healthz")
+            .header("origin", origin.to_owned())
+    };
     for (origin, allowed) in [
         ("https://a.example", "https://a.example"),
         ("https://b.example", "https://b.example"),
@@ -76,13 +96,18 @@ async fn pages_of_other_origins_may_use_it_if_they_are_allowed() {
     let answer = preflight.send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("x-request-id"));
-    let allowed = answer.headers()["access-control-allow-headers"].to_str().unwrap();
+    let allowed = answer.headers()["access-control-allow-headers"]
+        .to_str()
+        .unwrap();
     assert_eq!(allowed, "repr-digest");
     server.finish().await;
 
     let server = Server::start(Kind::Sqlite, &[]).await;
     let request = server.client().request(Method::GET, "/healthz");
-    let answer = server.client().send(request.header("origin", "https://a.example")).await;
+    let answer = server
+        .client()
+        .send(request.header("origin", "https://a.example"))
+        .await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
     server.finish().await;
 }

@@ -56,7 +56,10 @@ async fn check_finds_what_does_not_fit() {
         found.sort_by_key(|finding| finding["finding"].as_str().unwrap().to_owned());
         let kinds: Vec<_> = found.iter().map(|finding| &finding["finding"]).collect();
         assert_eq!(kinds, ["bytes_missing", "orphan", "stray", "wrong_size"]);
-        assert_eq!((&found[3]["expected"], &found[3]["found"]), (&20.into(), &19.into()));
+        assert_eq!(
+            (&found[3]["expected"], &found[3]["found"]),
+            (&20.into(), &19.into())
+        );
 
         let mut bytes = fs::read(&large).unwrap();
         bytes[600_000] ^= 1;
@@ -64,13 +67,19 @@ async fn check_finds_what_does_not_fit() {
         fs::write(&changed, random(30)).unwrap();
         assert_eq!(findings(&server, &[]).1.len(), 4, "sizes alone do not tell");
         let (_, found) = findings(&server, &["--digests"]);
-        let wrong = found.iter().filter(|finding| finding["finding"] == "wrong_digests");
+        let wrong = found
+            .iter()
+            .filter(|finding| finding["finding"] == "wrong_digests");
         assert_eq!(wrong.count(), 2);
 
         let sha1 = &name[..40];
-        let _ = server.database().sql(&format!("DELETE FROM tbl_{}", &sha1[38..]));
+        let _ = server
+            .database()
+            .sql(&format!("DELETE FROM tbl_{}", &sha1[38..]));
         let (_, found) = findings(&server, &[]);
-        let lost = found.iter().find(|finding| finding["finding"] == "content_missing");
+        let lost = found
+            .iter()
+            .find(|finding| finding["finding"] == "content_missing");
         assert_eq!(lost.unwrap()["file_sha1"], sha1);
 
         let for_people = server.command(&["check"]);
@@ -90,11 +99,19 @@ async fn the_schema_is_changed_step_by_step() {
             assert!(output.status.success(), "{}", said(&output));
             String::from_utf8(output.stdout).unwrap()
         };
-        assert!(status().lines().all(|line| line.ends_with("\ttaken")), "{}", status());
+        assert!(
+            status().lines().all(|line| line.ends_with("\ttaken")),
+            "{}",
+            status()
+        );
         assert!(server.command(&["migrate", "down"]).status.success());
         assert!(status().lines().last().unwrap().ends_with("\tmissing"));
         let refused = server.command(&["serve", "--no-migrate"]);
-        assert!(said(&refused).contains("fileserver migrate up"), "{}", said(&refused));
+        assert!(
+            said(&refused).contains("fileserver migrate up"),
+            "{}",
+            said(&refused)
+        );
         let refused = server.command(&["check"]);
         assert_eq!(refused.status.code(), Some(2), "a check changes nothing");
         assert!(server.command(&["migrate", "up"]).status.success());
@@ -107,23 +124,66 @@ async fn the_schema_is_changed_step_by_step() {
 #[test]
 fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
     for (arguments, environment, expected) in [
-        (vec!["serve", "--listen", "everywhere"], vec![], "everywhere"),
-        (vec!["serve", "--listen", "0.0.0.0:0"], vec![], "without authentication"),
+        (
+            vec!["serve", "--listen", "everywhere"],
+            vec![],
+            "everywhere",
+        ),
+        (
+            vec!["serve", "--listen", "0.0.0.0:0"],
+            vec![],
+            "without authentication",
+        ),
         (vec!["serve", "--lisen", "x"], vec![], "--lisen"),
-        (vec!["serve"], vec![("FILESERVER_LISEN", "x")], "FILESERVER_LISEN"),
-        (vec!["serve"], vec![("FILESERVER_MAX_UPLOAD_SIZE", "big")], "big"),
-        (vec!["serve"], vec![("FILESERVER_DATABASE_URL", "oracle://me:secret@x")], "starts with"),
-        (vec!["serve"], vec![("FILESERVER_DATABASE_URL", "env:NOT_SET")], "NOT_SET"),
-        (vec!["serve"], vec![("FILESERVER_CURSOR_KEY", "secret")], "cursors' key"),
-        (vec!["serve"], vec![("FILESERVER_CONFIG", "/nowhere.toml")], "/nowhere.toml"),
+        (
+            vec!["serve"],
+            vec![("FILESERVER_LISEN", "x")],
+            "FILESERVER_LISEN",
+        ),
+        (
+            vec!["serve"],
+            vec![("FILESERVER_MAX_UPLOAD_SIZE", "big")],
+            "big",
+        ),
+        (
+            vec!["serve"],
+            vec![("FILESERVER_DATABASE_URL", "oracle://me:secret@x")],
+            "starts with",
+        ),
+        (
+            vec!["serve"],
+            vec![("FILESERVER_DATABASE_URL", "env:NOT_SET")],
+            "NOT_SET",
+        ),
+        (
+            vec!["serve"],
+            vec![("FILESERVER_CURSOR_KEY", "secret")],
+            "cursors' key",
+        ),
+        (
+            vec!["serve"],
+            vec![("FILESERVER_CONFIG", "/nowhere.toml")],
+            "/nowhere.toml",
+        ),
         (vec!["serve"], vec![("FILESERVER_LOG", "a=b=c")], "filter"),
         (vec!["serve"], vec![("FILESERVER_AUTH", "token")], "none"),
-        (vec!["serve", "--data-dir", "/proc/nowhere"], vec![], "/proc/nowhere"),
+        (
+            vec!["serve", "--data-dir", "/proc/nowhere"],
+            vec![],
+            "/proc/nowhere",
+        ),
     ] {
         let output = run(&arguments, &environment);
         let said = said(&output);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?} {environment:?}: {said}");
-        assert!(said.contains(expected), "{arguments:?} {environment:?}: {said}");
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?} {environment:?}: {said}"
+        );
+        assert!(
+            said.contains(expected),
+            "{arguments:?} {environment:?}: {said}"
+        );
         assert!(!said.contains("secret"), "{said}");
         assert!(!said.contains("panicked"), "{said}");
     }
@@ -136,7 +196,11 @@ fn help_explains_each_setting_and_shows_no_secret() {
         let output = run(&arguments, &secrets);
         let help = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success());
-        for setting in ["FILESERVER_LISTEN", "FILESERVER_DATA_DIR", "FILESERVER_MAX_UPLOAD_SIZE"] {
+        for setting in [
+            "FILESERVER_LISTEN",
+            "FILESERVER_DATA_DIR",
+            "FILESERVER_MAX_UPLOAD_SIZE",
+        ] {
             assert!(help.contains(setting), "{help}");
         }
         assert!(!help.contains("hunter2"), "{help}");
@@ -149,19 +213,32 @@ async fn settings_may_stand_in_a_file_and_secrets_elsewhere() {
     let key = folder.path().join("key");
     fs::write(&key, format!("{}\n", "ab".repeat(32))).unwrap();
     let settings = folder.path().join("settings.toml");
-    let text = format!("max_upload_size = 3\ncursor_key = \"file:{}\"\n", key.display());
+    let text = format!(
+        "max_upload_size = 3\ncursor_key = \"file:{}\"\n",
+        key.display()
+    );
     fs::write(&settings, text).unwrap();
     let config = ("FILESERVER_CONFIG", settings.to_str().unwrap());
     let server = Server::start(Kind::Sqlite, &[config]).await;
     let client = server.client();
-    client.upload_raw("a", "abcd").await.problem(413, "too-large");
+    client
+        .upload_raw("a", "abcd")
+        .await
+        .problem(413, "too-large");
     assert_eq!(client.upload_raw("a", "abc").await.status, 201);
-    assert!(!server.data().join("cursor.key").exists(), "the key was given");
+    assert!(
+        !server.data().join("cursor.key").exists(),
+        "the key was given"
+    );
     server.finish().await;
 
     fs::write(&settings, "max_upload_sise = 3").unwrap();
     let refused = run(&["serve"], &[config]);
-    assert!(said(&refused).contains("max_upload_sise"), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("max_upload_sise"),
+        "{}",
+        said(&refused)
+    );
 }
 
 #[tokio::test]
@@ -184,7 +261,10 @@ async fn a_cursor_outlives_a_restart() {
 fn the_contract_is_printed_without_a_database() {
     let printed = run(&["openapi"], &[]);
     let checked_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
-    assert_eq!(String::from_utf8(printed.stdout).unwrap(), fs::read_to_string(checked_in).unwrap());
+    assert_eq!(
+        String::from_utf8(printed.stdout).unwrap(),
+        fs::read_to_string(checked_in).unwrap()
+    );
     let printed = run(&["openapi", "--json"], &[]);
     let contract: Value = serde_json::from_slice(&printed.stdout).unwrap();
     assert!(contract["paths"]["/files"].is_object());

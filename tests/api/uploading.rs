@@ -30,9 +30,14 @@ async fn a_form_is_stored_and_described(server: &Server) {
         .mime_str("text/plain; charset=utf-8")
         .unwrap();
     let request = client.request(Method::POST, "/files");
-    let answer = client.send(request.multipart(Form::new().part("file", part))).await;
+    let answer = client
+        .send(request.multipart(Form::new().part("file", part)))
+        .await;
     assert_eq!(answer.status, 201, "{}", answer.text());
-    assert_eq!(answer.header("location"), format!("/files/{}", content.sha1));
+    assert_eq!(
+        answer.header("location"),
+        format!("/files/{}", content.sha1)
+    );
     let meta = answer.meta();
     assert_eq!(meta.file_sha1, content.sha1);
     assert_eq!(meta.file_sha256, content.sha256);
@@ -50,9 +55,14 @@ async fn a_form_is_stored_and_described(server: &Server) {
     // A part `file_name` names the file whatever its part is called.
     let part = Part::bytes(unique_text().into_bytes()).file_name("a.txt");
     let form = Form::new().part("file", part).text("file_name", "b.txt");
-    let answer = client.send(client.request(Method::POST, "/files").multipart(form)).await;
+    let answer = client
+        .send(client.request(Method::POST, "/files").multipart(form))
+        .await;
     assert_eq!(answer.meta().file_name.as_str(), "b.txt");
-    assert_eq!(answer.meta().content_type.as_str(), "application/octet-stream");
+    assert_eq!(
+        answer.meta().content_type.as_str(),
+        "application/octet-stream"
+    );
 }
 
 async fn a_whole_body_is_named_by_query_or_header(server: &Server) {
@@ -63,7 +73,10 @@ async fn a_whole_body_is_named_by_query_or_header(server: &Server) {
 
     let request = client
         .request(Method::POST, "/files")
-        .header("content-disposition", "attachment; filename=\"x\"; filename*=UTF-8''%E2%82%AC.txt")
+        .header(
+            "content-disposition",
+            "attachment; filename=\"x\"; filename*=UTF-8''%E2%82%AC.txt",
+        )
         .header("content-type", "text/csv")
         .body(unique_text());
     let meta = client.send(request).await.meta();
@@ -80,7 +93,11 @@ async fn a_put_is_stored_if_it_has_the_sha1(server: &Server) {
         client.request(Method::PUT, &path).body(bytes.to_owned())
     };
     let refused = client.send(put(&sha1.to_string(), "something else")).await;
-    assert!(refused.problem(422, "digest-mismatch").contains(&sha1.to_string()));
+    assert!(
+        refused
+            .problem(422, "digest-mismatch")
+            .contains(&sha1.to_string())
+    );
     assert_eq!(client.get(&format!("/files/{sha1}")).await.status, 404);
 
     let upper_case = sha1.to_string().to_uppercase();
@@ -91,13 +108,25 @@ async fn a_put_is_stored_if_it_has_the_sha1(server: &Server) {
     let form = client
         .request(Method::PUT, &format!("/files/{sha1}"))
         .multipart(Form::new().part("file", Part::bytes(bytes.into_bytes())));
-    client.send(form).await.problem(415, "unsupported-media-type");
+    client
+        .send(form)
+        .await
+        .problem(415, "unsupported-media-type");
 }
 
 async fn a_file_of_any_size_comes_back_as_it_was(server: &Server) {
     let client = server.client();
     let batch = 512 * 1024;
-    for size in [0, 1, 4095, batch - 1, batch, batch + 1, 2 * batch, 5 * batch + 17] {
+    for size in [
+        0,
+        1,
+        4095,
+        batch - 1,
+        batch,
+        batch + 1,
+        2 * batch,
+        5 * batch + 17,
+    ] {
         let bytes = random(size);
         for again in [false, true] {
             let answer = if again {
@@ -105,7 +134,12 @@ async fn a_file_of_any_size_comes_back_as_it_was(server: &Server) {
             } else {
                 client.upload("a.bin", bytes.clone()).await
             };
-            assert_eq!(answer.status, if again { 200 } else { 201 }, "{}", answer.text());
+            assert_eq!(
+                answer.status,
+                if again { 200 } else { 201 },
+                "{}",
+                answer.text()
+            );
             assert_eq!(answer.meta().file_sha1, digests(&bytes).sha1, "{size}");
             let path = answer.meta().location.to_string();
             let content = client.get(&path).await;
@@ -120,7 +154,9 @@ async fn a_body_of_unknown_length_is_stored(server: &Server) {
     let pieces: Vec<Vec<u8>> = (0..40).map(|_| random(31_337)).collect();
     let whole = pieces.concat();
     let pieces = stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
-    let answer = client.upload_raw("a.bin", reqwest::Body::wrap_stream(pieces)).await;
+    let answer = client
+        .upload_raw("a.bin", reqwest::Body::wrap_stream(pieces))
+        .await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert_eq!(answer.meta().file_sha1, digests(&whole).sha1);
 }
@@ -135,9 +171,18 @@ async fn the_same_content_is_one_copy(server: &Server) {
     assert_eq!(second.meta(), first.meta(), "and it keeps its name");
     assert_eq!(server.objects().len(), 1);
     let metrics = client.get("/metrics").await.text();
-    assert!(metrics.contains("fileserver_uploads_total 2\n"), "{metrics}");
-    assert!(metrics.contains("fileserver_deduplicated_uploads_total 1\n"), "{metrics}");
-    assert!(metrics.contains("fileserver_deduplicated_bytes_total 700000\n"), "{metrics}");
+    assert!(
+        metrics.contains("fileserver_uploads_total 2\n"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("fileserver_deduplicated_uploads_total 1\n"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("fileserver_deduplicated_bytes_total 700000\n"),
+        "{metrics}"
+    );
 }
 
 async fn a_deleted_file_is_restored_by_uploading_it(server: &Server) {
@@ -148,7 +193,10 @@ async fn a_deleted_file_is_restored_by_uploading_it(server: &Server) {
     assert_eq!(answer.status, 201);
     assert_eq!(answer.meta().file_name.as_str(), "new.txt");
     assert_eq!(server.objects().len(), 1);
-    assert_eq!(client.get(&format!("/files/{sha1}/content")).await.status, 200);
+    assert_eq!(
+        client.get(&format!("/files/{sha1}/content")).await.status,
+        200
+    );
 }
 
 async fn digests_that_are_announced_are_verified(server: &Server) {
@@ -157,10 +205,16 @@ async fn digests_that_are_announced_are_verified(server: &Server) {
         let bytes = unique_text();
         let right = digests(bytes.as_bytes());
         let sha1 = format!("sha=:{}:", BASE64_STANDARD.encode(right.sha1.as_bytes()));
-        let sha256 = format!("sha-256=:{}:", BASE64_STANDARD.encode(right.sha256.as_bytes()));
+        let sha256 = format!(
+            "sha-256=:{}:",
+            BASE64_STANDARD.encode(right.sha256.as_bytes())
+        );
         let other = digests(b"other");
         let wrong_sha1 = format!("sha=:{}:", BASE64_STANDARD.encode(other.sha1.as_bytes()));
-        let wrong_sha256 = format!("sha-256=:{}:", BASE64_STANDARD.encode(other.sha256.as_bytes()));
+        let wrong_sha256 = format!(
+            "sha-256=:{}:",
+            BASE64_STANDARD.encode(other.sha256.as_bytes())
+        );
         let upload = |value: &str| {
             let request = client.request(Method::POST, "/files?file_name=a.txt");
             request.header(field, value).body(bytes.clone())
@@ -174,7 +228,10 @@ async fn digests_that_are_announced_are_verified(server: &Server) {
             let refused = client.send(upload(&wrong)).await;
             refused.problem(422, "digest-mismatch");
         }
-        assert_eq!(client.get(&format!("/files/{}", right.sha1)).await.status, 404);
+        assert_eq!(
+            client.get(&format!("/files/{}", right.sha1)).await.status,
+            404
+        );
         let stored = client.send(upload(&format!("{sha256}, {sha1}"))).await;
         assert_eq!(stored.status, 201, "{}", stored.text());
     }
@@ -186,7 +243,10 @@ async fn digests_that_are_announced_are_verified(server: &Server) {
 async fn form_digests(server: &Server) {
     let client = server.client();
     let encode = |bytes: &[u8]| {
-        format!("sha=:{}:", BASE64_STANDARD.encode(digests(bytes).sha1.as_bytes()))
+        format!(
+            "sha=:{}:",
+            BASE64_STANDARD.encode(digests(bytes).sha1.as_bytes())
+        )
     };
     let bytes = unique_text();
     for (part_digest, status) in [(encode(b"other"), 422), (encode(bytes.as_bytes()), 201)] {
@@ -214,7 +274,11 @@ async fn uploads_of_the_same_content_at_once_are_one_copy(server: &Server) {
         let answers = join_all(uploads).await;
         let created = answers.iter().filter(|answer| answer.status == 201).count();
         assert_eq!(created, 1);
-        assert!(answers.iter().all(|answer| answer.meta() == answers[0].meta()));
+        assert!(
+            answers
+                .iter()
+                .all(|answer| answer.meta() == answers[0].meta())
+        );
     }
     assert_eq!(server.objects().len(), 2);
 }
@@ -237,9 +301,18 @@ async fn files_reach_every_shard_and_are_paged_across_them(server: &Server) {
         newest_first.insert(0, answer.meta());
     }
     for limit in [7, 256, 1000] {
-        assert_eq!(client.list_all(&format!("limit={limit}")).await, newest_first);
+        assert_eq!(
+            client.list_all(&format!("limit={limit}")).await,
+            newest_first
+        );
     }
     for meta in newest_first.iter().step_by(37) {
-        assert_eq!(client.get(&format!("/files/{}", meta.file_sha1)).await.meta(), *meta);
+        assert_eq!(
+            client
+                .get(&format!("/files/{}", meta.file_sha1))
+                .await
+                .meta(),
+            *meta
+        );
     }
 }

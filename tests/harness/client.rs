@@ -38,7 +38,11 @@ impl Client {
             .no_proxy()
             .build()
             .unwrap();
-        let contract = http.get(format!("{base}/openapi.json")).send().await.unwrap();
+        let contract = http
+            .get(format!("{base}/openapi.json"))
+            .send()
+            .await
+            .unwrap();
         Self {
             contract: Contract::new(contract.json().await.unwrap()),
             base,
@@ -77,9 +81,13 @@ impl Client {
             headers: response.headers().clone(),
             body: response.bytes().await?,
         };
-        let media_type = answer.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
+        let media_type = answer
+            .headers
+            .get(CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap());
         let media_type = media_type.filter(|_| !answer.body.is_empty());
-        self.contract.verify(&method, &path, answer.status, media_type);
+        self.contract
+            .verify(&method, &path, answer.status, media_type);
         Ok(answer)
     }
 
@@ -92,12 +100,15 @@ impl Client {
     pub async fn upload(&self, name: &str, bytes: impl Into<Vec<u8>>) -> Answer {
         let part = Part::bytes(bytes.into()).file_name(name.to_owned());
         let form = Form::new().part("file", part);
-        self.send(self.request(Method::POST, "/files").multipart(form)).await
+        self.send(self.request(Method::POST, "/files").multipart(form))
+            .await
     }
 
     /// Uploads a file as a whole body.
     pub async fn upload_raw(&self, name: &str, bytes: impl Into<reqwest::Body>) -> Answer {
-        let request = self.request(Method::POST, "/files").query(&[("file_name", name)]);
+        let request = self
+            .request(Method::POST, "/files")
+            .query(&[("file_name", name)]);
         self.send(request.body(bytes)).await
     }
 
@@ -118,7 +129,8 @@ impl Client {
 
     /// Deletes a file.
     pub async fn delete(&self, sha1: &Sha1) -> Answer {
-        self.send(self.request(Method::DELETE, &format!("/files/{sha1}"))).await
+        self.send(self.request(Method::DELETE, &format!("/files/{sha1}")))
+            .await
     }
 
     /// All files of the listing, page by page.
@@ -143,7 +155,8 @@ impl Answer {
     /// The body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The body as text.
@@ -161,16 +174,26 @@ impl Answer {
     /// A field of the header, or nothing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Makes sure that this is a problem of a kind, and gives its detail.
     pub fn problem(&self, status: u16, kind: &str) -> String {
         let text = self.text();
         assert_eq!(self.status, status, "{text}");
-        assert_eq!(self.header("content-type"), "application/problem+json", "{text}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{text}"
+        );
         let problem = self.json();
-        assert_eq!(problem["type"], format!("urn:fileserver:problem:{kind}"), "{text}");
+        assert_eq!(
+            problem["type"],
+            format!("urn:fileserver:problem:{kind}"),
+            "{text}"
+        );
         assert_eq!(problem["status"], status, "{text}");
         problem["detail"].as_str().unwrap().to_owned()
     }

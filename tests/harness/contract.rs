@@ -27,17 +27,28 @@ impl Contract {
         media_type: Option<&str>,
     ) {
         let Some(template) = self.template(path) else {
-            assert_eq!(status, StatusCode::NOT_FOUND, "{path} is not in the contract");
+            assert_eq!(
+                status,
+                StatusCode::NOT_FOUND,
+                "{path} is not in the contract"
+            );
             return;
         };
         let verb = method.as_str().to_lowercase();
         let Some(operation) = self.0["paths"][&template].get(&verb) else {
-            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {template}");
+            assert_eq!(
+                status,
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{method} {template}"
+            );
             return;
         };
         let name = operation["operationId"].as_str().unwrap();
         let answer = &operation["responses"][status.as_str()];
-        assert!(answer.is_object(), "{name} answers {status}, which its contract does not know");
+        assert!(
+            answer.is_object(),
+            "{name} answers {status}, which its contract does not know"
+        );
         if let (Some(declared), Some(media_type)) = (answer["content"].as_object(), media_type) {
             let essence = media_type.split(';').next().unwrap_or_default();
             let any_type = declared.contains_key("application/octet-stream");

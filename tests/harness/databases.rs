@@ -64,7 +64,9 @@ impl TestDatabase {
             Kind::Sqlite => run(Command::new("sqlite3")
                 .arg(self.folder.path().join("test.db"))
                 .arg(statement)),
-            Kind::MariaDb => self.mariadb(&["--batch", "--skip-column-names", &self.name], statement),
+            Kind::MariaDb => {
+                self.mariadb(&["--batch", "--skip-column-names", &self.name], statement)
+            }
             Kind::Postgres => run(Command::new("psql")
                 .args(["--tuples-only", "--no-align", "--command", statement])
                 .arg(self.url())),
@@ -98,7 +100,11 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let force = if self.kind == Kind::Postgres { " WITH (FORCE)" } else { "" };
+        let force = if self.kind == Kind::Postgres {
+            " WITH (FORCE)"
+        } else {
+            ""
+        };
         self.administrate(&format!("DROP DATABASE {}{force}", self.name));
     }
 }
@@ -110,7 +116,9 @@ fn server(variable: &str) -> String {
 }
 
 fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");
     output

@@ -138,7 +138,11 @@ impl Server {
     pub async fn finish(self) {
         self.stop().await;
         self.check_is_clean();
-        assert_eq!(self.staged(), [] as [PathBuf; 0], "bytes are left in staging");
+        assert_eq!(
+            self.staged(),
+            [] as [PathBuf; 0],
+            "bytes are left in staging"
+        );
     }
 
     /// Makes sure that every row has its bytes, and all bytes have their row.
@@ -257,7 +261,9 @@ pub async fn eventually(is_so: impl Fn() -> bool) {
 
 /// Sends a signal to a process.
 fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status();
+    let sent = Command::new("kill")
+        .args(["-s", name, &process.to_string()])
+        .status();
     assert!(sent.unwrap().success());
 }
 

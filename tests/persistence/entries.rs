@@ -46,18 +46,26 @@ async fn each_owner_sees_only_its_own(database: &Database, _: &TestDatabase) {
     assert_eq!(list(database, &filter(None)).await, ["a.txt"]);
 }
 
-async fn a_listing_goes_from_new_to_old_even_in_one_moment(
-    database: &Database,
-    _: &TestDatabase,
-) {
+async fn a_listing_goes_from_new_to_old_even_in_one_moment(database: &Database, _: &TestDatabase) {
     for number in 0..10 {
         let moment = 1_700_000_000_000_000 + number / 4;
-        record(database, "alice", &format!("{number}"), &some_content(), moment).await;
+        record(
+            database,
+            "alice",
+            &format!("{number}"),
+            &some_content(),
+            moment,
+        )
+        .await;
     }
     let whole = ["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"];
     assert_eq!(list(database, &filter(None)).await, whole);
     for limit in 1..=4 {
-        assert_eq!(walk(database, limit, async |_| {}).await, whole, "by {limit}");
+        assert_eq!(
+            walk(database, limit, async |_| {}).await,
+            whole,
+            "by {limit}"
+        );
     }
 }
 
@@ -65,7 +73,11 @@ async fn a_listing_stays_right_while_files_come_and_go(database: &Database, _: &
     let mut entries = Vec::new();
     for number in 0..12 {
         let name = format!("{number}");
-        entries.push(record(database, "alice", &name, &some_content(), number).await.0);
+        entries.push(
+            record(database, "alice", &name, &some_content(), number)
+                .await
+                .0,
+        );
     }
     // Before each page, one file comes, and of those not shown yet one goes.
     let shown = walk(database, 2, async |page| {
@@ -83,7 +95,10 @@ async fn walk(database: &Database, limit: u64, before: impl AsyncFn(i64)) -> Vec
     for page in 0.. {
         before(page).await;
         let entries = database.entries();
-        let found = entries.list(&owner("alice"), &filter(None), after, limit).await.unwrap();
+        let found = entries
+            .list(&owner("alice"), &filter(None), after, limit)
+            .await
+            .unwrap();
         let Some(last) = found.last() else {
             break;
         };
@@ -93,11 +108,16 @@ async fn walk(database: &Database, limit: u64, before: impl AsyncFn(i64)) -> Vec
     all
 }
 
-async fn a_name_is_searched_for_in_any_case_and_literally(
-    database: &Database,
-    _: &TestDatabase,
-) {
-    let all = ["Straße ÄÖÜ.txt", "100%.txt", "100x.txt", "a_b", "aXb", "back!slash", "ПРИВЕТ"];
+async fn a_name_is_searched_for_in_any_case_and_literally(database: &Database, _: &TestDatabase) {
+    let all = [
+        "Straße ÄÖÜ.txt",
+        "100%.txt",
+        "100x.txt",
+        "a_b",
+        "aXb",
+        "back!slash",
+        "ПРИВЕТ",
+    ];
     for (moment, name) in (0..).zip(all) {
         record(database, "alice", name, &some_content(), moment).await;
     }
@@ -111,7 +131,11 @@ async fn a_name_is_searched_for_in_any_case_and_literally(
         ("'; DROP TABLE tbl_user_file; --", vec![]),
         ("\\", vec![]),
     ] {
-        assert_eq!(list(database, &filter(Some(searched))).await, found, "{searched}");
+        assert_eq!(
+            list(database, &filter(Some(searched))).await,
+            found,
+            "{searched}"
+        );
     }
 }
 
@@ -141,7 +165,11 @@ async fn of_two_changes_at_once_one_is_made(database: &Database, _: &TestDatabas
     )
     .await;
     assert!(first.unwrap() ^ second.unwrap());
-    let changed = entries.find(&alice, &entry.meta.file_sha1).await.unwrap().unwrap();
+    let changed = entries
+        .find(&alice, &entry.meta.file_sha1)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(changed.version, entry.version + 1);
     assert_eq!(changed.meta.update_at.microseconds(), 9);
 }
@@ -165,5 +193,10 @@ async fn change(database: &Database, entry: &Entry, name: &str, status: FileStat
         at: Timestamp::EPOCH,
     };
     let entries = database.entries();
-    assert!(entries.change(&owner("alice"), entry, &change).await.unwrap());
+    assert!(
+        entries
+            .change(&owner("alice"), entry, &change)
+            .await
+            .unwrap()
+    );
 }

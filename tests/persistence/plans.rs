@@ -38,7 +38,8 @@ async fn finding_and_listing_use_an_index_and_sort_nothing(
         };
         assert!(costly.iter().all(|cost| !plan.contains(cost)), "{plan}");
         assert!(
-            plan.contains("ix_user_file_newest") || plan.contains("uq_user_file_owner_sha1")
+            plan.contains("ix_user_file_newest")
+                || plan.contains("uq_user_file_owner_sha1")
                 || plan.contains("sqlite_autoindex"),
             "{plan}"
         );

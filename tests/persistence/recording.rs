@@ -25,12 +25,27 @@ async fn a_content_lies_in_the_table_of_its_last_two_digits(
     let content = digests(b"hello world");
     let (_, _, address) = record(database, "alice", "数据 🚀.txt", &content, 5).await;
     let row = "SELECT file_sha1, file_name, file_size, create_at, status FROM tbl_ed";
-    let separator = if place.kind() == Kind::MariaDb { "\t" } else { "|" };
+    let separator = if place.kind() == Kind::MariaDb {
+        "\t"
+    } else {
+        "|"
+    };
     assert_eq!(
         place.sql(row).trim().split(separator).collect::<Vec<_>>(),
-        ["2aae6c35c94fcfb415dbe95f408b9ce91ee846ed", "数据 🚀.txt", "11", "5", "0"]
+        [
+            "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed",
+            "数据 🚀.txt",
+            "11",
+            "5",
+            "0"
+        ]
     );
-    let stored = database.contents().find(&content.sha1).await.unwrap().unwrap();
+    let stored = database
+        .contents()
+        .find(&content.sha1)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((stored.content, stored.address), (content, address));
 }
 
@@ -72,9 +87,9 @@ async fn uploads_of_one_owner_at_once_do_not_block_each_other(
 ) {
     let uploads = (0..100).map(|upload| {
         let database = database.clone();
-        tokio::spawn(async move {
-            record(&database, "alice", "a.txt", &some_content(), upload).await
-        })
+        tokio::spawn(
+            async move { record(&database, "alice", "a.txt", &some_content(), upload).await },
+        )
     });
     for upload in join_all(uploads).await {
         let (_, novelty, _) = upload.unwrap();
@@ -95,7 +110,11 @@ async fn an_entry_keeps_its_name_until_it_was_deleted(database: &Database, _: &T
     assert_eq!(third.meta.file_name.as_str(), "third.txt");
     assert_eq!(third.meta.upload_at.microseconds(), 3);
     assert_eq!(third.version, first.version + 2);
-    let found = database.entries().find(&owner("alice"), &content.sha1).await.unwrap();
+    let found = database
+        .entries()
+        .find(&owner("alice"), &content.sha1)
+        .await
+        .unwrap();
     assert_eq!(found, Some(third));
 }
 
@@ -104,10 +123,19 @@ async fn an_entry_that_was_given_up_can_be_uploaded_anew(database: &Database, _:
     let (entry, ..) = record(database, "alice", "a.txt", &content, 1).await;
     change(database, &entry, None).await;
     let entries = database.entries();
-    assert_eq!(entries.find(&owner("alice"), &content.sha1).await.unwrap(), None);
+    assert_eq!(
+        entries.find(&owner("alice"), &content.sha1).await.unwrap(),
+        None
+    );
     let (_, novelty, _) = record(database, "alice", "b.txt", &content, 2).await;
     assert_eq!(novelty, Novelty::Restored);
-    assert!(entries.find(&owner("alice"), &content.sha1).await.unwrap().is_some());
+    assert!(
+        entries
+            .find(&owner("alice"), &content.sha1)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _: &TestDatabase) {
@@ -137,12 +165,19 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
         }
     }
     let entries = database.entries();
-    assert_eq!(entries.find(&owner("bob"), &content.sha1).await.unwrap(), None);
+    assert_eq!(
+        entries.find(&owner("bob"), &content.sha1).await.unwrap(),
+        None
+    );
 }
 
 async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabase) {
     let content = some_content();
-    let (who, name, kind) = (owner("alice"), "a.txt".parse().unwrap(), MediaType::default());
+    let (who, name, kind) = (
+        owner("alice"),
+        "a.txt".parse().unwrap(),
+        MediaType::default(),
+    );
     let arrival = Arrival {
         owner: &who,
         file_name: &name,
@@ -153,11 +188,23 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
     };
     let recording = database.record(&arrival).await.unwrap();
     assert!(matches!(recording, Recording::BytesNeeded), "{recording:?}");
-    assert_eq!(database.entries().find(&who, &content.sha1).await.unwrap(), None);
+    assert_eq!(
+        database.entries().find(&who, &content.sha1).await.unwrap(),
+        None
+    );
 
     record(database, "bob", "b.txt", &content, 1).await;
     let recording = database.record(&arrival).await.unwrap();
-    assert!(matches!(recording, Recording::Done { novelty: Novelty::New, .. }), "{recording:?}");
+    assert!(
+        matches!(
+            recording,
+            Recording::Done {
+                novelty: Novelty::New,
+                ..
+            }
+        ),
+        "{recording:?}"
+    );
 }
 
 async fn a_content_that_was_on_its_way_out_is_taken_back(
@@ -170,7 +217,12 @@ async fn a_content_that_was_on_its_way_out_is_taken_back(
     assert_eq!(database.contents().find(&content.sha1).await.unwrap(), None);
     let (_, _, new) = record(database, "bob", "b.txt", &content, 2).await;
     assert_ne!(old, new);
-    let stored = database.contents().find(&content.sha1).await.unwrap().unwrap();
+    let stored = database
+        .contents()
+        .find(&content.sha1)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(stored.address, new);
 }
 
@@ -181,5 +233,10 @@ async fn change(database: &Database, entry: &persistence::Entry, status: Option<
         at: Timestamp::EPOCH,
     };
     let entries = database.entries();
-    assert!(entries.change(&owner("alice"), entry, &change).await.unwrap());
+    assert!(
+        entries
+            .change(&owner("alice"), entry, &change)
+            .await
+            .unwrap()
+    );
 }

@@ -14,13 +14,27 @@ on_every_database! {
 
 async fn every_step_can_be_taken_back_and_again(database: &Database, place: &TestDatabase) {
     let schema = Database::schema(&options(place)).await.unwrap();
-    assert!(schema.steps().await.unwrap().iter().all(|(_, taken)| *taken));
+    assert!(
+        schema
+            .steps()
+            .await
+            .unwrap()
+            .iter()
+            .all(|(_, taken)| *taken)
+    );
     assert_eq!(tables(place), 257);
     record(database, "alice", "a.txt", &some_content(), 1).await;
 
     let steps = schema.steps().await.unwrap().len();
     schema.down(u32::try_from(steps).unwrap()).await.unwrap();
-    assert!(schema.steps().await.unwrap().iter().all(|(_, taken)| !*taken));
+    assert!(
+        schema
+            .steps()
+            .await
+            .unwrap()
+            .iter()
+            .all(|(_, taken)| !*taken)
+    );
     assert_eq!(tables(place), 0);
 
     schema.up().await.unwrap();
@@ -29,10 +43,7 @@ async fn every_step_can_be_taken_back_and_again(database: &Database, place: &Tes
     schema.close().await;
 }
 
-async fn processes_that_start_together_take_each_step_once(
-    _: &Database,
-    place: &TestDatabase,
-) {
+async fn processes_that_start_together_take_each_step_once(_: &Database, place: &TestDatabase) {
     let schema = Database::schema(&options(place)).await.unwrap();
     schema.down(1).await.unwrap();
     let starts = (0..4).map(|_| async {
@@ -47,7 +58,9 @@ async fn processes_that_start_together_take_each_step_once(
 
 async fn a_step_that_stopped_half_way_is_taken_again(_: &Database, place: &TestDatabase) {
     let steps = "DELETE FROM seaql_migrations";
-    let _ = place.sql(&format!("{steps}; DROP TABLE tbl_user_file; DROP TABLE tbl_7f"));
+    let _ = place.sql(&format!(
+        "{steps}; DROP TABLE tbl_user_file; DROP TABLE tbl_7f"
+    ));
     let schema = Database::schema(&options(place)).await.unwrap();
     schema.up().await.unwrap();
     assert_eq!(tables(place), 257);
@@ -66,7 +79,10 @@ fn tables(place: &TestDatabase) -> usize {
         }
     };
     let names = place.sql(names);
-    names.lines().filter(|name| name.starts_with("tbl_")).count()
+    names
+        .lines()
+        .filter(|name| name.starts_with("tbl_"))
+        .count()
 }
 
 #[tokio::test]
@@ -88,18 +104,31 @@ async fn a_server_that_is_gone_is_unavailable_and_then_there_again() {
 
         proxy.cut();
         let gone = database.contents().find(&sha1).await.unwrap_err();
-        assert!(matches!(gone, Error::Unavailable(_) | Error::TimedOut), "{kind:?}: {gone:?}");
+        assert!(
+            matches!(gone, Error::Unavailable(_) | Error::TimedOut),
+            "{kind:?}: {gone:?}"
+        );
 
         proxy.mend();
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-        assert_eq!(database.contents().find(&sha1).await.unwrap(), None, "{kind:?}");
+        assert_eq!(
+            database.contents().find(&sha1).await.unwrap(),
+            None,
+            "{kind:?}"
+        );
         database.close().await;
     }
 }
 
 #[tokio::test]
 async fn a_url_that_is_none_is_refused_without_showing_it() {
-    for url in ["", "sqlite:", "sqlite::memory:", "oracle://me:secret@host/x", "secret"] {
+    for url in [
+        "",
+        "sqlite:",
+        "sqlite::memory:",
+        "oracle://me:secret@host/x",
+        "secret",
+    ] {
         let refused = Database::connect(&Options {
             url: url.to_owned(),
             connections: 1,

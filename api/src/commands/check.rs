@@ -79,7 +79,11 @@ impl Report {
 impl CheckProgress for Report {
     fn shards(&mut self, done: u64, summary: &Summary) {
         self.bar.set_position(done);
-        let message = format!("{} contents, {}", summary.contents, HumanBytes(summary.bytes));
+        let message = format!(
+            "{} contents, {}",
+            summary.contents,
+            HumanBytes(summary.bytes)
+        );
         self.bar.set_message(message);
     }
 

@@ -148,4 +148,3 @@ async fn keep_sweeping(catalog: Catalog) {
         }
     }
 }
-

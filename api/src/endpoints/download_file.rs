@@ -164,7 +164,11 @@ impl Answer {
         let object = download.open(0).await?;
         let mut response = self.begin(HttpResponse::Ok());
         response.insert_header((header::CONTENT_TYPE, self.entry.meta.content_type.as_str()));
-        Ok(send(response, object, ByteRange::whole(self.entry.meta.file_size)))
+        Ok(send(
+            response,
+            object,
+            ByteRange::whole(self.entry.meta.file_size),
+        ))
     }
 
     fn nothing_but_headers(&self) -> HttpResponse {

@@ -136,9 +136,15 @@ impl Listing {
 }
 
 fn read_limit(limit: &str) -> Result<u64, Problem> {
-    let in_range = limit.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    let in_range = limit
+        .parse()
+        .ok()
+        .filter(|limit| (1..=MOST).contains(limit));
     in_range.ok_or_else(|| {
-        Problem::query("limit", format!("`limit` is a whole number from 1 to {MOST}"))
+        Problem::query(
+            "limit",
+            format!("`limit` is a whole number from 1 to {MOST}"),
+        )
     })
 }
 
@@ -147,7 +153,10 @@ fn read_sha1s(values: Vec<String>) -> Result<Option<Vec<Sha1>>, Problem> {
     let sha1s = values
         .iter()
         .flat_map(|value| value.split(','))
-        .map(|sha1| sha1.parse().map_err(|error: domain::DigestError| wrong(error.to_string())))
+        .map(|sha1| {
+            sha1.parse()
+                .map_err(|error: domain::DigestError| wrong(error.to_string()))
+        })
         .collect::<Result<Vec<Sha1>, _>>()?;
     if sha1s.len() > MOST_SHA1S {
         return Err(wrong(format!("at most {MOST_SHA1S} files are looked up")));

@@ -71,7 +71,10 @@ pub(crate) async fn put_file(
 fn refuse_form(request: &HttpRequest) -> Result<(), Problem> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let is_form = content_type.is_some_and(|value| {
-        value.as_bytes().to_ascii_lowercase().starts_with(b"multipart/")
+        value
+            .as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(b"multipart/")
     });
     if is_form {
         let detail = "the body is the file itself; send a form by POST /files";

@@ -35,7 +35,12 @@ const MEDIA_TYPES: &str = "application/merge-patch+json, application/json";
 #[expect(dead_code, reason = "it only tells the contract what a change has")]
 struct FileChange {
     /// The name that it gets.
-    #[schema(min_length = 1, max_length = 255, nullable = false, example = "renamed.txt")]
+    #[schema(
+        min_length = 1,
+        max_length = 255,
+        nullable = false,
+        example = "renamed.txt"
+    )]
     file_name: Option<String>,
     /// `deleted` deletes it, `available` restores it.
     #[schema(nullable = false)]

@@ -22,7 +22,9 @@ impl FromRequest for AcceptsJson {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         // A field that cannot be read says nothing.
-        let accepted = Accept::parse(request).ok().filter(|accept| !accept.is_empty());
+        let accepted = Accept::parse(request)
+            .ok()
+            .filter(|accept| !accept.is_empty());
         let accepts = accepted.is_none_or(|accept| {
             accept.iter().any(|range| {
                 let (kind, format) = (range.item.type_(), range.item.subtype());

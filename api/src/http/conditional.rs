@@ -64,12 +64,14 @@ impl Validators {
                 Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(&self.etag)),
                 Err(_) => false,
             };
-            return if known { Verdict::NotModified } else { Verdict::Proceed };
+            return if known {
+                Verdict::NotModified
+            } else {
+                Verdict::Proceed
+            };
         }
         match (IfModifiedSince::parse(request), self.last_modified) {
-            (Ok(IfModifiedSince(since)), Some(modified))
-                if seconds(modified) <= seconds(since) =>
-            {
+            (Ok(IfModifiedSince(since)), Some(modified)) if seconds(modified) <= seconds(since) => {
                 Verdict::NotModified
             }
             _ => Verdict::Proceed,
@@ -146,7 +148,10 @@ mod tests {
             (vec![("if-none-match", weak.as_str())], known),
             (vec![("if-none-match", "*")], known),
             (vec![("if-none-match", "\"x\"")], proceed),
-            (vec![("if-none-match", "\"x\""), ("if-modified-since", SAME)], proceed),
+            (
+                vec![("if-none-match", "\"x\""), ("if-modified-since", SAME)],
+                proceed,
+            ),
             (vec![("if-modified-since", SAME)], known),
             (vec![("if-modified-since", BEFORE)], proceed),
             (vec![("if-modified-since", "yesterday")], proceed),
@@ -157,7 +162,10 @@ mod tests {
             (vec![("if-match", "x")], failed),
             (vec![("if-unmodified-since", BEFORE)], failed),
             (vec![("if-unmodified-since", SAME)], proceed),
-            (vec![("if-match", tag.as_str()), ("if-unmodified-since", BEFORE)], proceed),
+            (
+                vec![("if-match", tag.as_str()), ("if-unmodified-since", BEFORE)],
+                proceed,
+            ),
         ] {
             assert_eq!(weigh(&fields), verdict, "{fields:?}");
         }

@@ -37,17 +37,25 @@ pub(crate) fn read(
             return Err(wrong(&format!("`{algorithm}` is given more than once")));
         }
         match algorithm.as_str() {
-            "sha" => expected.sha1 = Some(Sha1::from(bytes(value).ok_or_else(|| {
-                wrong("`sha` is not 20 bytes in base64 between colons")
-            })?)),
-            "sha-256" => expected.sha256 = Some(Sha256::from(bytes(value).ok_or_else(|| {
-                wrong("`sha-256` is not 32 bytes in base64 between colons")
-            })?)),
+            "sha" => {
+                expected.sha1 =
+                    Some(Sha1::from(bytes(value).ok_or_else(|| {
+                        wrong("`sha` is not 20 bytes in base64 between colons")
+                    })?))
+            }
+            "sha-256" => {
+                expected.sha256 =
+                    Some(Sha256::from(bytes(value).ok_or_else(|| {
+                        wrong("`sha-256` is not 32 bytes in base64 between colons")
+                    })?))
+            }
             _ => {}
         }
     }
     if expected == Expected::default() {
-        return Err(wrong("none of the algorithms is one of `sha-256` and `sha`"));
+        return Err(wrong(
+            "none of the algorithms is one of `sha-256` and `sha`",
+        ));
     }
     Ok(expected)
 }
@@ -125,7 +133,10 @@ mod tests {
             both.sha1.unwrap().to_string(),
             "a9993e364706816aba3e25717850c26c9cd0d89d"
         );
-        assert_eq!(value(&both.sha1.unwrap(), &both.sha256.unwrap()), format!("{SHA256}, {SHA1}"));
+        assert_eq!(
+            value(&both.sha1.unwrap(), &both.sha256.unwrap()),
+            format!("{SHA256}, {SHA1}")
+        );
         assert_eq!(parse(&[]).unwrap(), Expected::default());
         let with_unknown = parse(&[&format!("sha-512=:AAAA:, {SHA1}")]).unwrap();
         assert_eq!(with_unknown.sha1, both.sha1);

@@ -1,8 +1,6 @@
 //! File names in `Content-Disposition`, both ways (RFC 6266, RFC 8187, RFC 7578 §4.2).
 
-use actix_web::http::header::{
-    CONTENT_DISPOSITION, ContentDisposition, HeaderMap, HeaderValue,
-};
+use actix_web::http::header::{CONTENT_DISPOSITION, ContentDisposition, HeaderMap, HeaderValue};
 use domain::FileName;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -86,7 +84,9 @@ fn has_lone_backslash(value: &[u8]) -> bool {
 }
 
 fn unescape_form(name: &str) -> String {
-    name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
+    name.replace("%22", "\"")
+        .replace("%0D", "\r")
+        .replace("%0A", "\n")
 }
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use utoipa::IntoParams;
 #[expect(dead_code, reason = "it only tells the contract what the path has")]
 pub(crate) struct FilePath {
     /// The file's SHA-1, in lower or upper case
-    #[param(pattern = "^[0-9a-fA-F]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed")]
+    #[param(
+        pattern = "^[0-9a-fA-F]{40}$",
+        example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed"
+    )]
     file_sha1: String,
 }
 

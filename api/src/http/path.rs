@@ -16,9 +16,13 @@ impl FromRequest for PathSha1 {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let text = request.match_info().get("file_sha1").unwrap_or_default();
-        ready(text.parse().map(Self).map_err(|error: domain::DigestError| {
-            Problem::new(ProblemType::InvalidSha1, error.to_string())
-                .named(Place::Path, "file_sha1")
-        }))
+        ready(
+            text.parse()
+                .map(Self)
+                .map_err(|error: domain::DigestError| {
+                    Problem::new(ProblemType::InvalidSha1, error.to_string())
+                        .named(Place::Path, "file_sha1")
+                }),
+        )
     }
 }

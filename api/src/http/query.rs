@@ -22,7 +22,10 @@ impl Query {
         if values.is_empty() {
             Ok(value)
         } else {
-            Err(Problem::query(name, format!("`{name}` is given more than once")))
+            Err(Problem::query(
+                name,
+                format!("`{name}` is given more than once"),
+            ))
         }
     }
 
@@ -39,7 +42,10 @@ impl Query {
         match self.one(name)?.as_deref() {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(Problem::query(name, format!("`{name}` is `true` or `false`"))),
+            Some(_) => Err(Problem::query(
+                name,
+                format!("`{name}` is `true` or `false`"),
+            )),
         }
     }
 
@@ -72,7 +78,9 @@ impl Query {
 
 fn decode(text: &str) -> Result<String, std::str::Utf8Error> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned)
+    percent_decode_str(&spaced)
+        .decode_utf8()
+        .map(Cow::into_owned)
 }
 
 impl FromRequest for Query {
@@ -92,7 +100,11 @@ impl FromRequest for NoQuery {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Query::parse(request.query_string()).and_then(Query::end).map(|()| Self))
+        ready(
+            Query::parse(request.query_string())
+                .and_then(Query::end)
+                .map(|()| Self),
+        )
     }
 }
 

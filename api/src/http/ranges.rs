@@ -80,7 +80,10 @@ mod tests {
         assert_eq!(parts("bytes=-3", 10), these(&[(7, 10)]));
         assert_eq!(parts("bytes=-30", 10), these(&[(0, 10)]));
         assert_eq!(parts("bytes=5-99", 10), these(&[(5, 10)]));
-        assert_eq!(parts("bytes=0-1,4-5, 8-", 10), these(&[(0, 2), (4, 6), (8, 10)]));
+        assert_eq!(
+            parts("bytes=0-1,4-5, 8-", 10),
+            these(&[(0, 2), (4, 6), (8, 10)])
+        );
         assert_eq!(parts("bytes=0-5,3-8", 10), these(&[(0, 9)]));
         assert_eq!(parts("bytes=20-30,1-1", 10), these(&[(1, 2)]));
     }
@@ -97,7 +100,14 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_ignored() {
         let many = format!("bytes={}", vec!["0-0"; 51].join(","));
-        for range in ["lines=1-2", "bytes", "bytes=", "bytes=a-b", "bytes=5-2", &many] {
+        for range in [
+            "lines=1-2",
+            "bytes",
+            "bytes=",
+            "bytes=a-b",
+            "bytes=5-2",
+            &many,
+        ] {
             assert_eq!(parts(range, 10), Wanted::Whole, "{range}");
         }
     }

@@ -98,9 +98,8 @@ async fn read_file(
 }
 
 async fn read_name(part: &mut Field) -> Result<FileName, Problem> {
-    let wrong = |detail| {
-        Problem::new(ProblemType::InvalidFileName, detail).named(Place::Part, "file_name")
-    };
+    let wrong =
+        |detail| Problem::new(ProblemType::InvalidFileName, detail).named(Place::Part, "file_name");
     let mut name = Vec::new();
     while let Some(bytes) = part.try_next().await.map_err(|error| malformed(&error))? {
         if name.len() + bytes.len() > MOST_NAME_BYTES {

@@ -26,8 +26,8 @@ pub(super) async fn read(
     content_type: MediaType,
     announced: Expected,
 ) -> Result<Arrived, Problem> {
-    let file_name = only_one(named, disposition::file_name(headers, Place::Header)?)?
-        .ok_or_else(|| {
+    let file_name =
+        only_one(named, disposition::file_name(headers, Place::Header)?)?.ok_or_else(|| {
             unnamed("give the file a name: `?file_name=`, or a Content-Disposition field")
         })?;
     // Nothing is wrapped around the file, so the digest of the one is that of the other.

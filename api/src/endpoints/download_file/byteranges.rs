@@ -1,11 +1,6 @@
 //! Several ranges in one answer (RFC 9110 §14.6).
 
-use actix_web::{
-    HttpResponse, HttpResponseBuilder,
-    body::SizedStream,
-    http::header,
-    web::Bytes,
-};
+use actix_web::{HttpResponse, HttpResponseBuilder, body::SizedStream, http::header, web::Bytes};
 use domain::{ByteRange, MediaType};
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use storage::Object;
