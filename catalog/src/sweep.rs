@@ -11,7 +11,7 @@ use crate::{Catalog, Result};
 /// How long a database server may take to make a commit, or not, whose client is gone.
 ///
 /// An object is removed only after that, so that it cannot be missed by a row that comes late.
-const COMMIT_GRACE: Duration = Duration::from_secs(60);
+const COMMIT_GRACE: Duration = Duration::from_mins(1);
 
 impl Catalog {
     /// Removes the bytes that processes which are gone had not committed a row for.

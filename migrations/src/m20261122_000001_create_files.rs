@@ -8,6 +8,7 @@ use crate::dialect::Dialect;
 pub(crate) struct Migration;
 
 /// Columns of `tbl_00` to `tbl_ff`.
+#[expect(clippy::enum_variant_names, reason = "the columns are called so")]
 #[derive(DeriveIden)]
 enum File {
     Id,

@@ -108,6 +108,7 @@ impl file::Model {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("file", reason)
+    Error::corrupt("file", &reason)
 }

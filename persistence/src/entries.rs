@@ -259,6 +259,7 @@ impl TryFrom<user_file::Model> for Entry {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_user_file", reason)
+    Error::corrupt("tbl_user_file", &reason)
 }

@@ -48,7 +48,7 @@ impl Error {
         matches!(self, Self::Busy(_))
     }
 
-    pub(crate) fn corrupt(table: &'static str, reason: impl ToString) -> Self {
+    pub(crate) fn corrupt(table: &'static str, reason: &impl ToString) -> Self {
         Self::CorruptRow {
             table,
             reason: reason.to_string(),

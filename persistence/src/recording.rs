@@ -244,5 +244,5 @@ async fn restore_entry(
 }
 
 fn stored_size(content: &Content) -> Result<i64> {
-    i64::try_from(content.size).map_err(|error| Error::corrupt("file", error))
+    i64::try_from(content.size).map_err(|error| Error::corrupt("file", &error))
 }

@@ -11,7 +11,7 @@ use sea_orm::{
 use crate::{Error, Result};
 
 /// How long to wait for another process that is changing the schema.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(120);
+const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// An arbitrary number that PostgreSQL's advisory lock goes by.
 const LOCK_KEY: i64 = 0x6669_6c65;

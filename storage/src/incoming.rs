@@ -107,9 +107,9 @@ impl Incoming {
     async fn flush(&mut self) -> Result<()> {
         let (mut hasher, staged, spare) = self.settle().await?;
         let batch = mem::replace(&mut self.filling, spare).freeze();
-        let hashed = batch.clone();
+        let same_batch = batch.clone();
         let hashing = spawn_blocking(move || {
-            hasher.update(&hashed);
+            hasher.update(&same_batch);
             hasher
         });
         let writing = spawn_blocking(move || {

@@ -59,9 +59,10 @@ impl Object {
 
     /// The bytes of a range, piece by piece; the next piece is read while one is being sent.
     pub fn stream(self, range: ByteRange) -> impl Stream<Item = Result<Bytes>> + use<> {
-        let pieces = stream::iter((range.start..range.end).step_by(PIECE as usize));
-        pieces
-            .map(move |start| {
+        let count = range.length().div_ceil(PIECE);
+        stream::iter(0..count)
+            .map(move |number| {
+                let start = range.start + number * PIECE;
                 let object = self.clone();
                 let piece = ByteRange {
                     start,

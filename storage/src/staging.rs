@@ -9,7 +9,7 @@ use std::{
     collections::HashSet,
     ffi::OsStr,
     fs::{self, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -93,7 +93,9 @@ impl Staging {
     }
 
     pub(crate) fn probe(&self) -> Result<()> {
-        self.create().map(drop)
+        let probe = self.create()?;
+        (&probe.file).write_all(&[0; 4096])?;
+        Ok(())
     }
 
     fn folders(&self) -> Result<Vec<PathBuf>> {

@@ -16,12 +16,12 @@ async fn nothing_acknowledged_is_lost(kind: Kind) {
             let client = client.clone();
             tokio::spawn(async move {
                 // Most are small; some take more than a batch, and some are the same.
-                let size = if number % 10 == 0 {
+                let size = if number.is_multiple_of(10) {
                     1_500_000
                 } else {
                     2_000 + number
                 };
-                let bytes = if number % 7 == 0 {
+                let bytes = if number.is_multiple_of(7) {
                     vec![7; size]
                 } else {
                     random(size)

@@ -1,12 +1,9 @@
 //! What the service promises to those who talk to it, over TCP, on every database.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on panics"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod bad_input;
+mod browser;
 mod changing;
 mod crash;
 mod downloading;

@@ -18,6 +18,7 @@ on_every_database! {
     a_deleted_file_is_restored_by_uploading_it,
     digests_that_are_announced_are_verified,
     uploads_of_the_same_content_at_once_are_one_copy,
+    contents_that_share_their_sha1_are_told_apart,
     files_reach_every_shard_and_are_paged_across_them,
 }
 
@@ -281,6 +282,36 @@ async fn uploads_of_the_same_content_at_once_are_one_copy(server: &Server) {
         );
     }
     assert_eq!(server.objects().len(), 2);
+}
+
+/// The beginnings of the two documents of <https://shattered.io>, whose SHA-1 is the same.
+const COLLIDING: [&[u8]; 2] = [
+    include_bytes!("collision/1.bin"),
+    include_bytes!("collision/2.bin"),
+];
+
+async fn contents_that_share_their_sha1_are_told_apart(server: &Server) {
+    let client = server.client();
+    let [first, second] = COLLIDING;
+    let sha1 = digests(first).sha1;
+    assert_eq!(digests(second).sha1, sha1);
+    assert_eq!(client.upload_raw("a.bin", first).await.status, 201);
+    let path = format!("/files/{sha1}");
+    for _ in 0..2 {
+        client
+            .upload_raw("b.bin", second)
+            .await
+            .problem(409, "digest-collision");
+        let put = client.request(Method::PUT, &format!("{path}?file_name=b.bin"));
+        client
+            .send(put.body(second))
+            .await
+            .problem(409, "digest-collision");
+        client.delete(&sha1).await;
+        assert_eq!(client.upload_raw("a.bin", first).await.status, 201);
+    }
+    assert_eq!(client.get(&format!("{path}/content")).await.body, first);
+    assert_eq!(server.objects().len(), 1);
 }
 
 async fn files_reach_every_shard_and_are_paged_across_them(server: &Server) {

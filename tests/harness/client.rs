@@ -34,7 +34,7 @@ pub struct Answer {
 impl Client {
     pub(crate) async fn new(base: String) -> Self {
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .no_proxy()
             .build()
             .unwrap();
@@ -57,14 +57,44 @@ impl Client {
     }
 
     /// Begins a request.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, self.url(path))
     }
 
     /// Sends a request, and holds the answer against the contract.
+    ///
+    /// A `GET` is followed by a `HEAD`, whose answer has to be the same without a body.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        self.try_send(request).await.unwrap()
+        let repeated = request.try_clone();
+        let answer = self.try_send(request).await.unwrap();
+        if let Some(repeated) = repeated {
+            self.compare_with_head(repeated, &answer).await;
+        }
+        answer
+    }
+
+    async fn compare_with_head(&self, repeated: RequestBuilder, answer: &Answer) {
+        let mut request = repeated.build().unwrap();
+        if *request.method() != Method::GET {
+            return;
+        }
+        *request.method_mut() = Method::HEAD;
+        let ranged = request.headers_mut().remove("range").is_some();
+        let request = RequestBuilder::from_parts(self.http.clone(), request);
+        let head = self.try_send(request).await.unwrap();
+        assert!(head.body.is_empty());
+        if ranged && matches!(answer.status.as_u16(), 206 | 416) {
+            assert_eq!(head.status, StatusCode::OK, "there is no part of a header");
+            return;
+        }
+        if answer.status == StatusCode::INTERNAL_SERVER_ERROR {
+            // Only reading finds out that what is to be read was damaged.
+            return;
+        }
+        assert_eq!(head.status, answer.status);
+        for name in ["content-type", "etag", "link", "repr-digest", "retry-after"] {
+            assert_eq!(head.header(name), answer.header(name), "{name}");
+        }
     }
 
     /// As [`Client::send`], for when the server may go away.

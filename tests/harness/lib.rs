@@ -8,6 +8,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+mod browser;
 mod client;
 mod contents;
 mod contract;
@@ -15,6 +16,7 @@ mod databases;
 mod proxy;
 mod server;
 
+pub use browser::Browser;
 pub use client::{Answer, Client};
 pub use contents::{digests, random, unique_text};
 pub use databases::{Kind, TestDatabase};

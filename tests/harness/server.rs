@@ -223,7 +223,7 @@ impl Process {
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
-        let address = timeout(Duration::from_secs(60), async {
+        let address = timeout(Duration::from_mins(1), async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
                 if event["message"] == "listening" {
@@ -278,8 +278,8 @@ pub fn binary() -> &'static Path {
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
-        let built = build.current_dir(workspace).status();
-        assert!(built.unwrap().success(), "the binary can be built");
+        let status = build.current_dir(workspace).status();
+        assert!(status.unwrap().success(), "the binary can be built");
         // Tests lie in `deps`, beside the binaries.
         let tests = std::env::current_exe().unwrap();
         let folder = tests.parent().unwrap().parent().unwrap();

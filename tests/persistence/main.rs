@@ -1,10 +1,6 @@
 //! What the persistence promises, on every database.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on panics"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod entries;
 mod plans;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How often to look for what processes left behind that are gone.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 #[actix_web::main]
 pub(crate) async fn run(settings: &Settings) -> ExitCode {

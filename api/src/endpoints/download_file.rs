@@ -100,23 +100,27 @@ pub(crate) async fn download_file(
         }
         Verdict::Proceed => {}
     }
-    let is_get = request.method() == Method::GET;
-    let ranges = if is_get && validators.allow_range(&request) {
-        wanted(&request, entry.meta.file_size)
-    } else {
-        Wanted::Whole
-    };
-    let download = service.catalog.locate(&entry).await?;
     let answer = Answer {
         entry,
         validators,
         inline,
     };
+    if request.method() == Method::HEAD {
+        return Ok(answer.header_alone());
+    }
+    let size = answer.entry.meta.file_size;
+    let ranges = if answer.validators.allow_range(&request) {
+        wanted(&request, size)
+    } else {
+        Wanted::Whole
+    };
+    if ranges == Wanted::Unsatisfiable {
+        return Err(unsatisfiable(size));
+    }
+    let download = service.catalog.locate(&answer.entry).await?;
     match ranges {
-        Wanted::Whole if is_get => answer.whole(&download).await,
-        Wanted::Whole => Ok(answer.nothing_but_headers()),
         Wanted::Parts(parts) => answer.parts(&download, &parts).await,
-        Wanted::Unsatisfiable => Err(unsatisfiable(answer.entry.meta.file_size)),
+        _ => answer.whole(&download).await,
     }
 }
 
@@ -171,7 +175,7 @@ impl Answer {
         ))
     }
 
-    fn nothing_but_headers(&self) -> HttpResponse {
+    fn header_alone(&self) -> HttpResponse {
         let mut response = self.begin(HttpResponse::Ok());
         response.insert_header((header::CONTENT_TYPE, self.entry.meta.content_type.as_str()));
         // The answer to `HEAD` says how long the answer to `GET` would be.
@@ -228,11 +232,10 @@ fn content_range(part: ByteRange, size: u64) -> String {
 
 /// Sends one range; a short one together with the header.
 fn send(mut response: HttpResponseBuilder, object: Object, range: ByteRange) -> HttpResponse {
-    match object.ready(range) {
-        Some(bytes) => response.body(bytes),
-        None => {
-            let bytes = object.stream(range).map_err(std::io::Error::other);
-            response.body(SizedStream::new(range.length(), bytes))
-        }
+    if let Some(bytes) = object.ready(range) {
+        response.body(bytes)
+    } else {
+        let bytes = object.stream(range).map_err(std::io::Error::other);
+        response.body(SizedStream::new(range.length(), bytes))
     }
 }

@@ -87,7 +87,7 @@ struct Listing {
 
 impl Listing {
     fn read(mut query: Query) -> Result<Self, Problem> {
-        let sha1s = read_sha1s(query.many("file_sha1"))?;
+        let sha1s = read_sha1s(&query.many("file_sha1"))?;
         let limit = match query.one("limit")? {
             Some(limit) => read_limit(&limit)?,
             None if sha1s.is_some() => MOST_SHA1S as u64,
@@ -129,7 +129,7 @@ impl Listing {
             url.extend(utf8_percent_encode(name, NON_ALPHANUMERIC));
         }
         for sha1 in self.filter.sha1s.iter().flatten() {
-            url.push_str(&format!("&file_sha1={sha1}"));
+            url.extend(["&file_sha1=".to_owned(), sha1.to_string()]);
         }
         url
     }
@@ -148,7 +148,7 @@ fn read_limit(limit: &str) -> Result<u64, Problem> {
     })
 }
 
-fn read_sha1s(values: Vec<String>) -> Result<Option<Vec<Sha1>>, Problem> {
+fn read_sha1s(values: &[String]) -> Result<Option<Vec<Sha1>>, Problem> {
     let wrong = |detail: String| Problem::query("file_sha1", detail);
     let sha1s = values
         .iter()

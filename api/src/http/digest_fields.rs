@@ -38,16 +38,14 @@ pub(crate) fn read(
         }
         match algorithm.as_str() {
             "sha" => {
-                expected.sha1 =
-                    Some(Sha1::from(bytes(value).ok_or_else(|| {
-                        wrong("`sha` is not 20 bytes in base64 between colons")
-                    })?))
+                let digest = bytes(value)
+                    .ok_or_else(|| wrong("`sha` is not 20 bytes in base64 between colons"))?;
+                expected.sha1 = Some(Sha1::from(digest));
             }
             "sha-256" => {
-                expected.sha256 =
-                    Some(Sha256::from(bytes(value).ok_or_else(|| {
-                        wrong("`sha-256` is not 32 bytes in base64 between colons")
-                    })?))
+                let digest = bytes(value)
+                    .ok_or_else(|| wrong("`sha-256` is not 32 bytes in base64 between colons"))?;
+                expected.sha256 = Some(Sha256::from(digest));
             }
             _ => {}
         }
