@@ -46,6 +46,7 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
 /// What people read in a browser.
 pub(crate) fn pages(config: &mut web::ServiceConfig) {
     let ui = utoipa_swagger_ui::Config::from("/openapi.json")
+        .use_base_layout()
         .try_it_out_enabled(true)
         .display_request_duration(true)
         .display_operation_id(true)

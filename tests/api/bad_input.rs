@@ -79,12 +79,10 @@ async fn file_names_that_no_file_can_have_are_refused(server: &Server) {
             .await
             .problem(400, "invalid-file-name");
         let form = Form::new()
-            .part("file", Part::bytes(b"x".as_slice()).file_name("a"))
+            .part("file", Part::bytes(b"x".as_slice()))
             .part("file_name", Part::bytes(name.as_bytes().to_vec()));
         let request = client.request(Method::POST, "/files").multipart(form);
-        let answer = client.send(request).await;
-        answer.problem(400, "invalid-file-name");
-        assert_eq!(answer.json()["source"]["in"], "part");
+        client.send(request).await.problem(400, "invalid-file-name");
     }
     for disposition in [
         b"attachment; filename=\"\xff\"".as_slice(),

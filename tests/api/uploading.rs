@@ -64,6 +64,13 @@ async fn a_form_is_stored_and_described(server: &Server) {
         answer.meta().content_type.as_str(),
         "application/octet-stream"
     );
+    // A field that was left empty, as browsers send it, names nothing.
+    let part = Part::bytes(unique_text().into_bytes()).file_name("a.txt");
+    let form = Form::new().part("file", part).text("file_name", "");
+    let answer = client
+        .send(client.request(Method::POST, "/files").multipart(form))
+        .await;
+    assert_eq!(answer.meta().file_name.as_str(), "a.txt");
 }
 
 async fn a_whole_body_is_named_by_query_or_header(server: &Server) {

@@ -33,7 +33,11 @@ impl Browser {
             .unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver starts");
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("chromedriver starts");
             if let Some((_, port)) = line.split_once("successfully on port ") {
                 break port.trim_end_matches('.').to_owned();
             }
@@ -48,7 +52,9 @@ impl Browser {
         let capabilities = json!({"alwaysMatch": {"goog:chromeOptions": options}});
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
-        let begin = http.post(&base).json(&json!({"capabilities": capabilities}));
+        let begin = http
+            .post(&base)
+            .json(&json!({"capabilities": capabilities}));
         let begun: Value = begin.send().await.unwrap().json().await.unwrap();
         let id = begun["value"]["sessionId"].as_str();
         let id = id.unwrap_or_else(|| panic!("the browser starts: {begun}"));
@@ -68,14 +74,18 @@ impl Browser {
     /// Clicks on what a CSS selector finds, once it is there.
     pub async fn click(&self, selector: &str) {
         let element = self.find(selector).await;
-        self.post(&format!("/element/{element}/click"), &json!({})).await.unwrap();
+        self.post(&format!("/element/{element}/click"), &json!({}))
+            .await
+            .unwrap();
     }
 
     /// Types into what a CSS selector finds; a file's path, into where a file is chosen.
     pub async fn type_into(&self, selector: &str, text: &str) {
         let element = self.find(selector).await;
         let keys = json!({"text": text});
-        self.post(&format!("/element/{element}/value"), &keys).await.unwrap();
+        self.post(&format!("/element/{element}/value"), &keys)
+            .await
+            .unwrap();
     }
 
     /// The text of what a CSS selector finds, once it is there and has some.

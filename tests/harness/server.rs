@@ -273,7 +273,8 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
-        // All packages, as when testing: other features would build everything anew.
+        // As when testing: with other features or surroundings everything would be built anew.
+        build.env_remove("CARGO_MANIFEST_DIR");
         build.args(["build", "--quiet", "--workspace", "--bins"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");

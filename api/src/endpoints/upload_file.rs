@@ -20,8 +20,9 @@ struct UploadForm {
     /// The file; its `filename` names it unless `file_name` does.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The file's name.
-    #[schema(min_length = 1, max_length = 255, nullable = false)]
+    /// The file's name, if it is to be another than its part's; an empty one is none.
+    // Swagger UI would send a made-up name if there were no example.
+    #[schema(max_length = 255, nullable = false, example = "")]
     file_name: Option<String>,
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn read(
             "file" => file = Some(read_file(service, &mut part, announced).await?),
             "file_name" => {
                 let name = read_name(&mut part).await?;
-                name_part = only_one(Some(name), name_part.take())?;
+                name_part = only_one(name, name_part.take())?;
             }
             other => {
                 let detail = "a form has the parts `file` and `file_name`, and no other";
@@ -97,7 +97,8 @@ async fn read_file(
     })
 }
 
-async fn read_name(part: &mut Field) -> Result<FileName, Problem> {
+/// Reads the name from a field of the form; one that was left empty gives none.
+async fn read_name(part: &mut Field) -> Result<Option<FileName>, Problem> {
     let wrong =
         |detail| Problem::new(ProblemType::InvalidFileName, detail).named(Place::Part, "file_name");
     let mut name = Vec::new();
@@ -108,7 +109,10 @@ async fn read_name(part: &mut Field) -> Result<FileName, Problem> {
         name.extend_from_slice(&bytes);
     }
     let name = String::from_utf8(name).map_err(|_| wrong("the file name is not UTF-8"))?;
-    file_name(name, Place::Part)
+    if name.is_empty() {
+        return Ok(None);
+    }
+    file_name(name, Place::Part).map(Some)
 }
 
 fn media_type(headers: &HeaderMap) -> Result<MediaType, Problem> {
