@@ -116,14 +116,7 @@ impl Disk {
     /// When the disk fails.
     pub async fn list(&self, last_byte: u8) -> Result<Listing> {
         let disk = self.clone();
-        blocking(move || {
-            let mut listing = Listing::default();
-            for folder in key::folders(last_byte) {
-                disk.list_folder(&folder, &mut listing)?;
-            }
-            Ok(listing)
-        })
-        .await
+        blocking(move || disk.list_folder(&key::folder(last_byte))).await
     }
 
     /// The objects of which no committed row is known yet, by any process that is using the store.
@@ -203,23 +196,21 @@ impl Disk {
         }
     }
 
-    fn list_folder(&self, folder: &str, listing: &mut Listing) -> Result<()> {
+    fn list_folder(&self, folder: &str) -> Result<Listing> {
         let path = self.0.objects.join(folder);
+        let mut listing = Listing::default();
         for entry in fs::read_dir(&path)? {
             let name = entry?.file_name();
-            match name.to_str().and_then(key::of_file_name) {
-                Some((key, sha1))
-                    if key::is_valid(&format!("{folder}/{}", key::file_name(&key))) =>
-                {
-                    listing.objects.push(StoredObject {
-                        address: self.address(key),
-                        sha1,
-                    });
-                }
-                _ => listing.strays.push(path.join(name)),
+            let known = name.to_str().and_then(key::of_file_name);
+            match known.filter(|(key, _)| key.starts_with(folder)) {
+                Some((key, sha1)) => listing.objects.push(StoredObject {
+                    address: self.address(key),
+                    sha1,
+                }),
+                None => listing.strays.push(path.join(name)),
             }
         }
-        Ok(())
+        Ok(listing)
     }
 }
 
@@ -231,19 +222,12 @@ fn missing(error: io::Error, key: &str) -> Error {
     }
 }
 
-/// Makes the folders for objects that are missing, and syncs them.
+/// Makes the folders for objects that are missing, and syncs their names.
 fn make_folders(objects: &Path) -> Result<()> {
     for last_byte in 0..=u8::MAX {
-        let mut made = false;
-        for folder in key::folders(last_byte) {
-            let path = objects.join(folder);
-            if !path.is_dir() {
-                fs::create_dir_all(path)?;
-                made = true;
-            }
-        }
-        if made {
-            sync_folder(&objects.join(format!("{last_byte:02x}")))?;
+        let path = objects.join(key::folder(last_byte));
+        if !path.is_dir() {
+            fs::create_dir_all(path)?;
         }
     }
     sync_folder(objects)?;

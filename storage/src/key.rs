@@ -1,14 +1,14 @@
 //! How objects are called.
 //!
-//! `3a/7/2aae...3a-<unique>`: the folders are the last two digits of the SHA-1, which also name
-//! the table that has the content's row, and the first. That makes 4,096 folders, which are there
-//! from the beginning. The unique part is new for every copy.
+//! `3a/<sha1>-<unique>`: the folder is the last two digits of the SHA-1, which also name the table
+//! that has the content's row. So there are 256 folders, which are there from the beginning, and
+//! the two can be compared one by one. The unique part is new for every copy.
 
 use domain::Sha1;
 
-/// The folders below the objects', as `3a/7`, of the contents whose SHA-1 ends in this byte.
-pub(crate) fn folders(last_byte: u8) -> impl Iterator<Item = String> {
-    (0..16).map(move |first_digit| format!("{last_byte:02x}/{first_digit:x}"))
+/// The folder, below the objects', of the contents whose SHA-1 ends in this byte.
+pub(crate) fn folder(last_byte: u8) -> String {
+    format!("{last_byte:02x}")
 }
 
 /// A key that no copy of this content had before.
@@ -16,7 +16,7 @@ pub(crate) fn fresh(sha1: &Sha1) -> std::io::Result<String> {
     let mut unique = [0; 16];
     getrandom::fill(&mut unique).map_err(std::io::Error::other)?;
     let unique = u128::from_ne_bytes(unique);
-    Ok(format!("{}/{sha1}-{unique:032x}", folder(sha1)))
+    Ok(format!("{}/{sha1}-{unique:032x}", folder_of(sha1)))
 }
 
 /// The key of an object with this file name, and the content that it is a copy of.
@@ -24,7 +24,7 @@ pub(crate) fn of_file_name(name: &str) -> Option<(String, Sha1)> {
     let (sha1, unique) = name.split_once('-')?;
     let is_unique = unique.len() == 32 && unique.bytes().all(|digit| digit.is_ascii_hexdigit());
     let sha1: Sha1 = sha1.parse().ok().filter(|_| is_unique)?;
-    Some((format!("{}/{name}", folder(&sha1)), sha1))
+    Some((format!("{}/{name}", folder_of(&sha1)), sha1))
 }
 
 /// The file name at the end of a key.
@@ -37,9 +37,8 @@ pub(crate) fn is_valid(key: &str) -> bool {
     of_file_name(file_name(key)).is_some_and(|(made, _)| made == key)
 }
 
-fn folder(sha1: &Sha1) -> String {
-    let bytes = sha1.as_bytes();
-    format!("{:02x}/{:x}", bytes[Sha1::SIZE - 1], bytes[0] >> 4)
+fn folder_of(sha1: &Sha1) -> String {
+    folder(sha1.as_bytes()[Sha1::SIZE - 1])
 }
 
 #[cfg(test)]
@@ -52,9 +51,9 @@ mod tests {
     fn a_key_lies_in_its_shards_folder_and_is_never_made_twice() {
         let sha1: Sha1 = SHA1.parse().unwrap();
         let key = fresh(&sha1).unwrap();
-        assert!(key.starts_with(&format!("ed/2/{SHA1}-")), "{key}");
+        assert!(key.starts_with(&format!("ed/{SHA1}-")), "{key}");
         assert_ne!(key, fresh(&sha1).unwrap());
-        assert!(folders(0xed).any(|folder| key.starts_with(&folder)));
+        assert_eq!(folder(0xed), "ed");
         assert_eq!(of_file_name(file_name(&key)), Some((key.clone(), sha1)));
         assert!(is_valid(&key));
     }
@@ -63,10 +62,10 @@ mod tests {
     fn what_was_not_made_here_is_no_key() {
         let unique = "0".repeat(32);
         for key in [
-            format!("ed/3/{SHA1}-{unique}"),
-            format!("ed/2/../2/{SHA1}-{unique}"),
+            format!("ee/{SHA1}-{unique}"),
+            format!("ed/../ed/{SHA1}-{unique}"),
             format!("{SHA1}-{unique}"),
-            format!("ed/2/{SHA1}-"),
+            format!("ed/{SHA1}-"),
             "../../etc/passwd".to_owned(),
             String::new(),
         ] {

@@ -183,11 +183,9 @@ impl Server {
     #[must_use]
     pub fn objects(&self) -> Vec<PathBuf> {
         let mut objects = Vec::new();
-        for shard in fs::read_dir(self.data.join("objects")).unwrap() {
-            for folder in fs::read_dir(shard.unwrap().path()).unwrap() {
-                let files = fs::read_dir(folder.unwrap().path()).unwrap();
-                objects.extend(files.map(|file| file.unwrap().path()));
-            }
+        for folder in fs::read_dir(self.data.join("objects")).unwrap() {
+            let files = fs::read_dir(folder.unwrap().path()).unwrap();
+            objects.extend(files.map(|file| file.unwrap().path()));
         }
         objects
     }
