@@ -3,9 +3,17 @@
 //! For tests and benchmarks: these are the very statements that the repositories make.
 
 use domain::{FileStatus, Owner, Sha1};
-use sea_orm::{DbBackend, FromQueryResult, JsonValue, QuerySelect, QueryTrait};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, JsonValue,
+    QuerySelect, QueryTrait,
+};
 
-use crate::{Database, EntryFilter, Position, Result, entries};
+use crate::{
+    Database, EntryFilter, Position, Result,
+    database::end,
+    entities::{AVAILABLE, user_file},
+    entries,
+};
 
 /// The plan for finding an owner's entry by its content.
 ///
@@ -53,4 +61,42 @@ async fn explain(database: &Database, select: &impl QueryTrait) -> Result<String
         .await?;
     let lines: Vec<String> = rows.iter().map(ToString::to_string).collect();
     Ok(lines.join("\n"))
+}
+
+/// Fills the entries with those numbered from `from` up to, not including, `to`, of the owner
+/// `bench`: the number is the content's SHA-1 and the microsecond of its upload.
+///
+/// # Errors
+///
+/// When the database fails.
+pub async fn fill(database: &Database, from: u64, to: u64) -> Result<()> {
+    const BATCH: u64 = 500;
+    let row = |number: u64| user_file::ActiveModel {
+        owner: Set("bench".to_owned()),
+        file_sha1: Set(format!("{number:040x}")),
+        file_sha256: Set(format!("{number:064x}")),
+        file_name: Set(format!("{number}.bin")),
+        file_name_folded: Set(format!("{number}.bin")),
+        file_size: Set(1),
+        content_type: Set("application/octet-stream".to_owned()),
+        upload_at: Set(number.cast_signed()),
+        update_at: Set(number.cast_signed()),
+        status: Set(AVAILABLE),
+        version: Set(1),
+        ..Default::default()
+    };
+    let transaction = database.begin().await?;
+    for first in (from..to).step_by(500) {
+        let rows = (first..to.min(first + BATCH)).map(row);
+        user_file::Entity::insert_many(rows)
+            .exec_without_returning(&transaction)
+            .await?;
+    }
+    end(transaction, Ok(())).await?;
+    let refresh = match database.writing().get_database_backend() {
+        DbBackend::MySql => "ANALYZE TABLE tbl_user_file",
+        _ => "ANALYZE tbl_user_file",
+    };
+    database.writing().execute_unprepared(refresh).await?;
+    Ok(())
 }

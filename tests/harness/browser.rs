@@ -55,9 +55,9 @@ impl Browser {
         let begin = http
             .post(&base)
             .json(&json!({"capabilities": capabilities}));
-        let begun: Value = begin.send().await.unwrap().json().await.unwrap();
-        let id = begun["value"]["sessionId"].as_str();
-        let id = id.unwrap_or_else(|| panic!("the browser starts: {begun}"));
+        let answer: Value = begin.send().await.unwrap().json().await.unwrap();
+        let id = answer["value"]["sessionId"].as_str();
+        let id = id.unwrap_or_else(|| panic!("the browser starts: {answer}"));
         Self {
             session: format!("{base}/{id}"),
             http,
