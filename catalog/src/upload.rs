@@ -7,6 +7,7 @@
 use domain::{Content, FileName, MediaType, Owner, Sha1, Sha256};
 use persistence::{Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording};
 use storage::{Incoming, Placed, Received};
+use tracing::Instrument as _;
 
 use crate::{Catalog, Error, Result, sweep};
 
@@ -96,13 +97,14 @@ impl Upload {
         expected: Expected,
     ) -> Result<Stored> {
         let owner = owner.clone();
-        let work = tokio::spawn(async move {
+        let work = async move {
             let received = self.incoming.finish().await?;
             expected.verify(&received.content)?;
             self.catalog
                 .store(&owner, &file_name, &content_type, received)
                 .await
-        });
+        };
+        let work = tokio::spawn(work.in_current_span());
         work.await.unwrap_or_else(|stopped| {
             tracing::error!(%stopped, "an upload did not come to its end");
             Err(Error::Interrupted)

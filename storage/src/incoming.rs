@@ -1,10 +1,14 @@
 //! A content that is arriving.
 
-use std::{io, io::Write, mem};
+use std::{
+    io::{self, Write as _},
+    mem,
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 use domain::{Content, ContentHasher};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{
     Disk, Error, Placed, Result,
@@ -15,6 +19,9 @@ use crate::{
 /// How many bytes are hashed and written at a time; twice that is what one upload takes up.
 const BATCH: usize = 512 * 1024;
 
+/// After how many batches to begin a sync of what was written by then.
+const BATCHES_TO_SYNC: u32 = 64;
+
 /// A content that is arriving, piece by piece.
 ///
 /// While one batch is hashed and, beside that, written, the next one fills; so a stream is as fast
@@ -24,6 +31,16 @@ pub struct Incoming {
     disk: Disk,
     filling: BytesMut,
     work: Work,
+    syncing: Syncing,
+}
+
+/// Syncs that go on beside the writing, so that little is left for the last one.
+///
+/// Whatever one of them says is heard: the kernel tells of a failed write once.
+#[derive(Default)]
+struct Syncing {
+    batches: u32,
+    running: Option<JoinHandle<io::Result<()>>>,
 }
 
 enum Work {
@@ -55,6 +72,7 @@ impl Incoming {
             disk,
             filling: BytesMut::new(),
             work: Work::None,
+            syncing: Syncing::default(),
         }
     }
 
@@ -96,6 +114,7 @@ impl Incoming {
         }
         self.flush().await?;
         let (hasher, staged, _) = self.settle().await?;
+        self.syncing.end().await?;
         Ok(Received {
             disk: self.disk,
             content: hasher.finish(),
@@ -106,6 +125,7 @@ impl Incoming {
     /// Begins to hash and to write what has been filled, once the batch before it is done.
     async fn flush(&mut self) -> Result<()> {
         let (mut hasher, staged, spare) = self.settle().await?;
+        self.syncing.batch_written(&staged).await?;
         let batch = mem::replace(&mut self.filling, spare).freeze();
         let same_batch = batch.clone();
         let hashing = spawn_blocking(move || {
@@ -113,7 +133,7 @@ impl Incoming {
             hasher
         });
         let writing = spawn_blocking(move || {
-            (&staged.file).write_all(&batch)?;
+            (&*staged.file).write_all(&batch)?;
             Ok((staged, batch))
         });
         self.work = Work::Running { hashing, writing };
@@ -129,7 +149,6 @@ impl Incoming {
                 Ok((ContentHasher::default(), staged, BytesMut::new()))
             }
             Work::Running { hashing, writing } => {
-                let stopped = |error| Error::Unavailable(io::Error::other(error));
                 let hasher = hashing.await.map_err(stopped)?;
                 let (staged, batch) = writing.await.map_err(stopped)??;
                 let mut spare = batch.try_into_mut().unwrap_or_default();
@@ -138,6 +157,34 @@ impl Incoming {
             }
         }
     }
+}
+
+impl Syncing {
+    /// Begins a sync if there is enough for one, and none is running.
+    async fn batch_written(&mut self, staged: &StagedFile) -> Result<()> {
+        self.batches += 1;
+        let is_running = self.running.as_ref().is_some_and(|sync| !sync.is_finished());
+        if self.batches < BATCHES_TO_SYNC || is_running {
+            return Ok(());
+        }
+        self.end().await?;
+        self.batches = 0;
+        let file = Arc::clone(&staged.file);
+        self.running = Some(spawn_blocking(move || Ok(rustix::fs::fdatasync(file)?)));
+        Ok(())
+    }
+
+    /// Waits for the sync that is running.
+    async fn end(&mut self) -> Result<()> {
+        match self.running.take() {
+            Some(sync) => Ok(sync.await.map_err(stopped)??),
+            None => Ok(()),
+        }
+    }
+}
+
+fn stopped(error: JoinError) -> Error {
+    Error::Unavailable(io::Error::other(error))
 }
 
 impl Received {
@@ -161,7 +208,7 @@ impl ReceivedBytes {
             Self::Staged(staged) => Ok(staged),
             Self::InMemory(bytes) => {
                 let staged = staging.create()?;
-                (&staged.file).write_all(&bytes)?;
+                (&*staged.file).write_all(&bytes)?;
                 Ok(staged)
             }
         }

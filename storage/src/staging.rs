@@ -11,6 +11,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -82,7 +83,10 @@ impl Staging {
             .write(true)
             .create_new(true)
             .open(&path)?;
-        Ok(StagedFile { file, path })
+        Ok(StagedFile {
+            file: Arc::new(file),
+            path,
+        })
     }
 
     /// Marks an object as one whose row is not committed yet.
@@ -94,7 +98,7 @@ impl Staging {
 
     pub(crate) fn probe(&self) -> Result<()> {
         let probe = self.create()?;
-        (&probe.file).write_all(&[0; 4096])?;
+        (&*probe.file).write_all(&[0; 4096])?;
         Ok(())
     }
 
@@ -194,7 +198,7 @@ impl Abandoned {
 /// Bytes that are arriving; removed when dropped, unless they were given another name.
 #[derive(Debug)]
 pub(crate) struct StagedFile {
-    pub(crate) file: File,
+    pub(crate) file: Arc<File>,
     pub(crate) path: PathBuf,
 }
 

@@ -23,6 +23,10 @@ async fn check(settings: &Settings, options: CheckOptions, json: bool) -> Result
     "warn".clone_into(&mut settings.log);
     settings.no_migrate = true;
     log(&settings)?;
+    if !settings.data_dir.is_dir() {
+        let folder = settings.data_dir.display();
+        return Err(Failure(format!("there is no data folder {folder}")));
+    }
     let catalog = open_catalog(&settings).await?;
     let mut report = Report::new(json);
     let summary = catalog.check(options, &mut report).await?;
