@@ -163,7 +163,10 @@ impl Syncing {
     /// Begins a sync if there is enough for one, and none is running.
     async fn batch_written(&mut self, staged: &StagedFile) -> Result<()> {
         self.batches += 1;
-        let is_running = self.running.as_ref().is_some_and(|sync| !sync.is_finished());
+        let is_running = self
+            .running
+            .as_ref()
+            .is_some_and(|sync| !sync.is_finished());
         if self.batches < BATCHES_TO_SYNC || is_running {
             return Ok(());
         }
