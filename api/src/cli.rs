@@ -11,8 +11,8 @@ const DEFAULT_FILE: &str = "fileserver.toml";
 /// Keeps one copy of each distinct content, and gives it back fast and whole.
 ///
 /// Every setting is a flag, an environment variable, or a line of the settings file, where it has
-/// the flag's name with `_` for `-`; the earlier come before the later. Any value may be `env:NAME`
-/// or `file:PATH`, and stands there then.
+/// the flag's name with `_` for `-`; the earlier come before the later. Any text, number or path may be
+/// `env:NAME` or `file:PATH`, and stands there then.
 #[derive(Parser)]
 #[command(name = "fileserver", version)]
 pub(crate) struct Cli {

@@ -111,26 +111,34 @@ fn cursor_key(settings: &Settings) -> Result<CursorKey, Failure> {
 }
 
 /// The key in a file, which is made if it is not there.
+///
+/// The file gets its name when it is whole, so that nobody ever reads a part of it.
 fn kept_key(path: &Path) -> Result<String, Failure> {
     let failed = |error: io::Error| Failure(format!("{}: {error}", path.display()));
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| failed(io::Error::other(error)))?;
-    let made = OpenOptions::new()
+    if !path.exists() {
+        let (mut key, mut name) = ([0; 32], [0; 8]);
+        getrandom::fill(&mut key)?;
+        getrandom::fill(&mut name)?;
+        let whole = path.with_extension(format!("{:016x}", u64::from_ne_bytes(name)));
+        let named = write_key(&whole, &domain::Sha256::from(key).to_string())
+            .and_then(|()| fs::hard_link(&whole, path));
+        // Another process may have been faster; then its key is the one.
+        let named = named.or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Ok(()),
+            _ => Err(error),
+        });
+        let _ = fs::remove_file(&whole);
+        named.map_err(failed)?;
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+fn write_key(path: &Path, digits: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path);
-    match made {
-        Ok(mut file) => {
-            let digits = domain::Sha256::from(bytes).to_string();
-            file.write_all(digits.as_bytes())
-                .and_then(|()| file.sync_all())
-                .map_err(failed)?;
-            Ok(digits)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::read_to_string(path).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
-    }
+        .open(path)?;
+    file.write_all(digits.as_bytes())?;
+    file.sync_all()
 }

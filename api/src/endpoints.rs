@@ -13,8 +13,8 @@ pub(crate) mod update_file;
 pub(crate) mod upload_file;
 
 use actix_web::{
-    HttpResponse,
-    http::header::{self, CacheDirective, ETag},
+    HttpResponse, HttpResponseBuilder,
+    http::header::{self, ETag},
 };
 use catalog::Entry;
 use utoipa::ToSchema;
@@ -28,12 +28,14 @@ use crate::http::conditional::entry_tag;
 pub(crate) struct FileContent(Vec<u8>);
 
 /// Answers with what is told about a file.
-fn describe(mut response: actix_web::HttpResponseBuilder, entry: &Entry) -> HttpResponse {
+fn describe(mut response: HttpResponseBuilder, entry: &Entry) -> HttpResponse {
+    identify(&mut response, entry);
+    response.json(&entry.meta)
+}
+
+/// Says which version of an entry an answer is about, and that it may be another next time.
+fn identify(response: &mut HttpResponseBuilder, entry: &Entry) {
     response
         .insert_header(ETag(entry_tag(entry)))
-        .insert_header(header::CacheControl(vec![
-            CacheDirective::Private,
-            CacheDirective::NoCache,
-        ]))
-        .json(&entry.meta)
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"));
 }

@@ -128,7 +128,12 @@ impl Settings {
 ///
 /// When the file is not TOML, or a value is not one that a setting can have.
 pub(crate) fn read_file(text: &str) -> Result<Vec<(String, String)>, String> {
-    let table: toml::Table = text.parse().map_err(|error| format!("{error}"))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        // The line itself may hold a secret.
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+        format!("line {line}: {}", error.message())
+    })?;
     let mut settings = Vec::new();
     for (name, value) in table {
         settings.push((name.clone(), plain(&name, &value)?));

@@ -24,8 +24,8 @@ pub(super) async fn receive(folder: &Path) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let path = folder.join("bare");
-    let received = path.clone();
-    let receiver = thread::spawn(move || take_in(&listener, &received));
+    let destination = path.clone();
+    let receiver = thread::spawn(move || take_in(&listener, &destination));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut pieces = std::pin::pin!(unique(SIZE));
     while let Some(piece) = pieces.next().await {
@@ -38,18 +38,20 @@ pub(super) async fn receive(folder: &Path) {
 
 fn take_in(listener: &TcpListener, path: &Path) {
     let (mut stream, _) = listener.accept().unwrap();
-    let (to_hash, hashed) = mpsc::sync_channel::<Arc<Vec<u8>>>(1);
+    let (to_hash, batches) = mpsc::sync_channel::<Arc<Vec<u8>>>(1);
     let (to_write, written) = mpsc::sync_channel::<Arc<Vec<u8>>>(1);
     let hashing = thread::spawn(move || {
         let mut hasher = ContentHasher::default();
-        hashed.iter().for_each(|batch| hasher.update(&batch));
+        for batch in batches {
+            hasher.update(&batch);
+        }
         std::hint::black_box(hasher.finish());
     });
     let mut file = File::create(path).unwrap();
     let writing = thread::spawn(move || {
-        written
-            .iter()
-            .for_each(|batch| file.write_all(&batch).unwrap());
+        for batch in written {
+            file.write_all(&batch).unwrap();
+        }
         file.sync_data().unwrap();
     });
     loop {

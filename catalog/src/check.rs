@@ -54,6 +54,13 @@ pub enum Finding {
         /// The SHA-1 that they have.
         found: Sha1,
     },
+    /// A row's bytes cannot be read.
+    Unreadable {
+        /// The content.
+        file_sha1: Sha1,
+        /// Where the bytes are.
+        address: String,
+    },
     /// No row points at an object.
     Orphan {
         /// Where the object is.
@@ -94,6 +101,9 @@ impl fmt::Display for Finding {
                 f,
                 "{file_sha1}: the digests of {address} are others, its SHA-1 is {found}"
             ),
+            Self::Unreadable { file_sha1, address } => {
+                write!(f, "{file_sha1}: {address} cannot be read")
+            }
             Self::Orphan { address } => write!(f, "no row points at {address}"),
             Self::Stray { path } => write!(f, "{} is not an object", path.display()),
             Self::ContentMissing { file_sha1 } => {
@@ -196,17 +206,20 @@ impl Check<'_> {
                 expected: row.content.size,
                 found,
             },
-            Some(_) if self.options.digests => match self.digest(row).await? {
-                Some(content) if content == row.content => return Ok(()),
-                Some(content) => Finding::WrongDigests {
+            Some(_) if self.options.digests => match self.digest(row).await {
+                Ok(content) if content == row.content => return Ok(()),
+                Ok(content) => Finding::WrongDigests {
                     file_sha1: sha1,
                     address,
                     found: content.sha1,
                 },
-                None => Finding::BytesMissing {
-                    file_sha1: sha1,
-                    address,
-                },
+                Err(error) => {
+                    tracing::warn!(%address, %error, "an object cannot be read");
+                    Finding::Unreadable {
+                        file_sha1: sha1,
+                        address,
+                    }
+                }
             },
             Some(_) => return Ok(()),
         };
@@ -218,20 +231,17 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn digest(&self, row: &StoredContent) -> Result<Option<Content>> {
+    async fn digest(&self, row: &StoredContent) -> Result<Content, storage::Error> {
         let store = &self.catalog.0.store;
         let opened = store.open_object(&row.address.key, row.content.size, 0);
-        let object = match opened.await {
-            Err(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => return Ok(None),
-            opened => opened?,
-        };
+        let object = opened.await?;
         let mut hasher = ContentHasher::default();
         let range = domain::ByteRange::whole(object.size());
         let mut pieces = std::pin::pin!(object.stream(range));
         while let Some(piece) = pieces.next().await {
             hasher.update(&piece?);
         }
-        Ok(Some(hasher.finish()))
+        Ok(hasher.finish())
     }
 
     async fn objects(&mut self, shard: Shard, last_byte: u8) -> Result<()> {

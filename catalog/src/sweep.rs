@@ -2,15 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use domain::{Address, Sha1};
+use domain::Sha1;
 use persistence::{Database, Shard};
 use storage::{Abandoned, Pending, Placed};
 
 use crate::{Catalog, Result};
 
-/// How long a database server may take to make a commit, or not, whose client is gone.
-///
-/// An object is removed only after that, so that it cannot be missed by a row that comes late.
+/// How long to leave an object alone whose process is gone, and whose row a database server may
+/// still be about to commit.
 const COMMIT_GRACE: Duration = Duration::from_mins(1);
 
 impl Catalog {
@@ -41,11 +40,18 @@ impl Catalog {
             let sha1s: Vec<Sha1> = pending.iter().map(|pending| pending.sha1).collect();
             let rows = self.0.database.contents().find_many(shard, &sha1s).await?;
             for pending in pending {
-                let committed = rows.iter().any(|row| row.address == pending.address);
-                if committed || pending.age >= grace {
-                    tracing::info!(address = %pending.address, committed, "swept");
-                    folder.settle(&pending, committed).await?;
+                let mut committed = rows.iter().any(|row| row.address == pending.address);
+                if !committed && pending.age < grace {
+                    continue;
                 }
+                if !committed {
+                    let database = &self.0.database;
+                    committed = database
+                        .is_recorded(&pending.sha1, &pending.address)
+                        .await?;
+                }
+                tracing::info!(address = %pending.address, committed, "swept");
+                folder.settle(&pending, committed).await?;
             }
         }
         Ok(())
@@ -59,7 +65,7 @@ pub(crate) fn settle_later(database: Database, placed: Placed, sha1: Sha1) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(grace(&database).max(Duration::from_secs(1))).await;
-            match is_recorded(&database, sha1, &placed.address()).await {
+            match database.is_recorded(&sha1, &placed.address()).await {
                 Ok(true) => return placed.keep(),
                 Ok(false) => {
                     if let Err(error) = placed.discard().await {
@@ -71,16 +77,6 @@ pub(crate) fn settle_later(database: Database, placed: Placed, sha1: Sha1) {
             }
         }
     });
-}
-
-async fn is_recorded(
-    database: &Database,
-    sha1: Sha1,
-    address: &Address,
-) -> persistence::Result<bool> {
-    let contents = database.contents();
-    let rows = contents.find_many(Shard::of(&sha1), &[sha1]).await?;
-    Ok(rows.iter().any(|row| row.address == *address))
 }
 
 fn grace(database: &Database) -> Duration {

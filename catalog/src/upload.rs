@@ -5,7 +5,9 @@
 //! on the work goes on even if the client does not wait for it.
 
 use domain::{Content, FileName, MediaType, Owner, Sha1, Sha256};
-use persistence::{Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording};
+use persistence::{
+    Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, StoredContent,
+};
 use storage::{Incoming, Placed, Received};
 use tracing::Instrument as _;
 
@@ -128,10 +130,17 @@ impl Catalog {
             content_type,
             content: &content,
             address: None,
+            lost: None,
             at: self.0.clock.now(),
         };
-        // Looking before locking spares a transaction for what is new.
-        if database.contents().find(&content.sha1).await?.is_some() {
+        // Looking before locking spares a transaction for what is new, and looking for the bytes
+        // lets an upload bring back what was lost.
+        let known = database.contents().find(&content.sha1).await?;
+        let is_there = match &known {
+            Some(known) => self.has_bytes(known).await?,
+            None => false,
+        };
+        if is_there {
             match database.record(&arrival).await? {
                 Recording::Done { entry, novelty, .. } => {
                     return Ok(Stored {
@@ -147,8 +156,23 @@ impl Catalog {
         let placed = received.place().await?;
         let address = placed.address();
         arrival.address = Some(&address);
+        arrival.lost = known
+            .as_ref()
+            .map(|known| &known.address)
+            .filter(|_| !is_there);
         let recorded = database.record(&arrival).await;
         settle(database, placed, recorded, &content).await
+    }
+}
+
+impl Catalog {
+    /// Whether a content's bytes are where its row says, as many as it says.
+    async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
+        let size = self.0.store.size(&known.address.key).await?;
+        if size != Some(known.content.size) {
+            tracing::error!(address = %known.address, "the bytes of a content are lost");
+        }
+        Ok(size == Some(known.content.size))
     }
 }
 

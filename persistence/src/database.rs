@@ -1,11 +1,14 @@
 //! The connections, and what holds for every operation on them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use domain::Backoff;
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
+    QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::{
         Executor as _,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
@@ -13,7 +16,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use crate::{Contents, Entries, Error, Result, Schema};
+use crate::{Contents, Entries, Error, Result, Schema, entities::user_file, schema};
 
 /// How long one operation may take, all its tries included, before the database counts as gone.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,8 +75,9 @@ impl Database {
         if let Some(path) = sqlite_path(&options.url)? {
             // SQLite takes one writer at a time. Writers that queue for one connection are
             // served in order and at once, which its own locking does not do.
-            let writing = connect(&sqlite_options(&path, 1)).await?;
-            let reading = connect(&sqlite_options(&path, options.connections)).await?;
+            let writing = connect(&sqlite_options(&path, 1, ACQUIRE_TIMEOUT)).await?;
+            let options = sqlite_options(&path, options.connections, ACQUIRE_TIMEOUT);
+            let reading = connect(&options).await?;
             return Ok(Self { reading, writing });
         }
         let connection = connect(&server_options(options)).await?;
@@ -90,7 +94,7 @@ impl Database {
     /// As [`Database::connect`]: it takes a connection of its own.
     pub async fn schema(options: &Options) -> Result<Schema> {
         let options = match sqlite_path(&options.url)? {
-            Some(path) => sqlite_options(&path, 1),
+            Some(path) => sqlite_options(&path, 1, schema::LOCK_TIMEOUT),
             None => server_options(&Options {
                 connections: 1,
                 ..options.clone()
@@ -117,7 +121,14 @@ impl Database {
     ///
     /// [`Error::Unavailable`] or [`Error::TimedOut`] when there is none.
     pub async fn ping(&self) -> Result<()> {
-        attempt(|| self.reading.ping()).await
+        let look = || {
+            user_file::Entity::find()
+                .select_only()
+                .column(user_file::Column::Id)
+                .into_tuple::<i64>()
+                .one(&self.reading)
+        };
+        attempt(look).await.map(drop)
     }
 
     /// Whether a transaction whose client died can still be committed a moment later, by a
@@ -150,17 +161,34 @@ impl Database {
     }
 }
 
+/// Makes a transaction, from the start again if it lost a race.
+///
+/// The work in it, and its end, are bounded in time one by one: what is cut off while it is being
+/// committed may be committed all the same.
+pub(crate) async fn transact<T, W>(work: impl Fn() -> W) -> Result<T>
+where
+    W: Future<Output = Result<(DatabaseTransaction, Result<T>)>>,
+{
+    retried(|| async {
+        let work = timeout(OPERATION_TIMEOUT, work()).await;
+        let (transaction, outcome) = work.unwrap_or(Err(Error::TimedOut))?;
+        end(transaction, outcome).await
+    })
+    .await
+}
+
 /// Ends a transaction: commits it if its work was done, and else rolls it back.
 pub(crate) async fn end<T>(transaction: DatabaseTransaction, work: Result<T>) -> Result<T> {
     match work {
-        Ok(done) => match transaction.commit().await {
-            Ok(()) => Ok(done),
-            Err(error) => Err(commit_error(error)),
+        Ok(done) => match timeout(OPERATION_TIMEOUT, transaction.commit()).await {
+            Ok(Ok(())) => Ok(done),
+            Ok(Err(error)) => Err(commit_error(error)),
+            Err(_) => Err(Error::CommitUnknown(Box::new(Error::TimedOut))),
         },
         Err(error) => {
             // A rollback that fails leaves nothing to do: the server rolls back what its client
             // has abandoned.
-            let _ = transaction.rollback().await;
+            let _ = timeout(OPERATION_TIMEOUT, transaction.rollback()).await;
             Err(error)
         }
     }
@@ -220,7 +248,7 @@ fn sqlite_path(url: &str) -> Result<Option<PathBuf>> {
     }
 }
 
-fn sqlite_options(path: &std::path::Path, connections: u32) -> ConnectOptions {
+fn sqlite_options(path: &Path, connections: u32, patience: Duration) -> ConnectOptions {
     let mut options = ConnectOptions::new("sqlite::memory:");
     let path = path.to_owned();
     options
@@ -234,7 +262,7 @@ fn sqlite_options(path: &std::path::Path, connections: u32) -> ConnectOptions {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(ACQUIRE_TIMEOUT)
+            .busy_timeout(patience)
             .statement_cache_capacity(STATEMENT_CACHE)
     });
     options

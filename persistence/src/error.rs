@@ -127,8 +127,10 @@ fn mysql_kind(number: u16) -> Kind {
         1205 | 1213 | 1020 => Kind::Busy,
         // disk full, table full
         1021 | 1114 => Kind::Full,
-        // too many connections, shutting down, killed, read-only server
-        1040 | 1053 | 1077 | 1079 | 1290 | 1317 | 1836 | 1927 | 3169 => Kind::Unavailable,
+        // too many connections, shutting down, killed, read-only server, not part of its cluster,
+        // a statement or a connection that took too long, a login that is refused now
+        1040 | 1045 | 1047 | 1049 | 1053 | 1077 | 1079 | 1290 | 1317 | 1836 | 1927 | 1969
+        | 3024 | 3169 | 4031 => Kind::Unavailable,
         _ => Kind::Other,
     }
 }
@@ -139,9 +141,12 @@ fn postgres_kind(state: &str) -> Kind {
         "40001" | "40P01" | "55P03" => Kind::Busy,
         // disk full
         "53100" => Kind::Full,
-        // connections exhausted, read-only transaction, shutdown and start-up
-        "53300" | "25006" | "57P01" | "57P02" | "57P03" => Kind::Unavailable,
-        state if state.starts_with("08") => Kind::Unavailable,
+        // read-only transaction, a database that is not there now
+        "25006" | "3D000" => Kind::Unavailable,
+        // connections, logins, resources, an operator's intervention, the system
+        state if ["08", "28", "53", "57", "58"].contains(&state.get(..2).unwrap_or_default()) => {
+            Kind::Unavailable
+        }
         _ => Kind::Other,
     }
 }

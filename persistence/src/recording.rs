@@ -1,6 +1,6 @@
 //! Recording an upload: the content's row and the owner's entry, in one transaction.
 
-use domain::{Address, Content, FileName, MediaType, Owner, Timestamp};
+use domain::{Address, Content, FileName, MediaType, Owner, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
     ExprTrait, QueryFilter, QuerySelect, TryIntoModel, sea_query::Expr,
@@ -8,8 +8,8 @@ use sea_orm::{
 
 use crate::{
     Database, Entry, Error, Result, Shard, StoredContent,
-    database::{attempt, end},
-    entities::{AVAILABLE, file, user_file},
+    database::{attempt, transact},
+    entities::{AVAILABLE, PURGING, file, user_file},
     entries::{by_key, folded},
 };
 
@@ -26,6 +26,8 @@ pub struct Arrival<'a> {
     pub content: &'a Content,
     /// Where its bytes are; `None` when the service is thought to have them already.
     pub address: Option<&'a Address>,
+    /// Where the content's row says that they are, and they are not.
+    pub lost: Option<&'a Address>,
     /// When it is.
     pub at: Timestamp,
 }
@@ -72,13 +74,61 @@ impl Database {
     /// [`Error::CommitUnknown`] when the bytes have to stay because the row may be there;
     /// otherwise nothing was recorded.
     pub async fn record(&self, arrival: &Arrival<'_>) -> Result<Recording> {
-        attempt(|| async {
+        transact(|| async {
             let transaction = self.begin().await?;
             let work = claim(&transaction, arrival).await;
-            end(transaction, work).await
+            Ok((transaction, work))
         })
         .await
     }
+
+    /// Tells whether a content's row points at an address, when nobody knows whether the
+    /// transaction that said so was committed.
+    ///
+    /// It makes a row of its own for the content, and takes it back: as long as another
+    /// transaction has made one, and may still commit it, that waits. So what is not there then
+    /// will not come.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the other transaction does not end in time.
+    pub async fn is_recorded(&self, content: &Sha1, address: &Address) -> Result<bool> {
+        let look = || async {
+            let transaction = self.begin().await?;
+            let found = fence(&transaction, content).await;
+            // Nothing is to stay of it, so it does not matter how this ends.
+            let _ = transaction.rollback().await;
+            Ok::<_, Error>(found?.is_some_and(|found| found == address.to_string()))
+        };
+        attempt(look).await
+    }
+}
+
+/// The address of a content's row, after every transaction that could have made it.
+async fn fence(transaction: &DatabaseTransaction, sha1: &Sha1) -> Result<Option<String>> {
+    let shard = Shard::of(sha1);
+    let row = file::ActiveModel {
+        file_sha1: Set(sha1.to_string()),
+        file_sha256: Set(String::new()),
+        file_name: Set(String::new()),
+        file_size: Set(0),
+        file_addr: Set(String::new()),
+        create_at: Set(0),
+        update_at: Set(0),
+        status: Set(PURGING),
+        ..Default::default()
+    };
+    shard
+        .insert(row)
+        .on_conflict_do_nothing_on([file::Column::FileSha1])
+        .exec_without_returning(transaction)
+        .await?;
+    let found = shard
+        .select()
+        .filter(file::Column::FileSha1.eq(sha1.to_string()))
+        .one(transaction)
+        .await?;
+    Ok(found.map(|row| row.file_addr))
 }
 
 async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Result<Recording> {
@@ -113,10 +163,15 @@ async fn claim_content(
         .lock_exclusive()
         .one(transaction)
         .await?;
+    let is_lost = |row: &file::Model| {
+        arrival
+            .lost
+            .is_some_and(|lost| row.file_addr == lost.to_string())
+    };
     match (locked, arrival.address) {
-        (Some(row), _) if row.status == AVAILABLE => Ok(Some(row)),
+        (Some(row), _) if row.status == AVAILABLE && !is_lost(&row) => Ok(Some(row)),
         (Some(row), Some(address)) if row.content()? == *arrival.content => {
-            // The row was on its way out, and its old bytes may be gone.
+            // The row was on its way out, or its bytes are gone: these take their place.
             let update = shard
                 .update()
                 .value(file::Column::FileAddr, address.to_string())
@@ -124,6 +179,7 @@ async fn claim_content(
                 .value(file::Column::UpdateAt, arrival.at.microseconds())
                 .and_where(Expr::col(file::Column::FileSha1).eq(&sha1))
                 .and_where(Expr::col(file::Column::Status).eq(row.status))
+                .and_where(Expr::col(file::Column::FileAddr).eq(&row.file_addr))
                 .take();
             transaction.execute(&update).await?;
             Ok(Some(file::Model {

@@ -11,7 +11,7 @@ use sea_orm::{
 use crate::{Error, Result};
 
 /// How long to wait for another process that is changing the schema.
-const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// An arbitrary number that PostgreSQL's advisory lock goes by.
 const LOCK_KEY: i64 = 0x6669_6c65;
@@ -80,7 +80,10 @@ impl Schema {
                 "SELECT RELEASE_LOCK('fileserver.schema')".to_owned(),
             ),
             DbBackend::Postgres => (
-                format!("SELECT 1 AS locked FROM pg_advisory_lock({LOCK_KEY})"),
+                format!(
+                    "SELECT 1 AS locked FROM set_config('lock_timeout', '{seconds}s', false), \
+                     pg_advisory_lock({LOCK_KEY})"
+                ),
                 format!("SELECT pg_advisory_unlock({LOCK_KEY})"),
             ),
             // The one write lock, and all steps or none.

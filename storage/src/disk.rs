@@ -100,7 +100,9 @@ impl Disk {
     ///
     /// When the disk fails.
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
-        let path = self.path(key)?;
+        let Ok(path) = self.path(key) else {
+            return Ok(None);
+        };
         blocking(move || match fs::metadata(path) {
             Ok(metadata) => Ok(Some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -186,10 +186,13 @@ impl Abandoned {
     /// When the disk fails.
     pub async fn close(self) -> Result<()> {
         blocking(move || {
-            if self.pending.is_empty() {
-                fs::remove_dir_all(&self.folder)?;
+            if !self.pending.is_empty() {
+                return Ok(());
             }
-            Ok(())
+            match fs::remove_dir_all(&self.folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            }
         })
         .await
     }
@@ -232,7 +235,8 @@ fn hold(folder: &Path) -> Result<Option<File>> {
         Err(error) => return Err(error.into()),
     };
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
+        // Another process may have taken care of it, and removed it, since it was opened.
+        Ok(()) => Ok(Some(lock).filter(|_| folder.join(LOCK).exists())),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }

@@ -185,6 +185,23 @@ async fn bodies_that_do_not_come_whole_are_refused(server: &Server) {
         let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 400");
         assert!(refused, "{body}: {answer}");
     }
+    let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n\
+        x\r\n--b--\r\n";
+    let head_of_form = "POST /files HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        Content-Type: multipart/form-data; boundary=b\r\n";
+    for framing in [
+        "Content-Length: 1000\r\n\r\n".to_owned() + form,
+        format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{form}\r\n",
+            form.len()
+        ),
+    ] {
+        let answer = server
+            .raw(format!("{head_of_form}{framing}").as_bytes())
+            .await;
+        let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 400");
+        assert!(refused, "{framing}: {answer}");
+    }
     nothing_is_stored(server).await;
     assert!(server.staged().is_empty(), "nothing is left of it");
 
@@ -244,6 +261,8 @@ async fn parameters_that_cannot_be_used_are_refused(server: &Server) {
     }
     refused(get("/files?limit=1&limit=2").await, "limit");
     refused(get("/files?status=purging").await, "status");
+    refused(get("/files?name=a%00b").await, "name");
+    refused(get("/files?name=%0A").await, "name");
     refused(get("/files?file_sha1=abc").await, "file_sha1");
     refused(
         get(&format!("/files?name={}", "x".repeat(256))).await,

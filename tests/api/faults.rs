@@ -177,6 +177,54 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_which_nobody_heard_keeps_its_bytes() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let database = TestDatabase::new(kind);
+        let proxy = Proxy::before(&database.url()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let url = ("FILESERVER_DATABASE_URL", proxy.url());
+        let server = Server::start_on(database, folder, data, &[url]).await;
+        let client = server.client();
+        proxy.lose_answers_to_commits();
+        let bytes = unique_text().into_bytes();
+        let answer = client.upload_raw("a.txt", bytes.clone()).await;
+        answer.problem(503, "unavailable");
+        proxy.mend();
+        // It was committed, and so it is there, with its bytes.
+        let content = format!("/files/{}/content", digests(&bytes).sha1);
+        assert_eq!(client.get(&content).await.body, bytes, "{kind:?}");
+        server.check_is_clean();
+        server.kill().await;
+        server.restart().await;
+        assert_eq!(client.get(&content).await.body, bytes, "{kind:?}");
+        server.check_is_clean();
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn lost_bytes_come_back_with_the_next_upload() {
+    for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
+        let server = Server::start(kind, &[]).await;
+        let client = server.client();
+        let (sha1, bytes) = client.upload_some("a.txt").await;
+        for damage in [None, Some("short")] {
+            let object = server.objects().remove(0);
+            match damage {
+                None => std::fs::remove_file(&object).unwrap(),
+                Some(text) => std::fs::write(&object, text).unwrap(),
+            }
+            assert_eq!(client.upload("a.txt", bytes.clone()).await.status, 200);
+            let content = client.get(&format!("/files/{sha1}/content")).await;
+            assert_eq!(content.body, bytes);
+            let _ = std::fs::remove_file(object);
+        }
+        server.finish().await;
+    }
+}
+
 #[tokio::test]
 async fn lost_bytes_are_a_defect_and_never_a_missing_file() {
     let server = Server::start(Kind::Sqlite, &[]).await;

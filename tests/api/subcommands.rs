@@ -73,6 +73,18 @@ async fn check_finds_what_does_not_fit() {
         assert_eq!(wrong.count(), 2);
 
         let sha1 = &name[..40];
+        let table = format!("tbl_{}", &sha1[38..]);
+        let _ = server
+            .database()
+            .sql(&format!("UPDATE {table} SET file_addr = 'disk:../x'"));
+        let (_, found) = findings(&server, &["--digests"]);
+        let missing = found
+            .iter()
+            .filter(|finding| finding["finding"] == "bytes_missing");
+        assert!(
+            missing.count() >= 2,
+            "an address that is none does not end the check"
+        );
         let _ = server
             .database()
             .sql(&format!("DELETE FROM tbl_{}", &sha1[38..]));

@@ -1,17 +1,28 @@
 //! A network between the service and its database that can be cut.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::watch,
 };
+
+/// What the network does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Whole,
+    Cut,
+    LosesAnswersToCommits,
+}
 
 /// Carries connections to a server, until it is told not to.
 pub struct Proxy {
     url: String,
-    cut: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<State>>,
 }
 
 impl Proxy {
@@ -22,11 +33,11 @@ impl Proxy {
         let (address, name) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let cut = Arc::new(watch::channel(false).0);
-        tokio::spawn(carry(listener, address.to_owned(), Arc::clone(&cut)));
+        let state = Arc::new(watch::channel(State::Whole).0);
+        tokio::spawn(carry(listener, address.to_owned(), Arc::clone(&state)));
         Self {
             url: format!("{scheme}://{user}@127.0.0.1:{port}/{name}"),
-            cut,
+            state,
         }
     }
 
@@ -38,27 +49,69 @@ impl Proxy {
 
     /// Breaks all connections, and takes no new ones.
     pub fn cut(&self) {
-        self.cut.send_replace(true);
+        self.state.send_replace(State::Cut);
     }
 
-    /// Takes connections again.
+    /// Carries everything but what the server says once it was told to commit.
+    pub fn lose_answers_to_commits(&self) {
+        self.state.send_replace(State::LosesAnswersToCommits);
+    }
+
+    /// Takes connections, and carries everything, again.
     pub fn mend(&self) {
-        self.cut.send_replace(false);
+        self.state.send_replace(State::Whole);
     }
 }
 
-async fn carry(listener: TcpListener, address: String, cut: Arc<watch::Sender<bool>>) {
-    while let Ok((mut client, _)) = listener.accept().await {
-        if *cut.borrow() {
+async fn carry(listener: TcpListener, address: String, state: Arc<watch::Sender<State>>) {
+    while let Ok((client, _)) = listener.accept().await {
+        if *state.borrow() == State::Cut {
             continue;
         }
-        let (address, mut is_cut) = (address.clone(), cut.subscribe());
+        let (address, mut is_cut) = (address.clone(), state.subscribe());
         tokio::spawn(async move {
-            let mut server = TcpStream::connect(address).await?;
+            let server = TcpStream::connect(address).await?;
+            let (mut from_server, to_server) = server.into_split();
+            let (from_client, mut to_client) = client.into_split();
+            let (deaf, mut is_deaf) = watch::channel(false);
+            let asked = carry_questions(from_client, to_server, is_cut.clone(), deaf);
+            let answered = async {
+                let carried = tokio::select! {
+                    carried = copy(&mut from_server, &mut to_client) => Some(carried),
+                    _ = is_deaf.wait_for(|deaf| *deaf) => None,
+                };
+                match carried {
+                    Some(carried) => carried.map(drop),
+                    // What was said last is lost, and the connection stays as it is.
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                carried = copy_bidirectional(&mut client, &mut server) => carried.map(drop),
-                _ = is_cut.wait_for(|cut| *cut) => Ok(()),
+                carried = asked => carried,
+                carried = answered => carried,
+                _ = is_cut.wait_for(|state| *state == State::Cut) => Ok(()),
             }
         });
+    }
+}
+
+async fn carry_questions(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    state: watch::Receiver<State>,
+    deaf: watch::Sender<bool>,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let length = client.read(&mut bytes).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        let question = &bytes[..length];
+        let commits = question.windows(6).any(|word| word == b"COMMIT");
+        if commits && *state.borrow() == State::LosesAnswersToCommits {
+            deaf.send_replace(true);
+        }
+        server.write_all(question).await?;
     }
 }

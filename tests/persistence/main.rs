@@ -78,6 +78,7 @@ async fn record(
             content_type: &MediaType::default(),
             content,
             address: Some(&address),
+            lost: None,
             at: Timestamp::from_microseconds(at),
         })
         .await

@@ -16,6 +16,7 @@ on_every_database! {
     another_content_of_the_same_sha1_is_a_collision,
     a_content_without_bytes_needs_them,
     a_content_that_was_on_its_way_out_is_taken_back,
+    what_became_of_a_commit_can_be_told,
 }
 
 async fn a_content_lies_in_the_table_of_its_last_two_digits(
@@ -158,6 +159,7 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
                 content_type: &MediaType::default(),
                 content: &other,
                 address: address.as_ref(),
+                lost: None,
                 at: Timestamp::EPOCH,
             };
             let recording = database.record(&arrival).await.unwrap();
@@ -184,6 +186,7 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
         content_type: &kind,
         content: &content,
         address: None,
+        lost: None,
         at: Timestamp::EPOCH,
     };
     let recording = database.record(&arrival).await.unwrap();
@@ -224,6 +227,26 @@ async fn a_content_that_was_on_its_way_out_is_taken_back(
         .unwrap()
         .unwrap();
     assert_eq!(stored.address, new);
+}
+
+async fn what_became_of_a_commit_can_be_told(database: &Database, _: &TestDatabase) {
+    let content = some_content();
+    let (_, _, address) = record(database, "alice", "a.txt", &content, 1).await;
+    let told = async |sha1, address| database.is_recorded(&sha1, address).await.unwrap();
+    assert!(told(content.sha1, &address).await);
+    assert!(!told(content.sha1, &some_address()).await);
+    let unknown = some_content();
+    assert!(!told(unknown.sha1, &some_address()).await);
+    // Asking has left nothing.
+    let shard = persistence::Shard::of(&unknown.sha1);
+    let rows = database
+        .contents()
+        .find_many(shard, &[unknown.sha1])
+        .await
+        .unwrap();
+    assert!(rows.is_empty());
+    let (_, novelty, _) = record(database, "bob", "b.txt", &unknown, 2).await;
+    assert_eq!(novelty, Novelty::New);
 }
 
 async fn change(database: &Database, entry: &persistence::Entry, status: Option<FileStatus>) {

@@ -47,7 +47,7 @@ use crate::{
         Revalidation,
     ),
     responses(
-        (status = 200, description = "The whole file", body = FileContent, content_type = "application/octet-stream", headers(
+        (status = 200, description = "The whole file, of its own media type", content((FileContent = "application/octet-stream"), (FileContent = "*/*")), headers(
             ("ETag" = String, description = "The file's SHA-1"),
             ("Last-Modified" = String, description = "When it was uploaded"),
             ("Content-Disposition" = String, description = "The file's name (RFC 6266, RFC 8187)"),
@@ -55,8 +55,9 @@ use crate::{
             ("Accept-Ranges" = String, description = "`bytes`"),
             ("Cache-Control" = String, description = "`private, immutable`"),
             ("X-Content-Type-Options" = String, description = "`nosniff`"),
+            ("Content-Security-Policy" = String, description = "Nothing that it could bring along may run"),
         )),
-        (status = 206, description = "The ranges that were asked for: one, or several as `multipart/byteranges`", body = FileContent, content_type = "application/octet-stream", headers(
+        (status = 206, description = "The ranges that were asked for: one, or several as `multipart/byteranges`", content((FileContent = "application/octet-stream"), (FileContent = "multipart/byteranges"), (FileContent = "*/*")), headers(
             ("ETag" = String, description = "The file's SHA-1"),
             ("Last-Modified" = String, description = "When it was uploaded"),
             ("Content-Range" = String, description = "Which bytes these are, if it is one range"),
@@ -65,6 +66,7 @@ use crate::{
             ("Accept-Ranges" = String, description = "`bytes`"),
             ("Cache-Control" = String, description = "`private, immutable`"),
             ("X-Content-Type-Options" = String, description = "`nosniff`"),
+            ("Content-Security-Policy" = String, description = "Nothing that it could bring along may run"),
         )),
         (status = 304, description = "The client has the file", headers(
             ("ETag" = String, description = "The file's SHA-1"),

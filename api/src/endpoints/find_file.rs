@@ -1,10 +1,10 @@
 //! `GET /files/{file_sha1}`
 
-use actix_web::{HttpRequest, HttpResponse, http::header::ETag, route, web};
+use actix_web::{HttpRequest, HttpResponse, route, web};
 use domain::FileMeta;
 
 use crate::{
-    endpoints::describe,
+    endpoints::{describe, identify},
     http::{
         accept::AcceptsJson,
         conditional::{Validators, Verdict},
@@ -28,9 +28,11 @@ use crate::{
     responses(
         (status = 200, description = "What there is to tell", body = FileMeta, headers(
             ("ETag" = String, description = "The entry's version"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 304, description = "The entry has one of the tags", headers(
             ("ETag" = String, description = "The entry's version"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 400, description = "`invalid-sha1` or `invalid-query`"),
         (status = 404, description = "`not-found`"),
@@ -51,9 +53,11 @@ pub(crate) async fn find_file(
     let validators = Validators::of_entry(&entry);
     match validators.weigh(&request) {
         Verdict::Proceed => Ok(describe(HttpResponse::Ok(), &entry)),
-        Verdict::NotModified => Ok(HttpResponse::NotModified()
-            .insert_header(ETag(validators.etag))
-            .finish()),
+        Verdict::NotModified => {
+            let mut response = HttpResponse::NotModified();
+            identify(&mut response, &entry);
+            Ok(response.finish())
+        }
         Verdict::Failed => Err(catalog::Error::PreconditionFailed.into()),
     }
 }

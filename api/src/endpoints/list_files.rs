@@ -105,6 +105,12 @@ impl Listing {
         if name.as_ref().is_some_and(|name| name.len() > 255) {
             return Err(Problem::query("name", "no name has more than 255 bytes"));
         }
+        if name
+            .as_ref()
+            .is_some_and(|name| name.contains(char::is_control))
+        {
+            return Err(Problem::query("name", "no name has control characters"));
+        }
         let cursor = query.one("cursor")?.filter(|cursor| !cursor.is_empty());
         query.end()?;
         Ok(Self {

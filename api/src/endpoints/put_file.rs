@@ -33,10 +33,12 @@ use crate::{
         (status = 201, description = "The caller has the file now", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
             ("ETag" = String, description = "The entry's version"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
             ("ETag" = String, description = "The entry's version"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 400, description = "`invalid-sha1`, `invalid-file-name`, `invalid-query`, `invalid-header` or `invalid-body`"),
         (status = 406, description = "`not-acceptable`"),

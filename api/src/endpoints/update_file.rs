@@ -60,6 +60,7 @@ struct FileChange {
     responses(
         (status = 200, description = "What it became", body = FileMeta, headers(
             ("ETag" = String, description = "The entry's new version"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 400, description = "`invalid-sha1`, `invalid-query`, `invalid-body` or `invalid-file-name`"),
         (status = 404, description = "`not-found`"),

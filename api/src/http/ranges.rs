@@ -22,7 +22,7 @@ pub(crate) enum Wanted {
 
 /// Reads the `Range` of a request for a content of `size` bytes.
 ///
-/// What is not a set of byte ranges is as if it were not there.
+/// What is not a byte range is as if it were not there.
 pub(crate) fn wanted(request: &impl HttpMessage, size: u64) -> Wanted {
     if !request.headers().contains_key(RANGE) {
         return Wanted::Whole;
@@ -30,7 +30,7 @@ pub(crate) fn wanted(request: &impl HttpMessage, size: u64) -> Wanted {
     let Ok(Range::Bytes(specs)) = Range::parse(request) else {
         return Wanted::Whole;
     };
-    if specs.is_empty() || specs.len() > MOST_PARTS || specs.iter().any(is_reversed) {
+    if specs.is_empty() || specs.len() > MOST_PARTS {
         return Wanted::Whole;
     }
     let any_suffix = specs
@@ -52,10 +52,6 @@ pub(crate) fn wanted(request: &impl HttpMessage, size: u64) -> Wanted {
         return Wanted::Unsatisfiable;
     }
     Wanted::Parts(coalesce(parts))
-}
-
-fn is_reversed(spec: &ByteRangeSpec) -> bool {
-    matches!(spec, ByteRangeSpec::FromTo(first, last) if first > last)
 }
 
 #[cfg(test)]

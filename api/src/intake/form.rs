@@ -41,7 +41,7 @@ pub(super) async fn read(
     announced: Expected,
 ) -> Result<Arrived, Problem> {
     let message = Message::new(headers, payload)?;
-    let mut parts = Multipart::new(headers, message.stream());
+    let mut parts = Multipart::new(headers, message.stream().boxed_local());
     let mut file: Option<FilePart> = None;
     let mut name_part: Option<FileName> = None;
     while let Some(mut part) = parts.try_next().await.map_err(|error| malformed(&error))? {
@@ -154,44 +154,48 @@ fn malformed(error: &MultipartError) -> Problem {
 /// The message around the form, whose own digest may have been announced.
 struct Message {
     payload: Rc<RefCell<Payload>>,
-    /// What the message is to be, and what was seen of it, if that was announced.
-    announced: Option<(Expected, Rc<RefCell<ContentHasher>>)>,
+    expected: Expected,
+    /// What was seen of it, if a digest was announced.
+    seen: Rc<RefCell<ContentHasher>>,
 }
 
 impl Message {
     fn new(headers: &HeaderMap, payload: Payload) -> Result<Self, Problem> {
-        let expected = digest_fields::read(headers, &CONTENT_DIGEST, Place::Header)?;
-        let announced = (expected != Expected::default())
-            .then(|| (expected, Rc::new(RefCell::new(ContentHasher::default()))));
         Ok(Self {
             payload: Rc::new(RefCell::new(payload)),
-            announced,
+            expected: digest_fields::read(headers, &CONTENT_DIGEST, Place::Header)?,
+            seen: Rc::default(),
         })
     }
 
-    fn stream(&self) -> impl Stream<Item = Result<Bytes, PayloadError>> + 'static {
+    fn stream(&self) -> impl Stream<Item = Result<Bytes, PayloadError>> + use<> {
         let payload = Rc::clone(&self.payload);
-        let hasher = self.announced.as_ref().map(|(_, hasher)| Rc::clone(hasher));
+        let seen = (self.expected != Expected::default()).then(|| Rc::clone(&self.seen));
         let chunks = stream::poll_fn(move |context| payload.borrow_mut().poll_next_unpin(context));
-        chunks.inspect_ok(move |bytes| {
-            if let Some(hasher) = &hasher {
-                hasher.borrow_mut().update(bytes);
+        chunks.and_then(move |bytes| {
+            let seen = seen.clone();
+            async move {
+                if let Some(seen) = seen {
+                    let hasher = seen.take();
+                    seen.replace(hash(hasher, bytes.clone()).await?);
+                }
+                Ok(bytes)
             }
         })
     }
 
-    /// Reads what follows after the form, and compares the digests.
+    /// Reads what follows after the form, so that it came whole, and compares the digests.
     async fn verify(&self) -> Result<(), Problem> {
-        let Some((expected, hasher)) = &self.announced else {
-            return Ok(());
-        };
-        let mut rest = self.stream();
+        let mut rest = std::pin::pin!(self.stream());
         while let Some(bytes) = rest.next().await {
             bytes.map_err(|error| broken_off(&error))?;
         }
-        let Content { sha1, sha256, .. } = hasher.borrow().clone().finish();
-        let differs = expected.sha1.is_some_and(|announced| announced != sha1)
-            || expected.sha256.is_some_and(|announced| announced != sha256);
+        let Content { sha1, sha256, .. } = self.seen.take().finish();
+        let differs = self.expected.sha1.is_some_and(|expected| expected != sha1)
+            || self
+                .expected
+                .sha256
+                .is_some_and(|expected| expected != sha256);
         if differs {
             let detail = "the message does not have the digest in its Content-Digest";
             return Err(Problem::new(ProblemType::DigestMismatch, detail)
@@ -199,4 +203,15 @@ impl Message {
         }
         Ok(())
     }
+}
+
+/// Hashes where that blocks no request but its own.
+async fn hash(mut hasher: ContentHasher, bytes: Bytes) -> Result<ContentHasher, PayloadError> {
+    let hashing = tokio::task::spawn_blocking(move || {
+        hasher.update(&bytes);
+        hasher
+    });
+    hashing
+        .await
+        .map_err(|stopped| PayloadError::Io(std::io::Error::other(stopped)))
 }
