@@ -108,7 +108,8 @@ async fn carry_questions(
             return Ok(());
         }
         let question = &bytes[..length];
-        let commits = question.windows(6).any(|word| word == b"COMMIT");
+        // MySQL's statement ends with its packet, PostgreSQL's with a NUL.
+        let commits = question.ends_with(b"COMMIT") || question.ends_with(b"COMMIT\0");
         if commits && *state.borrow() == State::LosesAnswersToCommits {
             deaf.send_replace(true);
         }
