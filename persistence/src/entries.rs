@@ -2,8 +2,12 @@
 
 use domain::{FileMeta, FileName, FileStatus, Owner, Sha1, Timestamp};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    sea_query::{Expr, LikeExpr},
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select,
+    sea_query::{
+        Expr, LikeExpr,
+        extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _},
+    },
 };
 
 use crate::{
@@ -194,6 +198,10 @@ pub(crate) fn newest(
     if let Some(sha1s) = &filter.sha1s {
         let sha1s = sha1s.iter().map(Sha1::to_string);
         select = select.filter(user_file::Column::FileSha1.is_in(sha1s));
+    } else {
+        // MariaDB would read the index from its end to the position, for the sake of the rows
+        // that it expects without the limit. The others do not know this hint.
+        QueryTrait::query(&mut select).force_index("ix_user_file_newest", IndexHintScope::All);
     }
     if let Some(name) = &filter.name {
         let like = LikeExpr::new(format!("%{}%", escaped(&folded(name)))).escape('!');
