@@ -163,9 +163,7 @@ impl Catalog {
         let recorded = database.record(&arrival).await;
         settle(database, placed, recorded, &content).await
     }
-}
 
-impl Catalog {
     /// Whether a content's bytes are where its row says, as many as it says.
     async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
         let size = self.0.store.size(&known.address.key).await?;
