@@ -272,7 +272,12 @@ pub fn binary() -> &'static Path {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
         // As when testing: with other features or surroundings everything would be built anew.
-        build.env_remove("CARGO_MANIFEST_DIR");
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_MANIFEST_") || text.starts_with("CARGO_PKG_") {
+                build.env_remove(name);
+            }
+        }
         build.args(["build", "--quiet", "--workspace", "--bins"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
