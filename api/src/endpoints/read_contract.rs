@@ -28,7 +28,7 @@ pub(crate) async fn read_contract_json(
     get,
     tag = "service",
     responses(
-        (status = 200, description = "This contract", body = String, content_type = "application/yaml", example = json!("openapi: 3.1.0\n")),
+        (status = 200, description = "This contract", body = Object, content_type = "application/yaml", example = json!({"openapi": "3.1.0"})),
         (status = 400, description = "`invalid-query`"),
     ),
 )]
