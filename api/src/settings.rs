@@ -68,7 +68,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: u64,
 
     /// What to log, as `info` or `warn,fileserver=debug`.
-    #[arg(long, env = "FILESERVER_LOG", default_value = "info,actix_server=warn,sea_orm_migration=warn,sqlx=warn", global = true, value_name = "FILTER", value_parser = resolve)]
+    // Requests that are no HTTP are not the service's fault, and libraries' chatter is for nobody.
+    #[arg(long, env = "FILESERVER_LOG", default_value = "info,actix_http::h1=off,actix_server=warn,sea_orm_migration=warn,sqlx=warn", global = true, value_name = "FILTER", value_parser = resolve)]
     pub(crate) log: String,
 
     /// How to log, on standard error.
