@@ -125,6 +125,17 @@ async fn a_running_request_is_finished_before_the_service_stops() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_told_twice_stops_at_once() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    let upload = SlowUpload::begin(&server, random(1_000_000)).await;
+    server.stop_at_once().await;
+    upload.answer.abort();
+    server.restart().await;
+    assert!(server.staged().is_empty() && server.objects().is_empty());
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn a_second_process_leaves_the_first_ones_uploads_alone() {
     let server = Server::start(Kind::Sqlite, &[]).await;
     let bytes = random(2_000_000);

@@ -134,6 +134,22 @@ impl Server {
         assert!(status.success(), "the server stopped with {status}");
     }
 
+    /// Tells it twice to stop, so that it does not wait for its requests.
+    pub async fn stop_at_once(&self) {
+        let mut process = self.process.lock().await;
+        for _ in 0..2 {
+            signal(process.child.id().unwrap(), "TERM");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let stopped = timeout(Duration::from_secs(5), process.child.wait()).await;
+        assert!(
+            stopped
+                .expect("the server stops at once")
+                .unwrap()
+                .success()
+        );
+    }
+
     /// Stops it, and checks that nothing was lost or left.
     pub async fn finish(self) {
         self.stop().await;

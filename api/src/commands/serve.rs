@@ -45,12 +45,17 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
     let signals = Signals::new()?;
     let (server, addresses) = bind(settings, service, Data::new(contract))?;
-    actix_web::rt::spawn(signals.stop(server.handle()));
+    let stopping = signals.stop(server.handle());
     for address in addresses {
         tracing::info!(%address, "listening");
     }
-    server.await?;
-
+    tokio::select! {
+        ended = server => ended?,
+        () = stopping => {
+            tracing::warn!("stopped at once");
+            return Ok(());
+        }
+    }
     sweeping.abort();
     catalog.close().await;
     tracing::info!("stopped");
@@ -126,16 +131,20 @@ impl Signals {
         })
     }
 
-    /// Stops when it is told to: first letting requests finish, the second time at once.
+    /// Lets the server finish its requests and stop when it is told to; ends when it is told so a
+    /// second time, by whoever does not want to wait for that.
     async fn stop(mut self, server: ServerHandle) {
-        for graceful in [true, false] {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
-            tracing::info!(graceful, "stopping");
-            // The next signal is waited for while this goes on.
-            drop(actix_web::rt::spawn(server.stop(graceful)));
+        self.next().await;
+        tracing::info!("stopping");
+        // The next signal is waited for while this goes on.
+        drop(actix_web::rt::spawn(server.stop(true)));
+        self.next().await;
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
