@@ -66,7 +66,7 @@ pub(crate) fn settle_later(database: Database, placed: Placed, sha1: Sha1) {
         loop {
             tokio::time::sleep(grace(&database).max(Duration::from_secs(1))).await;
             match database.is_recorded(&sha1, &placed.address()).await {
-                Ok(true) => return placed.keep(),
+                Ok(true) => return placed.keep().await,
                 Ok(false) => {
                     if let Err(error) = placed.discard().await {
                         tracing::warn!(%error, "superfluous bytes stay until the next start");

@@ -191,7 +191,7 @@ async fn settle(
             if deduplicated {
                 discard(placed).await;
             } else {
-                placed.keep();
+                placed.keep().await;
             }
             return Ok(Stored {
                 entry: *entry,

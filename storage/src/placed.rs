@@ -37,9 +37,10 @@ impl Placed {
     }
 
     /// Says that a row which points at the bytes is committed.
-    pub fn keep(self) {
-        // The mark says nothing that is still needed: who finds it finds the row too.
-        drop(tokio::task::spawn_blocking(move || remove_file(&self.mark)));
+    pub async fn keep(self) {
+        // A mark that cannot be removed says nothing that is still needed: who finds it finds the
+        // row too.
+        let _ = blocking(move || remove_file(&self.mark)).await;
     }
 
     /// Removes the bytes, to which no row points.
