@@ -85,9 +85,9 @@ impl Database {
     /// Tells whether a content's row points at an address, when nobody knows whether the
     /// transaction that said so was committed.
     ///
-    /// It makes a row of its own for the content, and takes it back: as long as another
-    /// transaction has made one, and may still commit it, that waits. So what is not there then
-    /// will not come.
+    /// It makes a row of its own for the content, and takes it back, or locks the one that is
+    /// there: as long as another transaction has made or changed one, and may still commit it,
+    /// that waits. So what is not there then will not come.
     ///
     /// # Errors
     ///
@@ -126,6 +126,7 @@ async fn fence(transaction: &DatabaseTransaction, sha1: &Sha1) -> Result<Option<
     let found = shard
         .select()
         .filter(file::Column::FileSha1.eq(sha1.to_string()))
+        .lock_exclusive()
         .one(transaction)
         .await?;
     Ok(found.map(|row| row.file_addr))

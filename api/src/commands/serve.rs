@@ -34,7 +34,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     settings.refuse_open_door().map_err(Failure)?;
     log(settings)?;
     let catalog = open_catalog(settings).await?;
-    catalog.sweep().await?;
+    sweep(&catalog).await;
     let sweeping = actix_web::rt::spawn(keep_sweeping(catalog.clone()));
 
     let service = Data::new(Service {
@@ -152,8 +152,13 @@ impl Signals {
 async fn keep_sweeping(catalog: Catalog) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        if let Err(error) = catalog.sweep().await {
-            tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
-        }
+        sweep(&catalog).await;
+    }
+}
+
+/// What cannot be told yet about what was left behind keeps nobody from being served.
+async fn sweep(catalog: &Catalog) {
+    if let Err(error) = catalog.sweep().await {
+        tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
     }
 }
