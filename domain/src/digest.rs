@@ -3,7 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use sha1::Digest as _;
+use sha1::{
+    Digest as _,
+    digest::common::hazmat::{SerializableState, SerializedState},
+};
 use utoipa::ToSchema;
 
 /// Why a string is not a digest.
@@ -148,6 +151,35 @@ impl ContentHasher {
         self.size += bytes.len() as u64;
     }
 
+    /// How many bytes were taken in.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What is known of the bytes taken in, to go on from later: the number of bytes, eight
+    /// bytes little-endian, and the states of both digests.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        let mut state = self.size.to_le_bytes().to_vec();
+        state.extend_from_slice(&self.sha1.serialize());
+        state.extend_from_slice(&self.sha256.serialize());
+        state
+    }
+
+    /// Goes on from what [`ContentHasher::save`] gave; `None` for anything else.
+    #[must_use]
+    pub fn restore(state: &[u8]) -> Option<Self> {
+        let (size, state) = state.split_first_chunk()?;
+        let (sha1, state) = restore_digest(state)?;
+        let (sha256, state) = restore_digest(state)?;
+        state.is_empty().then_some(Self {
+            sha1,
+            sha256,
+            size: u64::from_le_bytes(*size),
+        })
+    }
+
     /// The content that the bytes taken in make up.
     #[must_use]
     pub fn finish(self) -> Content {
@@ -157,6 +189,14 @@ impl ContentHasher {
             size: self.size,
         }
     }
+}
+
+/// Reads a digest's state from the beginning of some bytes, and gives the rest.
+fn restore_digest<D: SerializableState>(bytes: &[u8]) -> Option<(D, &[u8])> {
+    let mut state = SerializedState::<D>::default();
+    let (own, rest) = bytes.split_at_checked(state.len())?;
+    state.copy_from_slice(own);
+    Some((D::deserialize(&state).ok()?, rest))
 }
 
 #[cfg(test)]
@@ -178,6 +218,26 @@ mod tests {
             content.sha256.to_string(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn a_hasher_goes_on_from_where_it_was_saved() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        let mut whole = ContentHasher::default();
+        whole.update(&bytes);
+        let whole = whole.finish();
+        for at in [0, 1, 63, 64, 65, 128, 999, 1000] {
+            let mut hasher = ContentHasher::default();
+            hasher.update(&bytes[..at]);
+            let state = hasher.save();
+            let mut restored = ContentHasher::restore(&state).unwrap();
+            assert_eq!(restored.size(), at as u64);
+            restored.update(&bytes[at..]);
+            assert_eq!(restored.finish(), whole, "saved after {at} bytes");
+            assert!(ContentHasher::restore(&state[1..]).is_none());
+            assert!(ContentHasher::restore(&[&state[..], &[0]].concat()).is_none());
+        }
+        assert!(ContentHasher::restore(&[]).is_none());
     }
 
     #[test]

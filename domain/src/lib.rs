@@ -6,19 +6,27 @@
 mod address;
 mod backoff;
 mod byte_range;
+mod checksum;
 mod digest;
 mod file_meta;
 mod file_name;
 mod media_type;
 mod owner;
+pub mod possession;
+mod random_id;
 mod timestamp;
+pub mod tus;
+mod upload;
 
 pub use address::{Address, AddressError};
 pub use backoff::Backoff;
 pub use byte_range::{ByteRange, coalesce};
+pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumVerifier};
 pub use digest::{Content, ContentHasher, DigestError, Sha1, Sha256};
 pub use file_meta::{ContentPath, FileMeta, FileStatus};
 pub use file_name::{FileName, FileNameError};
 pub use media_type::{MediaType, MediaTypeError};
 pub use owner::{Owner, OwnerError};
+pub use random_id::{RandomId, RandomIdError};
 pub use timestamp::Timestamp;
+pub use upload::{ByteCountError, Extent, UploadError, parse_byte_count};

@@ -33,6 +33,20 @@ impl Timestamp {
         self.0
     }
 
+    /// The moment so much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let microseconds = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        Self::from_microseconds(self.0.saturating_add(microseconds))
+    }
+
+    /// The moment so much earlier.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        let microseconds = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        Self::from_microseconds(self.0.saturating_sub(microseconds))
+    }
+
     fn to_date_time(self) -> OffsetDateTime {
         OffsetDateTime::from(SystemTime::from(self))
     }
