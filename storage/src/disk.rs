@@ -24,6 +24,7 @@ struct Layout {
     name: String,
     objects: PathBuf,
     staging: Staging,
+    uploads: PathBuf,
 }
 
 /// What a part of a store has.
@@ -55,10 +56,13 @@ impl Disk {
         blocking(move || {
             let objects = root.join("objects");
             make_folders(&objects)?;
+            let uploads = root.join("uploads");
+            fs::create_dir_all(&uploads)?;
             Ok(Self(Arc::new(Layout {
                 name,
                 objects,
                 staging: Staging::open(&root.join("staging"))?,
+                uploads,
             })))
         })
         .await
@@ -79,19 +83,7 @@ impl Disk {
     pub async fn open_object(&self, key: &str, size: u64, start: u64) -> Result<Object> {
         let path = self.path(key)?;
         let key = key.to_owned();
-        blocking(move || {
-            let file = File::open(path).map_err(|error| missing(error, &key))?;
-            let found = file.metadata()?.len();
-            if found != size {
-                return Err(Error::WrongSize {
-                    key,
-                    expected: size,
-                    found,
-                });
-            }
-            Object::new(file, size, start)
-        })
-        .await
+        blocking(move || open(&path, &key, size, start)).await
     }
 
     /// How many bytes an object has, or `None` if it is not there.
@@ -163,6 +155,10 @@ impl Disk {
         &self.0.staging
     }
 
+    pub(crate) fn uploads(&self) -> &Path {
+        &self.0.uploads
+    }
+
     pub(crate) fn address(&self, key: String) -> Address {
         Address {
             store: self.0.name.clone(),
@@ -170,17 +166,17 @@ impl Disk {
         }
     }
 
-    /// Gives a synced file the name under which it stays, and syncs the name.
-    pub(crate) fn adopt(&self, staged: &Path, key: &str) -> Result<()> {
+    /// Gives a synced file the name under which it stays, by `name`, and syncs the name.
+    pub(crate) fn adopt(&self, key: &str, name: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
         let path = self.path(key)?;
         let folder = path.parent().unwrap_or(&self.0.objects);
-        match fs::rename(staged, &path) {
+        match name(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
                 // Somebody removed the folder since the start.
                 make_folders(&self.0.objects)?;
-                fs::rename(staged, &path)?;
+                name(&path)?;
             }
-            renamed => renamed?,
+            named => named?,
         }
         sync_folder(folder)
     }
@@ -214,6 +210,20 @@ impl Disk {
         }
         Ok(listing)
     }
+}
+
+/// Opens a file that has to have a certain size.
+pub(crate) fn open(path: &Path, key: &str, size: u64, start: u64) -> Result<Object> {
+    let file = File::open(path).map_err(|error| missing(error, key))?;
+    let found = file.metadata()?.len();
+    if found != size {
+        return Err(Error::WrongSize {
+            key: key.to_owned(),
+            expected: size,
+            found,
+        });
+    }
+    Object::new(file, size, start)
 }
 
 fn missing(error: io::Error, key: &str) -> Error {

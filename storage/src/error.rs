@@ -26,6 +26,9 @@ pub enum Error {
         /// How many bytes it has.
         found: u64,
     },
+    /// Somebody else is appending to the upload, and does not stop.
+    #[error("the upload is in use")]
+    InUse,
     /// The store cannot do what it is asked to.
     #[error("the store is unavailable")]
     Unavailable(#[source] io::Error),

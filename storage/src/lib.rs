@@ -4,14 +4,19 @@
 //! name under which they stay when they are [placed](Received::place), before any row points at
 //! them. Until such a row is committed they are marked, so that what a crash leaves behind is
 //! told apart from what is in use. Whatever is dropped on the way is removed.
+//!
+//! The bytes of an upload that can be resumed arrive in one [`Appending`] after another, and stay
+//! until it is finished or removed.
 
 mod disk;
 mod error;
 mod incoming;
 mod key;
 mod object;
+mod pipeline;
 mod placed;
 mod staging;
+mod uploads;
 
 pub use disk::{Disk, Listing, StoredObject};
 pub use error::{Error, Result};
@@ -19,3 +24,4 @@ pub use incoming::{Incoming, Received};
 pub use object::Object;
 pub use placed::Placed;
 pub use staging::{Abandoned, Pending};
+pub use uploads::{Appending, End, Kept};

@@ -1,10 +1,21 @@
 //! Bytes that are where they will stay, and of which no row is known yet.
 
-use std::path::PathBuf;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use domain::{Address, Sha1};
 
-use crate::{Disk, Result, disk::remove_file, error::blocking, key, staging::StagedFile};
+use crate::{
+    Disk, Result,
+    disk::remove_file,
+    error::blocking,
+    incoming::ReceivedBytes,
+    key,
+    staging::{StagedFile, Staging},
+    uploads::StagedUpload,
+};
 
 /// Bytes that are where they will stay, marked until it is said whether a row points at them.
 #[must_use = "the bytes stay marked until they are kept or discarded"]
@@ -15,18 +26,67 @@ pub struct Placed {
     mark: PathBuf,
 }
 
+/// Where bytes are before they are placed.
+pub(crate) enum Origin {
+    /// In a file that becomes the object.
+    Staged(StagedFile),
+    /// In a file that stays as well, so that a crash before the row is committed loses nothing.
+    Upload(StagedUpload),
+}
+
+impl Origin {
+    pub(crate) fn of(bytes: ReceivedBytes, staging: &Staging) -> Result<Self> {
+        match bytes {
+            ReceivedBytes::Staged(staged) => Ok(Self::Staged(staged)),
+            ReceivedBytes::Upload(staged) => Ok(Self::Upload(staged)),
+            ReceivedBytes::InMemory(bytes) => {
+                let staged = staging.create()?;
+                (&*staged.file).write_all(&bytes)?;
+                Ok(Self::Staged(staged))
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        match self {
+            Self::Staged(staged) => rustix::fs::fdatasync(&staged.file)?,
+            Self::Upload(staged) => {
+                if let Err(error) = rustix::fs::fdatasync(&staged.file) {
+                    // The kernel tells of a write that failed once, and would not the next time.
+                    staged.file.set_len(0)?;
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the bytes the name under which they stay.
+    fn name(self, disk: &Disk, key: &str) -> Result<()> {
+        match self {
+            Self::Staged(mut staged) => {
+                disk.adopt(key, |path| std::fs::rename(&staged.path, path))?;
+                staged.path = PathBuf::new();
+                Ok(())
+            }
+            Self::Upload(staged) => {
+                disk.adopt(key, |path: &Path| std::fs::hard_link(&staged.path, path))
+            }
+        }
+    }
+}
+
 impl Placed {
-    pub(crate) fn new(disk: Disk, mut staged: StagedFile, sha1: &Sha1) -> Result<Self> {
-        rustix::fs::fdatasync(&staged.file)?;
+    pub(crate) fn new(disk: Disk, origin: Origin, sha1: &Sha1) -> Result<Self> {
+        origin.sync()?;
         let key = key::fresh(sha1)?;
         let mark = disk.staging().mark(&key)?;
-        if let Err(error) = disk.adopt(&staged.path, &key) {
+        if let Err(error) = origin.name(&disk, &key) {
             // It may have been named already, and only the folder's sync has failed. What cannot
             // be removed either stays marked.
             let _ = disk.remove(&key).and_then(|()| remove_file(&mark));
             return Err(error);
         }
-        staged.path = PathBuf::new();
         Ok(Self { disk, key, mark })
     }
 
