@@ -29,4 +29,51 @@ impl Dialect {
             _ => format!("varchar({characters})"),
         })
     }
+
+    /// Text of up to some megabytes, which nothing is looked up by.
+    pub(crate) fn long_text(self) -> ColumnType {
+        ColumnType::custom(match self.0 {
+            DbBackend::MySql => "mediumtext character set utf8mb4 collate utf8mb4_bin",
+            _ => "text",
+        })
+    }
+}
+
+/// The key by which rows are numbered.
+pub(crate) fn primary_key(name: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(name)
+        .big_integer()
+        .not_null()
+        .auto_increment()
+        .primary_key()
+        .take()
+}
+
+/// A column that every row has a value in.
+pub(crate) fn required(name: impl IntoIden, column_type: ColumnType) -> ColumnDef {
+    ColumnDef::new_with_type(name, column_type)
+        .not_null()
+        .take()
+}
+
+/// Creates a table and the indexes beside it, whichever of them are not there yet.
+///
+/// MySQL has no `CREATE INDEX IF NOT EXISTS`, and makes the indexes with the table; the others
+/// have no `CREATE TABLE` that makes one.
+pub(crate) async fn create_table(
+    manager: &SchemaManager<'_>,
+    mut table: TableCreateStatement,
+    indexes: Vec<IndexCreateStatement>,
+) -> Result<(), DbErr> {
+    if manager.get_database_backend() == DbBackend::MySql {
+        for mut index in indexes {
+            table.index(&mut index);
+        }
+        return manager.create_table(table).await;
+    }
+    manager.create_table(table).await?;
+    for mut index in indexes {
+        manager.create_index(index.if_not_exists().take()).await?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod dialect;
 mod m20261122_000001_create_files;
+mod m20261122_000002_create_uploads;
 
 pub use sea_orm_migration::{IntoSchemaManagerConnection, MigrationStatus, MigratorTrait};
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -16,6 +17,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_create_files::Migration)]
+        vec![
+            Box::new(m20261122_000001_create_files::Migration),
+            Box::new(m20261122_000002_create_uploads::Migration),
+        ]
     }
 }

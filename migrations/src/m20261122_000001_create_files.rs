@@ -1,8 +1,8 @@
 //! The contents, one row each over 256 tables, and the owners' entries.
 
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+use sea_orm_migration::prelude::*;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, create_table, primary_key, required};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -55,9 +55,9 @@ impl MigrationTrait for Migration {
         let dialect = Dialect(manager.get_database_backend());
         for shard in shards() {
             let status_index = content_status_index(&shard);
-            create_table(manager, content_table(&shard, dialect), status_index).await?;
+            create_table(manager, content_table(&shard, dialect), vec![status_index]).await?;
         }
-        create_table(manager, entry_table(dialect), newest_entries_index()).await
+        create_table(manager, entry_table(dialect), vec![newest_entries_index()]).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -68,22 +68,6 @@ impl MigrationTrait for Migration {
         }
         Ok(())
     }
-}
-
-/// Creates a table and the index beside it, whichever of the two is not there yet.
-///
-/// MySQL has no `CREATE INDEX IF NOT EXISTS`, and makes the index with the table; the others have
-/// no `CREATE TABLE` that makes one.
-async fn create_table(
-    manager: &SchemaManager<'_>,
-    mut table: TableCreateStatement,
-    mut index: IndexCreateStatement,
-) -> Result<(), DbErr> {
-    if manager.get_database_backend() == DbBackend::MySql {
-        return manager.create_table(table.index(&mut index).take()).await;
-    }
-    manager.create_table(table).await?;
-    manager.create_index(index.if_not_exists().take()).await
 }
 
 fn content_table(shard: &str, dialect: Dialect) -> TableCreateStatement {
@@ -153,20 +137,5 @@ fn newest_entries_index() -> IndexCreateStatement {
         .col(UserFile::Status)
         .col(UserFile::UploadAt)
         .col(UserFile::Id)
-        .take()
-}
-
-fn primary_key(name: impl IntoIden) -> ColumnDef {
-    ColumnDef::new(name)
-        .big_integer()
-        .not_null()
-        .auto_increment()
-        .primary_key()
-        .take()
-}
-
-fn required(name: impl IntoIden, column_type: ColumnType) -> ColumnDef {
-    ColumnDef::new_with_type(name, column_type)
-        .not_null()
         .take()
 }

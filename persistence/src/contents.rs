@@ -53,7 +53,7 @@ impl Contents<'_> {
             shard
                 .select()
                 .filter(file::Column::FileSha1.is_in(sha1s.iter().map(Sha1::to_string)))
-                .all(self.0.writing())
+                .all(self.0.newest())
         };
         let rows = attempt(find).await?;
         rows.into_iter().map(TryInto::try_into).collect()

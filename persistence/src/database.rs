@@ -16,7 +16,9 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use crate::{Contents, Entries, Error, Result, Schema, entities::user_file, schema};
+use crate::{
+    Claims, Contents, Entries, Error, Result, Schema, Sessions, entities::user_file, schema,
+};
 
 /// How long one operation may take, all its tries included, before the database counts as gone.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,6 +117,18 @@ impl Database {
         Entries(self)
     }
 
+    /// The uploads that can be resumed.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions(self)
+    }
+
+    /// The claims on contents.
+    #[must_use]
+    pub fn claims(&self) -> Claims<'_> {
+        Claims(self)
+    }
+
     /// Asks the database for a sign of life.
     ///
     /// # Errors
@@ -150,7 +164,16 @@ impl Database {
         &self.reading
     }
 
-    /// For statements that change something, or that have to see the newest rows.
+    /// For statements that have to see the newest rows.
+    pub(crate) fn newest(&self) -> &DatabaseConnection {
+        match self.writing.get_database_backend() {
+            // Readers see what was committed before, and need not queue behind writers.
+            DbBackend::Sqlite => &self.reading,
+            _ => &self.writing,
+        }
+    }
+
+    /// For statements that change something.
     pub(crate) fn writing(&self) -> &DatabaseConnection {
         &self.writing
     }

@@ -1,6 +1,8 @@
 //! The rows as the tables have them.
 
+pub(crate) mod claim;
 pub(crate) mod file;
+pub(crate) mod upload;
 pub(crate) mod user_file;
 
 /// A row whose file can be used.

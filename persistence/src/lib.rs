@@ -4,6 +4,7 @@
 //! a race, and tells apart what callers treat differently. A database that fails is an [`Error`],
 //! never a row that is not there.
 
+mod claims;
 mod contents;
 mod database;
 mod entities;
@@ -13,12 +14,15 @@ mod error;
 pub mod plans;
 mod recording;
 mod schema;
+mod sessions;
 mod shard;
 
+pub use claims::{Claim, Claims};
 pub use contents::{Contents, StoredContent};
 pub use database::{Database, Options};
 pub use entries::{Entries, Entry, EntryChange, EntryFilter, Position};
 pub use error::{Error, Result};
 pub use recording::{Arrival, Novelty, Recording};
 pub use schema::Schema;
+pub use sessions::{Protocol, Role, Session, SessionState, Sessions};
 pub use shard::Shard;

@@ -1,6 +1,6 @@
 //! Recording an upload: the content's row and the owner's entry, in one transaction.
 
-use domain::{Address, Content, FileName, MediaType, Owner, Sha1, Timestamp};
+use domain::{Address, Content, FileName, MediaType, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
     ExprTrait, QueryFilter, QuerySelect, TryIntoModel, sea_query::Expr,
@@ -11,6 +11,7 @@ use crate::{
     database::{attempt, transact},
     entities::{AVAILABLE, PURGING, file, user_file},
     entries::{by_key, folded},
+    sessions,
 };
 
 /// An upload whose bytes are where they will stay.
@@ -28,6 +29,8 @@ pub struct Arrival<'a> {
     pub address: Option<&'a Address>,
     /// Where the content's row says that they are, and they are not.
     pub lost: Option<&'a Address>,
+    /// The session that it was uploaded in, which this completes.
+    pub session: Option<RandomId>,
     /// When it is.
     pub at: Timestamp,
 }
@@ -48,6 +51,8 @@ pub enum Recording {
     BytesNeeded,
     /// The service has a content of the same SHA-1 and another SHA-256.
     Collision,
+    /// The session was completed, failed or removed by somebody else.
+    SessionOver,
 }
 
 /// What an owner's entry was before an upload.
@@ -65,7 +70,7 @@ impl Database {
     /// Records an upload: one row for the content, one entry for the owner, whoever else records
     /// the same content at that moment.
     ///
-    /// All who do so queue for the content's row, in the order: row, entry. So the entry cannot
+    /// All who do so queue for the content's row, in the order: session, row, entry. So the entry cannot
     /// change between being read and being written, except by its owner's own renaming or
     /// deleting, against which the update is guarded.
     ///
@@ -133,6 +138,11 @@ async fn fence(transaction: &DatabaseTransaction, sha1: &Sha1) -> Result<Option<
 }
 
 async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Result<Recording> {
+    if let Some(session) = arrival.session
+        && !sessions::lock_open(transaction, session).await?
+    {
+        return Ok(Recording::SessionOver);
+    }
     let Some(row) = claim_content(transaction, arrival).await? else {
         return Ok(Recording::BytesNeeded);
     };
@@ -141,6 +151,9 @@ async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Resu
     }
     let StoredContent { address, .. } = row.try_into()?;
     let (entry, novelty) = claim_entry(transaction, arrival).await?;
+    if let Some(session) = arrival.session {
+        sessions::complete(transaction, session, arrival.content).await?;
+    }
     Ok(Recording::Done {
         entry: Box::new(entry),
         novelty,

@@ -1,0 +1,175 @@
+//! The claims on contents: who has offered to prove that they have what.
+
+use domain::{FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp, possession::Nonce};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
+
+use crate::{Database, Error, Result, database::attempt, entities::claim};
+
+/// A claim on a content, which the service may have or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Its id, which its URL has.
+    pub id: RandomId,
+    /// Who made it.
+    pub owner: Owner,
+    /// What it is to be proven with.
+    pub nonce: Nonce,
+    /// The content.
+    pub file_sha1: Sha1,
+    /// The SHA-256 that the content is said to have.
+    pub file_sha256: Option<Sha256>,
+    /// How many bytes it is said to have.
+    pub file_size: u64,
+    /// The name that the file gets.
+    pub file_name: FileName,
+    /// The media type that was declared.
+    pub content_type: MediaType,
+    /// When it was made.
+    pub create_at: Timestamp,
+    /// Until when it can be proven.
+    pub expires_at: Timestamp,
+}
+
+const OPEN: i32 = 0;
+const USED: i32 = 1;
+
+/// The claims on contents.
+#[derive(Clone, Copy)]
+pub struct Claims<'a>(pub(crate) &'a Database);
+
+impl Claims<'_> {
+    /// Adds a claim.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn insert(&self, claim: &Claim) -> Result<()> {
+        let row = claim::ActiveModel {
+            id: Set(claim.id.to_string()),
+            owner: Set(claim.owner.to_string()),
+            nonce: Set(Sha256::from(*claim.nonce.as_bytes()).to_string()),
+            file_sha1: Set(claim.file_sha1.to_string()),
+            file_sha256: Set(claim.file_sha256.map(|sha256| sha256.to_string())),
+            file_size: Set(i64::try_from(claim.file_size).map_err(|error| corrupt(&error))?),
+            file_name: Set(claim.file_name.to_string()),
+            content_type: Set(claim.content_type.to_string()),
+            status: Set(OPEN),
+            create_at: Set(claim.create_at.microseconds()),
+            expires_at: Set(claim.expires_at.microseconds()),
+        };
+        let insert = || claim::Entity::insert(row.clone()).exec_without_returning(self.0.writing());
+        attempt(insert).await.map(drop)
+    }
+
+    /// When an owner made the claim before which there were `count - 1` others since a time;
+    /// `None` if there were not so many.
+    ///
+    /// One look-up in an index, of at most `count` entries.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn made_lately(
+        &self,
+        owner: &Owner,
+        since: Timestamp,
+        count: u64,
+    ) -> Result<Option<Timestamp>> {
+        let look = || {
+            claim::Entity::find()
+                .select_only()
+                .column(claim::Column::CreateAt)
+                .filter(claim::Column::Owner.eq(owner.as_str()))
+                .filter(claim::Column::CreateAt.gt(since.microseconds()))
+                .order_by_desc(claim::Column::CreateAt)
+                .offset(count.saturating_sub(1))
+                .limit(1)
+                .into_tuple::<i64>()
+                .one(self.0.newest())
+        };
+        let found = attempt(look).await?;
+        Ok(found.map(Timestamp::from_microseconds))
+    }
+
+    /// Uses an owner's claim up, if it was not used before, and is not over.
+    ///
+    /// Of several who try only one gets it.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn use_up(
+        &self,
+        owner: &Owner,
+        id: RandomId,
+        now: Timestamp,
+    ) -> Result<Option<Claim>> {
+        let find = || {
+            claim::Entity::find()
+                .filter(claim::Column::Id.eq(id.to_string()))
+                .one(self.0.newest())
+        };
+        let is_usable = |row: &claim::Model| {
+            row.owner == owner.as_str() && row.status == OPEN && row.expires_at > now.microseconds()
+        };
+        let Some(row) = attempt(find).await?.filter(is_usable) else {
+            return Ok(None);
+        };
+        let take = || {
+            claim::Entity::update_many()
+                .col_expr(claim::Column::Status, Expr::val(USED))
+                .filter(claim::Column::Id.eq(id.to_string()))
+                .filter(claim::Column::Status.eq(OPEN))
+                .exec(self.0.writing())
+        };
+        if attempt(take).await?.rows_affected == 0 {
+            return Ok(None);
+        }
+        row.try_into().map(Some)
+    }
+
+    /// Removes the claims that were over before a time.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn remove_expired(&self, before: Timestamp) -> Result<()> {
+        let remove = || {
+            claim::Entity::delete_many()
+                .filter(claim::Column::ExpiresAt.lt(before.microseconds()))
+                .exec(self.0.writing())
+        };
+        attempt(remove).await.map(drop)
+    }
+}
+
+impl TryFrom<claim::Model> for Claim {
+    type Error = Error;
+
+    fn try_from(row: claim::Model) -> Result<Self> {
+        let nonce: Sha256 = parse(&row.nonce)?;
+        Ok(Self {
+            id: parse(&row.id)?,
+            owner: parse(&row.owner)?,
+            nonce: (*nonce.as_bytes()).into(),
+            file_sha1: parse(&row.file_sha1)?,
+            file_sha256: row.file_sha256.as_deref().map(parse).transpose()?,
+            file_size: row.file_size.try_into().map_err(|error| corrupt(&error))?,
+            file_name: parse(&row.file_name)?,
+            content_type: parse(&row.content_type)?,
+            create_at: Timestamp::from_microseconds(row.create_at),
+            expires_at: Timestamp::from_microseconds(row.expires_at),
+        })
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T> {
+    text.parse().map_err(|error| corrupt(&error))
+}
+
+fn corrupt(reason: &impl ToString) -> Error {
+    Error::corrupt("tbl_claim", reason)
+}

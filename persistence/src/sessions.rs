@@ -1,0 +1,378 @@
+//! The uploads that can be resumed: what they are to become, and how long they are kept.
+//!
+//! How many bytes have come is not here, but where the bytes are.
+
+use domain::{Content, FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockType},
+};
+
+use crate::{Database, Error, Result, database::attempt, entities::upload};
+
+/// An upload that can be resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id, which its URL has.
+    pub id: RandomId,
+    /// Who made it.
+    pub owner: Owner,
+    /// By which protocol.
+    pub protocol: Protocol,
+    /// What it has to do with others.
+    pub role: Role,
+    /// How far it has come.
+    pub state: SessionState,
+    /// How many bytes it will have, if that was said.
+    pub length: Option<u64>,
+    /// The name that the file gets.
+    pub file_name: FileName,
+    /// The media type that was declared.
+    pub content_type: MediaType,
+    /// The SHA-1 that was announced.
+    pub expected_sha1: Option<Sha1>,
+    /// The SHA-256 that was announced.
+    pub expected_sha256: Option<Sha256>,
+    /// What else the client said of it, to be said again.
+    pub metadata: Option<String>,
+    /// What the client said it has to do with others, to be said again.
+    pub concat: Option<String>,
+    /// When it was made.
+    pub create_at: Timestamp,
+    /// Until when it is kept.
+    pub expires_at: Timestamp,
+}
+
+/// The protocol that an upload is made by, and the only one by which it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// tus 1.0.0.
+    Tus,
+    /// Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload).
+    Http,
+}
+
+/// What an upload has to do with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing: it becomes a file.
+    Whole,
+    /// It becomes a part of another one.
+    Part,
+    /// It is made of parts.
+    Final,
+}
+
+/// How far an upload has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// Bytes may come.
+    Open,
+    /// It has become a file of this name.
+    Done(Sha1),
+    /// It cannot become a file any more.
+    Failed,
+}
+
+const OPEN: i32 = 0;
+const DONE: i32 = 1;
+const FAILED: i32 = 2;
+
+/// The uploads that can be resumed.
+#[derive(Clone, Copy)]
+pub struct Sessions<'a>(pub(crate) &'a Database);
+
+impl Sessions<'_> {
+    /// Adds an upload.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn insert(&self, session: &Session) -> Result<()> {
+        let row = to_row(session)?;
+        let insert =
+            || upload::Entity::insert(row.clone()).exec_without_returning(self.0.writing());
+        attempt(insert).await.map(drop)
+    }
+
+    /// Finds an owner's upload, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn find(
+        &self,
+        owner: &Owner,
+        protocol: Protocol,
+        id: RandomId,
+    ) -> Result<Option<Session>> {
+        let find = || by_id(id).one(self.0.newest());
+        let row = attempt(find).await?;
+        // The id is compared by the index, the rest here.
+        let own = row
+            .filter(|row| row.owner == owner.as_str() && row.protocol == stored_protocol(protocol));
+        own.map(Session::try_from).transpose()
+    }
+
+    /// Finds those of an owner's tus uploads that are named, in any order, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn find_many(&self, owner: &Owner, ids: &[RandomId]) -> Result<Vec<Session>> {
+        let find = || {
+            upload::Entity::find()
+                .filter(upload::Column::Id.is_in(ids.iter().map(RandomId::to_string)))
+                .filter(upload::Column::Owner.eq(owner.as_str()))
+                .filter(upload::Column::Protocol.eq(stored_protocol(Protocol::Tus)))
+                .all(self.0.newest())
+        };
+        let rows = attempt(find).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Says how many bytes an upload will have, unless that was said before.
+    ///
+    /// Gives whether it was not.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn settle_length(&self, id: RandomId, length: u64) -> Result<bool> {
+        let length = stored_length(length)?;
+        let update = || {
+            update_open(id)
+                .col_expr(upload::Column::Length, Expr::val(length))
+                .filter(upload::Column::Length.is_null())
+                .exec(self.0.writing())
+        };
+        Ok(attempt(update).await?.rows_affected == 1)
+    }
+
+    /// Keeps an upload until another time.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn keep_until(&self, id: RandomId, expires_at: Timestamp) -> Result<()> {
+        let update = || {
+            upload::Entity::update_many()
+                .col_expr(
+                    upload::Column::ExpiresAt,
+                    Expr::val(expires_at.microseconds()),
+                )
+                .filter(upload::Column::Id.eq(id.to_string()))
+                .exec(self.0.writing())
+        };
+        attempt(update).await.map(drop)
+    }
+
+    /// Says that an open upload cannot become a file any more.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn fail(&self, id: RandomId) -> Result<()> {
+        let update = || {
+            update_open(id)
+                .col_expr(upload::Column::Status, Expr::val(FAILED))
+                .exec(self.0.writing())
+        };
+        attempt(update).await.map(drop)
+    }
+
+    /// Removes uploads.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn remove(&self, ids: &[RandomId]) -> Result<()> {
+        let remove = || {
+            upload::Entity::delete_many()
+                .filter(upload::Column::Id.is_in(ids.iter().map(RandomId::to_string)))
+                .exec(self.0.writing())
+        };
+        attempt(remove).await.map(drop)
+    }
+
+    /// Lists up to `limit` uploads that were kept until before a time.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn list_expired(&self, now: Timestamp, limit: u64) -> Result<Vec<Session>> {
+        let list = || {
+            upload::Entity::find()
+                .filter(upload::Column::ExpiresAt.lt(now.microseconds()))
+                .order_by_asc(upload::Column::ExpiresAt)
+                .limit(limit)
+                .all(self.0.newest())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Removes an upload if it is still kept until before a time.
+    ///
+    /// Gives whether it was.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn remove_expired(&self, id: RandomId, now: Timestamp) -> Result<bool> {
+        let remove = || {
+            upload::Entity::delete_many()
+                .filter(upload::Column::Id.eq(id.to_string()))
+                .filter(upload::Column::ExpiresAt.lt(now.microseconds()))
+                .exec(self.0.writing())
+        };
+        Ok(attempt(remove).await?.rows_affected == 1)
+    }
+
+    /// Lists up to `limit` uploads of any owner, in the order of their ids, from after one on.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn list(&self, after: Option<RandomId>, limit: u64) -> Result<Vec<Session>> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let list = || {
+            upload::Entity::find()
+                .filter(upload::Column::Id.gt(&after))
+                .order_by_asc(upload::Column::Id)
+                .limit(limit)
+                .all(self.0.newest())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+}
+
+/// Locks a session's row, and tells whether it is open.
+pub(crate) async fn lock_open(transaction: &DatabaseTransaction, id: RandomId) -> Result<bool> {
+    let row = by_id(id).lock(LockType::Update).one(transaction).await?;
+    Ok(row.is_some_and(|row| row.status == OPEN))
+}
+
+/// Says what became of a session that was found open.
+pub(crate) async fn complete(
+    transaction: &DatabaseTransaction,
+    id: RandomId,
+    content: &Content,
+) -> Result<()> {
+    update_open(id)
+        .col_expr(upload::Column::Status, Expr::val(DONE))
+        .col_expr(
+            upload::Column::Length,
+            Expr::val(stored_length(content.size)?),
+        )
+        .col_expr(
+            upload::Column::FileSha1,
+            Expr::val(content.sha1.to_string()),
+        )
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+fn by_id(id: RandomId) -> sea_orm::Select<upload::Entity> {
+    upload::Entity::find().filter(upload::Column::Id.eq(id.to_string()))
+}
+
+fn update_open(id: RandomId) -> sea_orm::UpdateMany<upload::Entity> {
+    upload::Entity::update_many()
+        .filter(upload::Column::Id.eq(id.to_string()))
+        .filter(upload::Column::Status.eq(OPEN))
+}
+
+fn to_row(session: &Session) -> Result<upload::ActiveModel> {
+    let (status, file_sha1) = match session.state {
+        SessionState::Open => (OPEN, None),
+        SessionState::Done(sha1) => (DONE, Some(sha1)),
+        SessionState::Failed => (FAILED, None),
+    };
+    Ok(upload::ActiveModel {
+        id: Set(session.id.to_string()),
+        owner: Set(session.owner.to_string()),
+        protocol: Set(stored_protocol(session.protocol)),
+        role: Set(stored_role(session.role)),
+        status: Set(status),
+        length: Set(session.length.map(stored_length).transpose()?),
+        file_name: Set(session.file_name.to_string()),
+        content_type: Set(session.content_type.to_string()),
+        expected_sha1: Set(session.expected_sha1.map(|sha1| sha1.to_string())),
+        expected_sha256: Set(session.expected_sha256.map(|sha256| sha256.to_string())),
+        metadata: Set(session.metadata.clone()),
+        concat: Set(session.concat.clone()),
+        file_sha1: Set(file_sha1.map(|sha1| sha1.to_string())),
+        create_at: Set(session.create_at.microseconds()),
+        expires_at: Set(session.expires_at.microseconds()),
+    })
+}
+
+fn stored_protocol(protocol: Protocol) -> i32 {
+    match protocol {
+        Protocol::Tus => 0,
+        Protocol::Http => 1,
+    }
+}
+
+fn stored_role(role: Role) -> i32 {
+    match role {
+        Role::Whole => 0,
+        Role::Part => 1,
+        Role::Final => 2,
+    }
+}
+
+fn stored_length(length: u64) -> Result<i64> {
+    i64::try_from(length).map_err(|error| corrupt(&error))
+}
+
+impl TryFrom<upload::Model> for Session {
+    type Error = Error;
+
+    fn try_from(row: upload::Model) -> Result<Self> {
+        let state = match (row.status, row.file_sha1) {
+            (OPEN, None) => SessionState::Open,
+            (DONE, Some(sha1)) => SessionState::Done(parse(&sha1)?),
+            (FAILED, None) => SessionState::Failed,
+            (other, _) => return Err(corrupt(&format!("status {other}"))),
+        };
+        let length: Option<Result<u64, _>> = row.length.map(TryInto::try_into);
+        Ok(Self {
+            id: parse(&row.id)?,
+            owner: parse(&row.owner)?,
+            protocol: match row.protocol {
+                0 => Protocol::Tus,
+                1 => Protocol::Http,
+                other => return Err(corrupt(&format!("protocol {other}"))),
+            },
+            role: match row.role {
+                0 => Role::Whole,
+                1 => Role::Part,
+                2 => Role::Final,
+                other => return Err(corrupt(&format!("role {other}"))),
+            },
+            state,
+            length: length.transpose().map_err(|error| corrupt(&error))?,
+            file_name: parse(&row.file_name)?,
+            content_type: parse(&row.content_type)?,
+            expected_sha1: row.expected_sha1.as_deref().map(parse).transpose()?,
+            expected_sha256: row.expected_sha256.as_deref().map(parse).transpose()?,
+            metadata: row.metadata,
+            concat: row.concat,
+            create_at: Timestamp::from_microseconds(row.create_at),
+            expires_at: Timestamp::from_microseconds(row.expires_at),
+        })
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T> {
+    text.parse().map_err(|error| corrupt(&error))
+}
+
+fn corrupt(reason: &impl ToString) -> Error {
+    Error::corrupt("tbl_upload", reason)
+}
