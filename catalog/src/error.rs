@@ -1,6 +1,8 @@
 //! Why a use case did not do what was asked.
 
-use domain::{Sha1, Sha256};
+use std::time::Duration;
+
+use domain::{Sha1, Sha256, UploadError};
 
 /// What a use case gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -36,6 +38,48 @@ pub enum Error {
     /// The content has more bytes than may be uploaded.
     #[error("the content has more than {0} bytes")]
     TooLarge(u64),
+    /// The owner has no such upload.
+    #[error("there is no such upload")]
+    UploadNotFound,
+    /// The upload expired, or cannot become a file any more.
+    #[error("the upload has expired, or cannot be completed any more")]
+    UploadGone,
+    /// The upload has become a file already.
+    #[error("the upload is complete")]
+    UploadDone {
+        /// The file.
+        sha1: Sha1,
+        /// How many bytes it has.
+        length: u64,
+    },
+    /// The upload is made of others, and takes no bytes of its own.
+    #[error("the upload is made of others")]
+    UploadIsFinal,
+    /// The request does not fit to where its upload stands.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// The request's bytes do not have the checksum that was announced; the upload has as many
+    /// bytes as before.
+    #[error("the bytes do not have the checksum that was announced")]
+    WrongChecksum(u64),
+    /// A newer request goes on with the upload.
+    #[error("a newer request goes on with the upload")]
+    Superseded,
+    /// The upload was completed or removed by another process meanwhile.
+    #[error("the upload is over")]
+    SessionOver,
+    /// What an upload is to be made of cannot be.
+    #[error("{0}")]
+    Parts(String),
+    /// The owner has no such claim, or it was used, or it is over.
+    #[error("there is no such claim, or it was used before, or it has expired")]
+    ClaimNotFound,
+    /// It was not proven that the owner has what the service has.
+    #[error("the claim is not proven; upload the file")]
+    NotProven,
+    /// The owner makes too many claims.
+    #[error("too many claims were made; wait before the next one")]
+    TooManyClaims(Duration),
     /// The cursor was not made for this listing.
     #[error("the cursor does not belong to this listing")]
     ForeignCursor,
@@ -54,4 +98,14 @@ pub enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] storage::Error),
+}
+
+impl Error {
+    /// Whether the same content will be refused whenever it is tried.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongSha1 { .. } | Self::WrongSha256 { .. } | Self::Collision(_)
+        )
+    }
 }

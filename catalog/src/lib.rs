@@ -5,27 +5,32 @@
 
 mod change;
 mod check;
+mod claim;
 mod clock;
 mod cursor;
 mod error;
 mod list;
 mod open;
+mod sessions;
 mod sweep;
 mod upload;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use persistence::Database;
+use sessions::Turns;
 use storage::Disk;
 
 pub use change::Change;
 pub use check::{CheckOptions, CheckProgress, Finding, Summary};
+pub use claim::{ClaimTicket, NewClaim};
 pub use clock::Clock;
 pub use cursor::CursorKey;
 pub use error::{Error, Result};
 pub use list::Page;
 pub use open::Download;
-pub use persistence::{Entry, EntryFilter, Novelty};
+pub use persistence::{Entry, EntryFilter, Novelty, Protocol, Role, Session, SessionState};
+pub use sessions::{Append, AppendRequest, Completes, NewUpload, Outcome, Standing};
 pub use upload::{Expected, Stored, Upload};
 
 /// The files that the service keeps: their metadata and their bytes.
@@ -39,18 +44,45 @@ struct Parts {
     store: Disk,
     clock: Clock,
     cursor_key: CursorKey,
+    limits: Limits,
+    turns: Turns,
+}
+
+/// What clients may do at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most bytes that an upload may have, if there is a limit.
+    pub max_upload_size: Option<u64>,
+    /// How long an upload is kept of which nothing is heard.
+    pub upload_age: Duration,
+    /// How many claims an owner may make in a minute.
+    pub claims_per_minute: u64,
 }
 
 impl Catalog {
     /// The catalogue over a database and a store.
     #[must_use]
-    pub fn new(database: Database, store: Disk, clock: Clock, cursor_key: CursorKey) -> Self {
+    pub fn new(
+        database: Database,
+        store: Disk,
+        clock: Clock,
+        cursor_key: CursorKey,
+        limits: Limits,
+    ) -> Self {
         Self(Arc::new(Parts {
             database,
             store,
             clock,
             cursor_key,
+            limits,
+            turns: Turns::default(),
         }))
+    }
+
+    /// What clients may do at most.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// Makes sure that the database answers.

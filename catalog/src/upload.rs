@@ -4,9 +4,9 @@
 //! if not, they are made safe and only then recorded, with the owner's entry. From the last byte
 //! on the work goes on even if the client does not wait for it.
 
-use domain::{Content, FileName, MediaType, Owner, Sha1, Sha256};
+use domain::{Content, FileName, MediaType, Owner, RandomId, Sha1, Sha256};
 use persistence::{
-    Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, StoredContent,
+    Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, Session, StoredContent,
 };
 use storage::{Incoming, Placed, Received};
 use tracing::Instrument as _;
@@ -23,7 +23,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    fn verify(&self, content: &Content) -> Result<()> {
+    pub(crate) fn verify(&self, content: &Content) -> Result<()> {
         match (self.sha1, self.sha256) {
             (Some(expected), _) if expected != content.sha1 => Err(Error::WrongSha1 {
                 expected,
@@ -43,7 +43,26 @@ pub struct Upload {
     catalog: Catalog,
     incoming: Incoming,
     received: u64,
-    limit: Option<u64>,
+}
+
+/// Whose a content becomes, and as what.
+pub(crate) struct Filing<'a> {
+    pub(crate) owner: &'a Owner,
+    pub(crate) file_name: &'a FileName,
+    pub(crate) content_type: &'a MediaType,
+    /// The session that this completes.
+    pub(crate) session: Option<RandomId>,
+}
+
+impl<'a> From<&'a Session> for Filing<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            owner: &session.owner,
+            file_name: &session.file_name,
+            content_type: &session.content_type,
+            session: Some(session.id),
+        }
+    }
 }
 
 /// A file that was uploaded.
@@ -58,14 +77,13 @@ pub struct Stored {
 }
 
 impl Catalog {
-    /// Begins an upload of at most `limit` bytes.
+    /// Begins an upload whose bytes come in one go.
     #[must_use]
-    pub fn upload(&self, limit: Option<u64>) -> Upload {
+    pub fn upload(&self) -> Upload {
         Upload {
             catalog: self.clone(),
             incoming: self.0.store.receive(),
             received: 0,
-            limit,
         }
     }
 }
@@ -78,7 +96,8 @@ impl Upload {
     /// [`Error::TooLarge`], or when the store fails.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.received += bytes.len() as u64;
-        if let Some(limit) = self.limit.filter(|limit| self.received > *limit) {
+        let limit = self.catalog.0.limits.max_upload_size;
+        if let Some(limit) = limit.filter(|limit| self.received > *limit) {
             return Err(Error::TooLarge(limit));
         }
         Ok(self.incoming.write(bytes).await?)
@@ -102,9 +121,13 @@ impl Upload {
         let work = async move {
             let received = self.incoming.finish().await?;
             expected.verify(&received.content)?;
-            self.catalog
-                .store(&owner, &file_name, &content_type, received)
-                .await
+            let filing = Filing {
+                owner: &owner,
+                file_name: &file_name,
+                content_type: &content_type,
+                session: None,
+            };
+            self.catalog.store(&filing, received).await
         };
         let work = tokio::spawn(work.in_current_span());
         work.await.unwrap_or_else(|stopped| {
@@ -115,22 +138,18 @@ impl Upload {
 }
 
 impl Catalog {
-    async fn store(
-        &self,
-        owner: &Owner,
-        file_name: &FileName,
-        content_type: &MediaType,
-        received: Received,
-    ) -> Result<Stored> {
+    /// Gives a content that arrived to its owner.
+    pub(crate) async fn store(&self, filing: &Filing<'_>, received: Received) -> Result<Stored> {
         let content = received.content;
         let database = &self.0.database;
         let mut arrival = Arrival {
-            owner,
-            file_name,
-            content_type,
+            owner: filing.owner,
+            file_name: filing.file_name,
+            content_type: filing.content_type,
             content: &content,
             address: None,
             lost: None,
+            session: filing.session,
             at: self.0.clock.now(),
         };
         // Looking before locking spares a transaction for what is new, and looking for the bytes
@@ -150,6 +169,7 @@ impl Catalog {
                     });
                 }
                 Recording::Collision => return Err(Error::Collision(content.sha1)),
+                Recording::SessionOver => return Err(Error::SessionOver),
                 Recording::BytesNeeded => {}
             }
         }
@@ -200,6 +220,7 @@ async fn settle(
             });
         }
         Ok(Recording::Collision) => Error::Collision(content.sha1),
+        Ok(Recording::SessionOver) => Error::SessionOver,
         Ok(Recording::BytesNeeded) => Error::Contended,
         Err(error @ DatabaseError::CommitUnknown(_)) => {
             sweep::settle_later(database.clone(), placed, content.sha1);

@@ -11,7 +11,9 @@ use std::{
 use domain::{Address, Sha1};
 use rustix::fs::{Mode, OFlags};
 
-use crate::{Abandoned, Error, Incoming, Object, Result, error::blocking, key, staging::Staging};
+use crate::{
+    Abandoned, Error, Incoming, Object, Result, error::blocking, key, sample, staging::Staging,
+};
 
 /// A store on a local disk: objects in folders below one, and the bytes that arrive in another.
 ///
@@ -25,6 +27,7 @@ struct Layout {
     objects: PathBuf,
     staging: Staging,
     uploads: PathBuf,
+    decoy: PathBuf,
 }
 
 /// What a part of a store has.
@@ -63,6 +66,7 @@ impl Disk {
                 objects,
                 staging: Staging::open(&root.join("staging"))?,
                 uploads,
+                decoy: sample::make_decoy(&root)?,
             })))
         })
         .await
@@ -155,6 +159,10 @@ impl Disk {
         &self.0.staging
     }
 
+    pub(crate) fn decoy(&self) -> &Path {
+        &self.0.decoy
+    }
+
     pub(crate) fn uploads(&self) -> &Path {
         &self.0.uploads
     }
@@ -186,7 +194,7 @@ impl Disk {
         remove_file(&self.path(key)?)
     }
 
-    fn path(&self, key: &str) -> Result<PathBuf> {
+    pub(crate) fn path(&self, key: &str) -> Result<PathBuf> {
         if key::is_valid(key) {
             Ok(self.0.objects.join(key))
         } else {

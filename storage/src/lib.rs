@@ -15,6 +15,7 @@ mod key;
 mod object;
 mod pipeline;
 mod placed;
+mod sample;
 mod staging;
 mod uploads;
 

@@ -1,0 +1,252 @@
+//! Appending one request's bytes to an upload.
+
+use domain::{Checksum, Extent, Owner, RandomId, Timestamp, UploadError};
+use persistence::{Protocol, Role, Session, SessionState};
+use storage::{Appending, End, Kept};
+
+use super::{expected, turns::Turn};
+use crate::{Catalog, Error, Result, Stored};
+
+/// What a request says about the bytes that it brings.
+#[derive(Debug, Clone, Default)]
+pub struct AppendRequest {
+    /// How many bytes it takes the upload to have.
+    pub offset: u64,
+    /// How many the upload will have, if the request says so.
+    pub length: Option<u64>,
+    /// How many it brings, if that is known beforehand.
+    pub bytes: Option<u64>,
+    /// What they are to have.
+    pub checksums: Vec<Checksum>,
+}
+
+/// What makes an upload complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completes {
+    /// That it has as many bytes as was said.
+    AtLength,
+    /// That the request says so.
+    Now,
+    /// Nothing yet.
+    NotYet,
+}
+
+/// A request that appends to an upload; dropping it keeps what has come.
+pub struct Append {
+    catalog: Catalog,
+    session: Session,
+    extent: Extent,
+    appending: Appending,
+    turn: Turn,
+}
+
+/// What came of appending.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The upload has so many bytes, and waits for more until it expires.
+    Open {
+        /// How many bytes it has.
+        offset: u64,
+        /// Until when it is kept.
+        expires_at: Timestamp,
+    },
+    /// The upload has become a file.
+    Stored {
+        /// The file.
+        stored: Box<Stored>,
+        /// Until when the upload can still be asked about.
+        expires_at: Timestamp,
+    },
+}
+
+impl Catalog {
+    /// Begins to append to an upload, and ends whatever else was doing so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UploadNotFound`], [`Error::UploadGone`], [`Error::UploadDone`],
+    /// [`Error::UploadIsFinal`], [`Error::Superseded`], or [`Error::Upload`] for what does not
+    /// fit to where the upload stands; nothing was changed then.
+    pub async fn append(
+        &self,
+        owner: &Owner,
+        protocol: Protocol,
+        id: RandomId,
+        request: AppendRequest,
+    ) -> Result<Append> {
+        // Strangers, and those who come too late, take no turns.
+        self.find_session(owner, protocol, id).await?;
+        let turn = self.0.turns.take(id).await?;
+        let session = self.find_session(owner, protocol, id).await?;
+        match session.state {
+            _ if session.role == Role::Final => return Err(Error::UploadIsFinal),
+            SessionState::Done(sha1) => {
+                let length = session.length.unwrap_or_default();
+                return Err(Error::UploadDone { sha1, length });
+            }
+            _ => {}
+        }
+        let staged = self.0.store.staged(id).await?;
+        let extent = self.extent(&session, staged);
+        extent.go_on_from(request.offset)?;
+        let extent = extent.with_length(request.length)?;
+        extent.admit(request.bytes.unwrap_or_default())?;
+        if session.length.is_none()
+            && let Some(length) = extent.length
+            && !self.0.database.sessions().settle_length(id, length).await?
+        {
+            return Err(Error::Superseded);
+        }
+        let appending = self.0.store.append(id, request.checksums).await?;
+        // Another process may have appended until now.
+        self.extent(&session, appending.offset())
+            .go_on_from(request.offset)?;
+        Ok(Append {
+            catalog: self.clone(),
+            session,
+            extent,
+            appending,
+            turn,
+        })
+    }
+
+    fn extent(&self, session: &Session, offset: u64) -> Extent {
+        Extent {
+            offset,
+            length: session.length,
+            limit: self.0.limits.max_upload_size,
+        }
+    }
+
+    /// When an upload is over of which something was just heard; the row is changed only if that
+    /// makes a difference.
+    pub(super) async fn prolong(&self, session: &Session) -> Result<Timestamp> {
+        let age = self.0.limits.upload_age;
+        let now = self.0.clock.now();
+        if session.expires_at >= now.after(age - age / 24) {
+            return Ok(session.expires_at);
+        }
+        let expires_at = now.after(age);
+        let sessions = self.0.database.sessions();
+        sessions.keep_until(session.id, expires_at).await?;
+        Ok(expires_at)
+    }
+}
+
+impl Append {
+    /// How many bytes the upload has with those appended.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.appending.offset()
+    }
+
+    /// How many bytes the upload will have, if that was said.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.extent.length
+    }
+
+    /// Waits until a newer request wants to go on with the upload.
+    pub async fn superseded(&self) {
+        self.turn.over().await;
+    }
+
+    /// Takes in the next bytes, as many as there is room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Upload`] when there are more, or when the store fails.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let extent = Extent {
+            offset: self.appending.offset(),
+            ..self.extent
+        };
+        let room = usize::try_from(extent.room().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let fitting = &bytes[..bytes.len().min(room)];
+        self.appending.write(fitting).await?;
+        Ok(extent.admit(bytes.len() as u64)?)
+    }
+
+    /// Ends when not all bytes have come that were to come, and gives how many there are.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the database fails.
+    pub async fn break_off(self) -> Result<u64> {
+        let offset = self.appending.break_off().await?;
+        self.catalog.prolong(&self.session).await?;
+        Ok(offset)
+    }
+
+    /// Gives the upload up: nothing can be appended any more, and its bytes are dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the database fails.
+    pub async fn give_up(self) -> Result<()> {
+        self.appending.break_off().await?;
+        self.catalog.fail(&self.session).await
+    }
+
+    /// Ends when all bytes of the request have come, and completes the upload if they were the
+    /// last ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongChecksum`], [`Error::Upload`] when it is to be complete and has another
+    /// length than was said; or what finishing the upload may say.
+    pub async fn end(self, completes: Completes) -> Result<Outcome> {
+        let kept = match self.appending.end().await? {
+            End::Kept(kept) => kept,
+            End::WrongChecksum(offset) => return Err(Error::WrongChecksum(offset)),
+        };
+        let extent = Extent {
+            offset: kept.offset(),
+            ..self.extent
+        };
+        let expires_at = self.catalog.prolong(&self.session).await?;
+        let is_complete = match completes {
+            Completes::AtLength => extent.is_full(),
+            Completes::Now => match extent.length {
+                Some(known) if known != extent.offset => {
+                    let given = extent.offset;
+                    return Err(UploadError::Length { known, given }.into());
+                }
+                _ => true,
+            },
+            Completes::NotYet => false,
+        };
+        if !is_complete {
+            let offset = extent.offset;
+            return Ok(Outcome::Open { offset, expires_at });
+        }
+        if self.session.role == Role::Part {
+            return self
+                .catalog
+                .end_part(&self.session, &kept, expires_at)
+                .await;
+        }
+        let stored = self.catalog.finish(self.session, kept, self.turn).await?;
+        Ok(Outcome::Stored {
+            stored: Box::new(stored),
+            expires_at,
+        })
+    }
+}
+
+impl Catalog {
+    /// A part stays as it is, if it is what it was said to be.
+    async fn end_part(
+        &self,
+        session: &Session,
+        kept: &Kept,
+        expires_at: Timestamp,
+    ) -> Result<Outcome> {
+        if let Err(wrong) = expected(session).verify(&kept.content()) {
+            self.fail(session).await?;
+            return Err(wrong);
+        }
+        let offset = kept.offset();
+        Ok(Outcome::Open { offset, expires_at })
+    }
+}
