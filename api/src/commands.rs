@@ -73,7 +73,8 @@ async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
     let database = Database::connect(&settings.database()).await?;
     let store = Disk::open("disk", data).await?;
     let key = cursor_key(settings)?;
-    Ok(Catalog::new(database, store, Clock::system(), key))
+    let limits = settings.limits();
+    Ok(Catalog::new(database, store, Clock::system(), key, limits))
 }
 
 async fn bring_up_to_date(settings: &Settings) -> Result<(), Failure> {

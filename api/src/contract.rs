@@ -37,6 +37,12 @@ use crate::{
     servers((url = "/")),
     tags(
         (name = "files", description = "The caller's files"),
+        (name = "uploads", description = "Uploads that can be resumed, as Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload): \
+            `POST /files` or `PUT /files/{file_sha1}` with `Upload-Complete: ?0` begins one"),
+        (name = "tus", description = "Uploads that can be resumed, by tus 1.0.0 (<https://tus.io>). \
+            Every request but `OPTIONS` has to say `Tus-Resumable: 1.0.0`, and so does every answer; \
+            `X-HTTP-Method-Override` comes before the method"),
+        (name = "claims", description = "Proving to have a file instead of uploading it"),
         (name = "service", description = "The service itself"),
     ),
     components(schemas(Problem)),
@@ -125,7 +131,11 @@ fn collect() -> utoipa::openapi::OpenApi {
         for operation in operations_mut(item) {
             complete(operation);
         }
-        item.head = item.get.as_ref().map(head_of);
+        if let Some(get) = &item.get {
+            item.head = Some(head_of(get));
+        } else if let Some(head) = &mut item.head {
+            drop_bodies(head);
+        }
     }
     openapi
 }
@@ -138,6 +148,7 @@ fn methods(item: &PathItem) -> Vec<(&'static str, &Operation)> {
         ("PUT", &item.put),
         ("PATCH", &item.patch),
         ("DELETE", &item.delete),
+        ("OPTIONS", &item.options),
     ];
     all.into_iter()
         .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
@@ -147,10 +158,12 @@ fn methods(item: &PathItem) -> Vec<(&'static str, &Operation)> {
 fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [
         &mut item.get,
+        &mut item.head,
         &mut item.post,
         &mut item.put,
         &mut item.patch,
         &mut item.delete,
+        &mut item.options,
     ]
     .into_iter()
     .flatten()
@@ -158,11 +171,15 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// Adds to an operation what its handler need not say.
 fn complete(operation: &mut Operation) {
-    let of_files = operation
+    let of_service = operation
         .tags
         .as_ref()
-        .is_some_and(|tags| tags.iter().any(|tag| tag == "files"));
-    if of_files {
+        .is_some_and(|tags| tags.iter().any(|tag| tag == "service"));
+    let is_offer = operation
+        .operation_id
+        .as_ref()
+        .is_some_and(|id| id.starts_with("offer_"));
+    if !of_service && !is_offer {
         let responses = &mut operation.responses.responses;
         let internal = Response::new("`internal`: the service's log has the cause");
         responses.insert("500".to_owned(), internal.into());
@@ -257,12 +274,17 @@ fn head_of(get: &Operation) -> Operation {
             RefOr::Ref(_) => true,
         });
     }
+    drop_bodies(&mut head);
+    head
+}
+
+/// No answer to `HEAD` has a body.
+fn drop_bodies(head: &mut Operation) {
     for response in head.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             response.content.clear();
         }
     }
-    head
 }
 
 #[cfg(test)]
@@ -313,10 +335,13 @@ mod tests {
     #[test]
     fn a_resource_knows_its_methods() {
         let contract = Contract::new().unwrap();
-        assert_eq!(contract.methods_of("/files"), ["GET", "HEAD", "POST"]);
+        assert_eq!(
+            contract.methods_of("/files"),
+            ["GET", "HEAD", "POST", "OPTIONS"]
+        );
         assert_eq!(
             contract.methods_of("/files/x"),
-            ["GET", "HEAD", "PUT", "PATCH", "DELETE"]
+            ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
         );
         assert_eq!(contract.methods_of("/files/x/content"), ["GET", "HEAD"]);
         assert!(contract.methods_of("/files/").is_empty());

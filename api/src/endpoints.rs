@@ -1,14 +1,25 @@
 //! One file for each operation; its name is the file's, the handler's and the contract's.
 
+pub(crate) mod append_tus_upload;
+pub(crate) mod append_upload;
 pub(crate) mod check_health;
 pub(crate) mod check_readiness;
+pub(crate) mod claim_file;
+pub(crate) mod create_tus_upload;
 pub(crate) mod download_file;
 pub(crate) mod find_file;
+pub(crate) mod inspect_tus_upload;
+pub(crate) mod inspect_upload;
 pub(crate) mod list_files;
+pub(crate) mod offer_resumption;
+pub(crate) mod offer_tus;
+pub(crate) mod prove_claim;
 pub(crate) mod put_file;
 pub(crate) mod read_contract;
 pub(crate) mod read_metrics;
 pub(crate) mod remove_file;
+pub(crate) mod remove_tus_upload;
+pub(crate) mod remove_upload;
 pub(crate) mod update_file;
 pub(crate) mod upload_file;
 

@@ -1,6 +1,7 @@
 //! Reading and writing the parts of HTTP messages that endpoints share.
 
 pub(crate) mod accept;
+pub(crate) mod body;
 pub(crate) mod conditional;
 pub(crate) mod digest_fields;
 pub(crate) mod disposition;
@@ -8,3 +9,5 @@ pub(crate) mod parameters;
 pub(crate) mod path;
 pub(crate) mod query;
 pub(crate) mod ranges;
+pub(crate) mod resumption;
+pub(crate) mod tus;

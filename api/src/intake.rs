@@ -1,7 +1,9 @@
 //! Reading an upload's request: what the file is called, what it is said to be, and its bytes.
 
+pub(crate) mod append;
 mod form;
 mod raw;
+pub(crate) mod resumable;
 
 use actix_web::{
     HttpRequest,

@@ -12,17 +12,21 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
 };
+use domain::UploadError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The media type of a problem's JSON.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
+/// How many bytes an upload has, in both protocols.
+pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+
 /// How long a client had better wait after a failure that may pass, in seconds.
 const RETRY_AFTER: &str = "2";
 
 macro_rules! problem_types {
-    ($($variant:ident = $slug:tt, $status:ident, $title:tt;)+) => {
+    ($($variant:ident = $slug:tt, $status:expr, $title:tt;)+) => {
         /// What kinds of problems there are.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub(crate) enum ProblemType {
@@ -49,57 +53,90 @@ macro_rules! problem_types {
 
             /// The status code that answers with such a problem have.
             pub(crate) fn status(self) -> StatusCode {
-                match self { $(Self::$variant => StatusCode::$status,)+ }
+                match self { $(Self::$variant => $status,)+ }
             }
         }
     };
 }
 
 problem_types! {
-    InvalidSha1 = "urn:fileserver:problem:invalid-sha1", BAD_REQUEST,
+    InvalidSha1 = "urn:fileserver:problem:invalid-sha1", StatusCode::BAD_REQUEST,
         "The SHA-1 in the URL is not 40 hexadecimal digits.";
-    InvalidFileName = "urn:fileserver:problem:invalid-file-name", BAD_REQUEST,
+    InvalidFileName = "urn:fileserver:problem:invalid-file-name", StatusCode::BAD_REQUEST,
         "The file name is missing, or is none that a file can have.";
-    InvalidQuery = "urn:fileserver:problem:invalid-query", BAD_REQUEST,
+    InvalidQuery = "urn:fileserver:problem:invalid-query", StatusCode::BAD_REQUEST,
         "A query parameter is unknown, repeated, or has a value that it cannot have.";
-    InvalidCursor = "urn:fileserver:problem:invalid-cursor", BAD_REQUEST,
+    InvalidCursor = "urn:fileserver:problem:invalid-cursor", StatusCode::BAD_REQUEST,
         "The cursor does not come from this listing.";
-    InvalidHeader = "urn:fileserver:problem:invalid-header", BAD_REQUEST,
+    InvalidHeader = "urn:fileserver:problem:invalid-header", StatusCode::BAD_REQUEST,
         "A header field cannot be read.";
-    InvalidBody = "urn:fileserver:problem:invalid-body", BAD_REQUEST,
+    InvalidBody = "urn:fileserver:problem:invalid-body", StatusCode::BAD_REQUEST,
         "The request's body cannot be read, or says what it cannot say.";
-    NotFound = "urn:fileserver:problem:not-found", NOT_FOUND,
+    InvalidMetadata = "urn:fileserver:problem:invalid-metadata", StatusCode::BAD_REQUEST,
+        "What is said about the upload cannot be read, or is nothing that it can be.";
+    InvalidConcatenation = "urn:fileserver:problem:invalid-concatenation", StatusCode::BAD_REQUEST,
+        "The upload cannot be made of what is named.";
+    InconsistentLength = "https://iana.org/assignments/http-problem-types#inconsistent-upload-length", StatusCode::BAD_REQUEST,
+        "The request contradicts the length that the upload was said to have.";
+    CompletedUpload = "https://iana.org/assignments/http-problem-types#completed-upload", StatusCode::BAD_REQUEST,
+        "The upload is complete, and nothing can be appended to it.";
+    FinalUpload = "urn:fileserver:problem:final-upload", StatusCode::FORBIDDEN,
+        "The upload is made of others, and nothing can be appended to it.";
+    NotFound = "urn:fileserver:problem:not-found", StatusCode::NOT_FOUND,
         "There is no such file.";
-    NoSuchResource = "urn:fileserver:problem:no-such-resource", NOT_FOUND,
+    UploadNotFound = "urn:fileserver:problem:upload-not-found", StatusCode::NOT_FOUND,
+        "There is no such upload.";
+    ClaimNotFound = "urn:fileserver:problem:claim-not-found", StatusCode::NOT_FOUND,
+        "There is no such claim, or it was used before, or it has expired.";
+    NoSuchResource = "urn:fileserver:problem:no-such-resource", StatusCode::NOT_FOUND,
         "There is nothing at this URL.";
-    MethodNotAllowed = "urn:fileserver:problem:method-not-allowed", METHOD_NOT_ALLOWED,
+    MethodNotAllowed = "urn:fileserver:problem:method-not-allowed", StatusCode::METHOD_NOT_ALLOWED,
         "The resource does not have this method.";
-    NotAcceptable = "urn:fileserver:problem:not-acceptable", NOT_ACCEPTABLE,
+    NotAcceptable = "urn:fileserver:problem:not-acceptable", StatusCode::NOT_ACCEPTABLE,
         "The answer would be JSON, which the request does not accept.";
-    DigestCollision = "urn:fileserver:problem:digest-collision", CONFLICT,
+    DigestCollision = "urn:fileserver:problem:digest-collision", StatusCode::CONFLICT,
         "Another content with the same SHA-1 is stored.";
-    PreconditionFailed = "urn:fileserver:problem:precondition-failed", PRECONDITION_FAILED,
+    MismatchingOffset = "https://iana.org/assignments/http-problem-types#mismatching-upload-offset", StatusCode::CONFLICT,
+        "The upload has another number of bytes than the request goes on from.";
+    Superseded = "urn:fileserver:problem:superseded", StatusCode::CONFLICT,
+        "A newer request goes on with the upload.";
+    UploadGone = "urn:fileserver:problem:upload-gone", StatusCode::GONE,
+        "The upload has expired, or cannot be completed any more.";
+    UnsupportedVersion = "urn:fileserver:problem:unsupported-version", StatusCode::PRECONDITION_FAILED,
+        "The request is not made by a version of tus that is spoken here.";
+    PreconditionFailed = "urn:fileserver:problem:precondition-failed", StatusCode::PRECONDITION_FAILED,
         "The resource is not in the state that the request depends on.";
-    TooLarge = "urn:fileserver:problem:too-large", PAYLOAD_TOO_LARGE,
+    TooLarge = "urn:fileserver:problem:too-large", StatusCode::PAYLOAD_TOO_LARGE,
         "The request's body has more bytes than are taken.";
-    UnsupportedMediaType = "urn:fileserver:problem:unsupported-media-type", UNSUPPORTED_MEDIA_TYPE,
+    UnsupportedMediaType = "urn:fileserver:problem:unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "The request's body is of a kind that the resource does not take.";
-    RangeNotSatisfiable = "urn:fileserver:problem:range-not-satisfiable", RANGE_NOT_SATISFIABLE,
+    RangeNotSatisfiable = "urn:fileserver:problem:range-not-satisfiable", StatusCode::RANGE_NOT_SATISFIABLE,
         "The content has none of the bytes that were asked for.";
-    DigestMismatch = "urn:fileserver:problem:digest-mismatch", UNPROCESSABLE_ENTITY,
+    DigestMismatch = "urn:fileserver:problem:digest-mismatch", StatusCode::UNPROCESSABLE_ENTITY,
         "What arrived does not have the digest that was announced.";
-    Internal = "urn:fileserver:problem:internal", INTERNAL_SERVER_ERROR,
+    ClaimRefused = "urn:fileserver:problem:claim-refused", StatusCode::UNPROCESSABLE_ENTITY,
+        "The claim is not proven; upload the file.";
+    TooManyClaims = "urn:fileserver:problem:too-many-claims", StatusCode::TOO_MANY_REQUESTS,
+        "More claims were made than are taken in a minute.";
+    ChecksumMismatch = "urn:fileserver:problem:checksum-mismatch", checksum_mismatch(),
+        "The bytes do not have the checksum that was announced, and were dropped.";
+    Internal = "urn:fileserver:problem:internal", StatusCode::INTERNAL_SERVER_ERROR,
         "The service has a defect, or its data were damaged.";
-    Unavailable = "urn:fileserver:problem:unavailable", SERVICE_UNAVAILABLE,
+    Unavailable = "urn:fileserver:problem:unavailable", StatusCode::SERVICE_UNAVAILABLE,
         "The service cannot do this at the moment.";
-    StorageFull = "urn:fileserver:problem:storage-full", INSUFFICIENT_STORAGE,
+    StorageFull = "urn:fileserver:problem:storage-full", StatusCode::INSUFFICIENT_STORAGE,
         "There is no room left.";
+}
+
+/// 460, which tus 1.0.0 has for bytes that do not have their checksum.
+fn checksum_mismatch() -> StatusCode {
+    StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 impl ProblemType {
     /// The last part of the URI, by which the contract refers to the kind.
     pub(crate) fn slug(self) -> &'static str {
-        self.uri().rsplit(':').next().unwrap_or_default()
+        self.uri().rsplit([':', '#']).next().unwrap_or_default()
     }
 }
 
@@ -150,6 +187,14 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) source: Option<ProblemSource>,
+    /// How many bytes the upload has, if the request goes on from another number.
+    #[serde(rename = "expected-offset", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expected_offset: Option<u64>,
+    /// Where the request goes on from.
+    #[serde(rename = "provided-offset", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    provided_offset: Option<u64>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
     #[serde(skip)]
@@ -175,6 +220,8 @@ impl Problem {
             status: kind.status().as_u16(),
             detail: detail.into(),
             source: None,
+            expected_offset: None,
+            provided_offset: None,
             headers: Vec::new(),
             fault: None,
         }
@@ -198,6 +245,11 @@ impl Problem {
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// Tells how many bytes an upload has.
+    pub(crate) fn with_offset(self, offset: u64) -> Self {
+        self.with_header(UPLOAD_OFFSET, offset.into())
     }
 
     pub(crate) fn query(name: &str, detail: impl Into<String>) -> Self {
@@ -243,6 +295,21 @@ impl Problem {
         problem
     }
 
+    fn upload(error: &UploadError) -> Self {
+        let told = |kind| Self::new(kind, error.to_string());
+        match *error {
+            UploadError::Offset { expected, provided } => Self {
+                expected_offset: Some(expected),
+                provided_offset: Some(provided),
+                ..told(ProblemType::MismatchingOffset).with_offset(expected)
+            },
+            UploadError::Length { .. } | UploadError::Short { .. } => {
+                told(ProblemType::InconsistentLength)
+            }
+            UploadError::Surplus(_) | UploadError::TooLarge(_) => told(ProblemType::TooLarge),
+        }
+    }
+
     fn database(error: &persistence::Error) -> Self {
         use persistence::Error;
         match error {
@@ -260,7 +327,7 @@ impl Problem {
         use storage::Error;
         match error {
             Error::Full(_) => Self::full(Fault::Store, error),
-            Error::Unavailable(_) => Self::unavailable(Fault::Store, error),
+            Error::Unavailable(_) | Error::InUse => Self::unavailable(Fault::Store, error),
             Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Fault::Store, error),
         }
     }
@@ -278,8 +345,29 @@ impl From<catalog::Error> for Problem {
             }
             Error::Collision(_) => told(ProblemType::DigestCollision),
             Error::TooLarge(_) => told(ProblemType::TooLarge),
+            Error::UploadNotFound => told(ProblemType::UploadNotFound),
+            Error::UploadGone => told(ProblemType::UploadGone),
+            Error::UploadDone { length, .. } => {
+                told(ProblemType::CompletedUpload).with_offset(*length)
+            }
+            Error::UploadIsFinal => told(ProblemType::FinalUpload),
+            Error::Upload(error) => Self::upload(error),
+            Error::WrongChecksum(offset) => {
+                told(ProblemType::ChecksumMismatch).with_offset(*offset)
+            }
+            Error::Superseded => told(ProblemType::Superseded),
+            Error::Parts(_) => told(ProblemType::InvalidConcatenation),
+            Error::ClaimNotFound => told(ProblemType::ClaimNotFound),
+            Error::NotProven => told(ProblemType::ClaimRefused),
+            Error::TooManyClaims(wait) => told(ProblemType::TooManyClaims).with_header(
+                header::RETRY_AFTER,
+                // Whole seconds, and late rather than early.
+                (wait.as_secs() + 1).into(),
+            ),
             Error::ForeignCursor => told(ProblemType::InvalidCursor).named(Place::Query, "cursor"),
-            Error::Contended | Error::Interrupted => Self::unavailable(Fault::Service, &error),
+            Error::Contended | Error::Interrupted | Error::SessionOver => {
+                Self::unavailable(Fault::Service, &error)
+            }
             Error::ContentLost(..) => Self::internal(Fault::Store, &error),
             Error::Database(cause) => Self::database(cause),
             Error::Store(cause) => Self::store(cause),

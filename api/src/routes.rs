@@ -11,15 +11,26 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::{
     contract::Contract,
     endpoints::{
+        append_tus_upload::append_tus_upload,
+        append_upload::append_upload,
         check_health::check_health,
         check_readiness::check_readiness,
+        claim_file::claim_file,
+        create_tus_upload::create_tus_upload,
         download_file::download_file,
         find_file::find_file,
+        inspect_tus_upload::inspect_tus_upload,
+        inspect_upload::inspect_upload,
         list_files::list_files,
+        offer_resumption::{offer_resumption, offer_resumption_of, offer_resumption_to},
+        offer_tus::{offer_tus, offer_tus_to},
+        prove_claim::prove_claim,
         put_file::put_file,
         read_contract::{read_contract_json, read_contract_yaml},
         read_metrics::read_metrics,
         remove_file::remove_file,
+        remove_tus_upload::remove_tus_upload,
+        remove_upload::remove_upload,
         update_file::update_file,
         upload_file::upload_file,
     },
@@ -36,6 +47,20 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(update_file)
         .service(remove_file)
         .service(download_file)
+        .service(offer_resumption)
+        .service(offer_resumption_to)
+        .service(inspect_upload)
+        .service(append_upload)
+        .service(remove_upload)
+        .service(offer_resumption_of)
+        .service(offer_tus)
+        .service(create_tus_upload)
+        .service(inspect_tus_upload)
+        .service(append_tus_upload)
+        .service(remove_tus_upload)
+        .service(offer_tus_to)
+        .service(claim_file)
+        .service(prove_claim)
         .service(check_health)
         .service(check_readiness)
         .service(read_metrics)

@@ -12,8 +12,6 @@ use crate::{metrics::Metrics, problem::Problem};
 pub(crate) struct Service {
     pub(crate) catalog: Catalog,
     pub(crate) metrics: Metrics,
-    /// The most bytes that an upload may have.
-    pub(crate) max_upload_size: Option<u64>,
 }
 
 /// For whom a request is made: all files have one owner while there is no authentication.

@@ -3,8 +3,9 @@
 //! Each setting is defined once, as a flag. What the file says becomes that flag's default, so
 //! that every value is read and refused in the same way, wherever it comes from.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+use catalog::Limits;
 use clap::{Args, ValueEnum};
 
 /// Where a secret or any other value is really found.
@@ -48,6 +49,14 @@ pub(crate) struct Settings {
     /// The most bytes that an upload may have; unless given, there is no limit.
     #[arg(long, env = "FILESERVER_MAX_UPLOAD_SIZE", global = true, value_name = "BYTES", value_parser = parse::<u64>)]
     pub(crate) max_upload_size: Option<u64>,
+
+    /// How many seconds an upload is kept of which nothing is heard.
+    #[arg(long, env = "FILESERVER_UPLOAD_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    pub(crate) upload_age: NonZeroU32,
+
+    /// How many claims on contents an owner may make in a minute.
+    #[arg(long, env = "FILESERVER_CLAIMS_PER_MINUTE", default_value = "300", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
+    pub(crate) claims_per_minute: NonZeroU32,
 
     /// An origin whose pages may use the service (CORS), or `*` for all; may be given repeatedly,
     /// or separated by commas.
@@ -108,6 +117,15 @@ impl Settings {
         persistence::Options {
             url: self.database_url.clone().unwrap_or_else(path),
             connections: self.database_connections.get(),
+        }
+    }
+
+    /// What clients may do at most.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_upload_size: self.max_upload_size,
+            upload_age: Duration::from_secs(self.upload_age.get().into()),
+            claims_per_minute: self.claims_per_minute.get().into(),
         }
     }
 

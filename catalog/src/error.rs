@@ -101,8 +101,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same content will be refused whenever it is tried.
-    pub(crate) fn is_final(&self) -> bool {
+    /// Whether the content is refused for what it is, however often it is tried.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
         matches!(
             self,
             Self::WrongSha1 { .. } | Self::WrongSha256 { .. } | Self::Collision(_)

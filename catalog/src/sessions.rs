@@ -11,7 +11,9 @@ mod finish;
 mod sweep;
 mod turns;
 
-use domain::{FileName, FileStatus, MediaType, Owner, RandomId};
+use std::time::Duration;
+
+use domain::{FileName, FileStatus, MediaType, Owner, RandomId, Timestamp};
 use persistence::{Entry, Protocol, Role, Session, SessionState};
 
 use crate::{Catalog, Error, Expected, Result};
@@ -74,27 +76,25 @@ impl Catalog {
         }))
     }
 
-    /// Begins an upload.
-    ///
-    /// It is done at once if the owner has the file already.
+    /// Begins an upload, which is done at once if its owner is known to have the file.
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], or when the database fails.
-    pub async fn begin_upload(&self, owner: &Owner, new: NewUpload) -> Result<Standing> {
+    pub async fn begin_upload(
+        &self,
+        owner: &Owner,
+        new: NewUpload,
+        known: Option<&Entry>,
+    ) -> Result<Standing> {
         let limit = self.0.limits.max_upload_size;
         if let Some(limit) = limit.filter(|limit| new.length.is_some_and(|length| length > *limit))
         {
             return Err(Error::TooLarge(limit));
         }
-        let known = if new.is_part {
-            None
-        } else {
-            self.find_known(owner, &new.expected, new.length).await?
-        };
         let role = if new.is_part { Role::Part } else { Role::Whole };
         let mut session = self.new_session(owner, new, role)?;
-        if let Some(entry) = &known {
+        if let Some(entry) = known {
             session.state = SessionState::Done(entry.meta.file_sha1);
             session.length = Some(entry.meta.file_size);
         }
@@ -167,6 +167,25 @@ impl Catalog {
         self.find_session(owner, protocol, id).await?;
         self.0.database.sessions().remove(&[id]).await?;
         Ok(self.0.store.remove_staged(id).await?)
+    }
+
+    /// Gives an upload up that cannot become a file any more, and drops its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UploadNotFound`] or [`Error::UploadGone`].
+    pub async fn give_up(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<()> {
+        let _turn = self.0.turns.take(id).await?;
+        let session = self.find_session(owner, protocol, id).await?;
+        self.fail(&session).await
+    }
+
+    /// How long it is until a moment; nothing if it has passed.
+    #[must_use]
+    pub fn time_until(&self, moment: Timestamp) -> Duration {
+        let now = self.0.clock.now().microseconds();
+        let left = moment.microseconds().saturating_sub(now);
+        Duration::from_micros(left.max(0).unsigned_abs())
     }
 
     async fn find_session(

@@ -76,6 +76,18 @@ pub struct Stored {
     pub deduplicated: bool,
 }
 
+impl Stored {
+    /// A file that its owner had before.
+    #[must_use]
+    pub fn known(entry: Entry) -> Self {
+        Self {
+            entry,
+            novelty: Novelty::Known,
+            deduplicated: true,
+        }
+    }
+}
+
 impl Catalog {
     /// Begins an upload whose bytes come in one go.
     #[must_use]

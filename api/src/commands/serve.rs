@@ -15,11 +15,12 @@ use utoipa_actix_web::AppExt as _;
 
 use super::{Failure, fail, log, open_catalog};
 use crate::{
-    contract::Contract, metrics::Metrics, observe::Observer, problem::Causes, routes,
+    contract::Contract, http::tus, metrics::Metrics, observe::Observer, problem::Causes, routes,
     service::Service, settings::Settings,
 };
 
-/// How often to look for what processes left behind that are gone.
+/// How often to look, at least, for what processes left behind that are gone, and for uploads that
+/// are over.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 #[actix_web::main]
@@ -40,7 +41,6 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let service = Data::new(Service {
         catalog: catalog.clone(),
         metrics: Metrics::new(),
-        max_upload_size: settings.max_upload_size,
     });
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
     let signals = Signals::new()?;
@@ -75,10 +75,12 @@ fn bind(
     let mut server = HttpServer::new(move || {
         let observer = observer.clone();
         App::new()
+            .wrap(from_fn(tus::speak))
             .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(move |request, next| {
                 observer.clone().observe(request, next)
             }))
+            .wrap(from_fn(tus::override_method))
             .app_data(service.clone())
             .app_data(contract.clone())
             .into_utoipa_app()
@@ -150,15 +152,23 @@ impl Signals {
 }
 
 async fn keep_sweeping(catalog: Catalog) {
+    if let Err(error) = catalog.recover_sessions().await {
+        let error = Causes(&error);
+        tracing::warn!(%error, "not all uploads could be looked after; the next start does");
+    }
+    // Uploads go not much later than they were promised to be kept.
+    let every = (catalog.limits().upload_age / 4).clamp(Duration::from_secs(1), SWEEP_EVERY);
     loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
+        tokio::time::sleep(every).await;
         sweep(&catalog).await;
     }
 }
 
 /// What cannot be told yet about what was left behind keeps nobody from being served.
 async fn sweep(catalog: &Catalog) {
-    if let Err(error) = catalog.sweep().await {
-        tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
+    for swept in [catalog.sweep().await, catalog.sweep_sessions().await] {
+        if let Err(error) = swept {
+            tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
+        }
     }
 }

@@ -7,7 +7,11 @@ use utoipa::ToSchema;
 
 use crate::{
     endpoints::{FileContent, describe},
-    http::{accept::AcceptsJson, parameters::UploadFields, query::Query},
+    http::{
+        accept::AcceptsJson,
+        parameters::{ResumableFields, UploadFields},
+        query::Query,
+    },
     intake,
     problem::Problem,
     service::{Caller, Service},
@@ -44,23 +48,29 @@ struct UploadForm {
     params(
         ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255),
         UploadFields,
+        ResumableFields,
     ),
     request_body(content((UploadForm = "multipart/form-data"), (FileContent = "application/octet-stream"))),
     responses(
         (status = 201, description = "The caller has the file now", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
+            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`; after `Upload-Complete: ?0` that of the upload, which has begun"),
             ("ETag" = String, description = "The entry's version"),
             ("Cache-Control" = String, description = "`private, no-cache`"),
+            ("Upload-Complete" = String, description = "As the request's, or `?1` if the caller had the file already"),
+            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+            ("Upload-Limit" = String, description = "What the upload that has begun may be, and for how many seconds it is kept"),
         )),
         (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
             ("ETag" = String, description = "The entry's version"),
             ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
-        (status = 400, description = "`invalid-file-name`, `invalid-query`, `invalid-header` or `invalid-body`"),
+        (status = 400, description = "`invalid-file-name`, `invalid-query`, `invalid-header`, `invalid-body` or `inconsistent-upload-length`"),
         (status = 406, description = "`not-acceptable`"),
         (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored"),
-        (status = 413, description = "`too-large`"),
+        (status = 413, description = "`too-large`", headers(
+            ("Upload-Limit" = String, description = "What uploads may be, if the request has `Upload-Complete`"),
+        )),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`digest-mismatch`: nothing was stored"),
         (status = 507, description = "`storage-full`: nothing was stored"),
@@ -78,8 +88,7 @@ pub(crate) async fn upload_file(
     let named = intake::query_file_name(query.one("file_name")?)?;
     query.end()?;
     let announced = Expected::default();
-    let stored = intake::receive(&service, &owner, &request, payload, named, announced).await?;
-    Ok(answer(&stored))
+    intake::resumable::receive(&service, &owner, &request, payload, named, announced).await
 }
 
 /// Answers an upload, however it was made.

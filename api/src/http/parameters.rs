@@ -71,3 +71,49 @@ pub(crate) struct DownloadFields {
     #[param(rename = "If-Unmodified-Since")]
     if_unmodified_since: Option<String>,
 }
+
+/// Which upload it is.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it only tells the contract what the path has")]
+pub(crate) struct UploadPath {
+    /// The upload's id
+    #[param(
+        pattern = "^[0-9a-f]{32}$",
+        example = "00000000000000000000000000000000"
+    )]
+    upload_id: String,
+}
+
+/// What every request by tus has to say.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it only tells the contract what the header has")]
+pub(crate) struct TusVersion {
+    /// The protocol's version
+    #[param(rename = "Tus-Resumable", example = "1.0.0")]
+    tus_resumable: String,
+}
+
+/// What a request by tus says about the bytes that it brings.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it only tells the contract what the header has")]
+pub(crate) struct TusChecksum {
+    /// The checksum of the request's body: `sha256`, `sha1`, `md5` or `crc32`, a space, and base64
+    #[param(rename = "Upload-Checksum")]
+    upload_checksum: Option<String>,
+}
+
+/// What a request says about an upload that it may begin only, or go on with (structured fields).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it only tells the contract what the header has")]
+pub(crate) struct ResumableFields {
+    /// `?0` begins an upload that other requests go on with, `?1` brings all of it
+    #[param(rename = "Upload-Complete")]
+    upload_complete: Option<String>,
+    /// How many bytes the upload will have
+    #[param(rename = "Upload-Length")]
+    upload_length: Option<u64>,
+}

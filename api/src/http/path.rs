@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use domain::Sha1;
+use domain::{RandomId, Sha1};
 
 use crate::problem::{Place, Problem, ProblemType};
 
@@ -25,4 +25,36 @@ impl FromRequest for PathSha1 {
                 }),
         )
     }
+}
+
+/// The id in `/tus/{upload_id}` and `/uploads/{upload_id}`; what is no id names no upload.
+pub(crate) struct PathUpload(pub(crate) RandomId);
+
+impl FromRequest for PathUpload {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = id(request, "upload_id", catalog::Error::UploadNotFound);
+        ready(id.map(Self))
+    }
+}
+
+/// The id in `/claims/{claim_id}`; what is no id names no claim.
+pub(crate) struct PathClaim(pub(crate) RandomId);
+
+impl FromRequest for PathClaim {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = id(request, "claim_id", catalog::Error::ClaimNotFound);
+        ready(id.map(Self))
+    }
+}
+
+fn id(request: &HttpRequest, name: &str, unknown: catalog::Error) -> Result<RandomId, Problem> {
+    let text = request.match_info().get(name).unwrap_or_default();
+    text.parse()
+        .map_err(|_| Problem::from(unknown).named(Place::Path, name))
 }

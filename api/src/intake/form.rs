@@ -84,7 +84,7 @@ async fn read_file(
     }
     let file_name = disposition::file_name(headers, Place::Part)?;
     let content_type = media_type(headers)?;
-    let mut upload = service.catalog.upload(service.max_upload_size);
+    let mut upload = service.catalog.upload();
     while let Some(bytes) = part.try_next().await.map_err(|error| malformed(&error))? {
         service.metrics.received(bytes.len());
         upload.write(&bytes).await?;

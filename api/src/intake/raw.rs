@@ -1,9 +1,6 @@
 //! A file that is the whole body of its request.
 
-use actix_web::{
-    http::header::{self, HeaderMap},
-    web::Payload,
-};
+use actix_web::{http::header::HeaderMap, web::Payload};
 use catalog::Expected;
 use domain::{FileName, MediaType};
 use futures_util::StreamExt as _;
@@ -11,6 +8,7 @@ use futures_util::StreamExt as _;
 use super::{Arrived, broken_off, only_one, unnamed};
 use crate::{
     http::{
+        body::content_length,
         digest_fields::{self, CONTENT_DIGEST},
         disposition,
     },
@@ -33,9 +31,9 @@ pub(super) async fn read(
     // Nothing is wrapped around the file, so the digest of the one is that of the other.
     let of_message = digest_fields::read(headers, &CONTENT_DIGEST, Place::Header)?;
     let expected = digest_fields::join(announced, of_message)?;
-    refuse_too_large(headers, service.max_upload_size)?;
+    refuse_too_large(headers, service.catalog.limits().max_upload_size)?;
 
-    let mut upload = service.catalog.upload(service.max_upload_size);
+    let mut upload = service.catalog.upload();
     while let Some(bytes) = payload.next().await {
         let bytes = bytes.map_err(|error| broken_off(&error))?;
         service.metrics.received(bytes.len());
@@ -51,9 +49,7 @@ pub(super) async fn read(
 
 /// Spares the client the sending of what is not taken.
 fn refuse_too_large(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Problem> {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = content_length(headers);
     match (announced, limit) {
         (Some(announced), Some(limit)) if announced > limit => {
             Err(catalog::Error::TooLarge(limit).into())

@@ -6,7 +6,7 @@ use storage::{End, Kept};
 use tracing::Instrument as _;
 
 use super::{expected, turns::Turn};
-use crate::{Catalog, Error, Novelty, Result, Stored};
+use crate::{Catalog, Error, Result, Stored};
 
 impl Catalog {
     /// Makes a file of an upload; from here on the work goes on even if nobody waits for it.
@@ -83,11 +83,7 @@ impl Catalog {
     ///
     /// [`Error::NotFound`] when the file was deleted since.
     pub async fn find_stored(&self, owner: &Owner, sha1: &Sha1) -> Result<Stored> {
-        Ok(Stored {
-            entry: self.find(owner, sha1).await?,
-            novelty: Novelty::Known,
-            deduplicated: true,
-        })
+        Ok(Stored::known(self.find(owner, sha1).await?))
     }
 
     /// Says that an upload will never be a file, and drops its bytes.

@@ -1,0 +1,156 @@
+//! `PATCH /tus/{upload_id}`
+
+use actix_web::{HttpRequest, HttpResponse, patch, web};
+use catalog::{Append, AppendRequest, Completes, Error, Outcome, Protocol};
+use domain::UploadError;
+
+use crate::{
+    http::{
+        body,
+        parameters::{TusChecksum, TusVersion, UploadPath},
+        path::PathUpload,
+        query::NoQuery,
+        tus::{self, Length},
+    },
+    intake::append::{Stop, pump},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Appends to an upload by tus
+///
+/// What arrives is kept, even if the connection breaks; with `Upload-Checksum` it is kept whole or
+/// not at all. The request that brings the last byte completes the upload. A newer request for
+/// the same upload ends one that is running. More bytes than the upload may have are not kept.
+#[utoipa::path(
+    tag = "tus",
+    params(
+        UploadPath,
+        TusVersion,
+        ("Upload-Offset" = u64, Header, description = "How many bytes the upload has"),
+        ("Upload-Length" = Option<u64>, Header, description = "How many it will have, if that was not said before"),
+        TusChecksum,
+    ),
+    request_body(content = super::FileContent, content_type = "application/offset+octet-stream"),
+    responses(
+        (status = 204, description = "The bytes are kept", headers(
+            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
+            ("Content-Location" = String, description = "The file's URL, if the upload is complete"),
+        )),
+        (status = 400, description = "`invalid-header`, `invalid-query`, `invalid-body` or `inconsistent-upload-length`"),
+        (status = 403, description = "`final-upload`"),
+        (status = 404, description = "`upload-not-found`"),
+        (status = 409, description = "`mismatching-upload-offset`, `superseded`, or `digest-collision`: the upload is over", headers(
+            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+        )),
+        (status = 410, description = "`upload-gone`"),
+        (status = 412, description = "`unsupported-version`"),
+        (status = 413, description = "`too-large`", headers(
+            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+        )),
+        (status = 415, description = "`unsupported-media-type`"),
+        (status = 422, description = "`digest-mismatch`: the upload is complete and has other digests than it was said to have, and is over"),
+        (status = 460, description = "`checksum-mismatch`: nothing was kept of the request's bytes", headers(
+            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+        )),
+        (status = 507, description = "`storage-full`"),
+    ),
+)]
+#[patch("/tus/{upload_id}")]
+pub(crate) async fn append_tus_upload(
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathUpload(id): PathUpload,
+    _: NoQuery,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    body::require_media_type(headers, tus::MEDIA_TYPE)?;
+    let append = AppendRequest {
+        offset: tus::offset(headers)?,
+        length: match tus::length(headers)? {
+            Length::Known(length) => Some(length),
+            Length::Deferred | Length::Unsaid => None,
+        },
+        bytes: body::content_length(headers),
+        checksums: tus::checksums(headers)?,
+    };
+    let (offset, bytes) = (append.offset, append.bytes);
+    let catalog = &service.catalog;
+    let mut response = HttpResponse::NoContent();
+    let append = match catalog.append(&owner, Protocol::Tus, id, append).await {
+        Ok(append) => append,
+        Err(Error::UploadDone { length, .. }) => {
+            refuse_after_end(offset, length, bytes)?;
+            let standing = catalog.standing(&owner, Protocol::Tus, id).await?;
+            tus::progress(&mut response, standing.offset, standing.session.expires_at);
+            if let catalog::SessionState::Done(sha1) = standing.session.state {
+                tus::done(&mut response, &sha1);
+            }
+            return Ok(response.finish());
+        }
+        Err(error) => return Err(told_offset(error, offset)),
+    };
+    match take(&service, append, payload).await? {
+        Outcome::Open { offset, expires_at } => {
+            tus::progress(&mut response, Some(offset), expires_at);
+        }
+        Outcome::Stored { stored, expires_at } => {
+            service.metrics.stored(&stored);
+            let meta = &stored.entry.meta;
+            tus::progress(&mut response, Some(meta.file_size), expires_at);
+            tus::done(&mut response, &meta.file_sha1);
+        }
+    }
+    Ok(response.finish())
+}
+
+/// Appends a request's body, and completes the upload if that was the last of it.
+pub(super) async fn take(
+    service: &Service,
+    mut append: Append,
+    payload: web::Payload,
+) -> Result<Outcome, Problem> {
+    match pump(service, &mut append, payload).await {
+        Ok(()) => Ok(append.end(Completes::AtLength).await?),
+        Err(Stop::Overrun(overrun)) => {
+            let offset = append.break_off().await?;
+            Err(Problem::from(Error::from(overrun)).with_offset(offset))
+        }
+        Err(Stop::Broken(problem)) => {
+            let offset = append.break_off().await?;
+            Err(problem.with_offset(offset))
+        }
+    }
+}
+
+/// A request for an upload that is complete changes nothing; it may ask for the answer again.
+fn refuse_after_end(offset: u64, length: u64, bytes: Option<u64>) -> Result<(), Problem> {
+    if offset != length {
+        let mismatch = UploadError::Offset {
+            expected: length,
+            provided: offset,
+        };
+        return Err(Error::from(mismatch).into());
+    }
+    if bytes.is_some_and(|bytes| bytes > 0) {
+        return Err(told_offset(UploadError::Surplus(length).into(), length));
+    }
+    Ok(())
+}
+
+/// Says how many bytes there are when a request had that right, and asks for too much.
+fn told_offset(error: Error, offset: u64) -> Problem {
+    let is_overrun = matches!(
+        error,
+        Error::Upload(UploadError::Surplus(_) | UploadError::TooLarge(_))
+    );
+    let problem = Problem::from(error);
+    if is_overrun {
+        problem.with_offset(offset)
+    } else {
+        problem
+    }
+}

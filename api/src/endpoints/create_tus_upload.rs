@@ -1,0 +1,214 @@
+//! `POST /tus`
+
+use actix_web::{HttpRequest, HttpResponse, http::header, post, web};
+use catalog::{AppendRequest, Expected, NewUpload, Outcome, Protocol, SessionState, Standing};
+use domain::{
+    FileName, MediaType, Owner,
+    tus::{Concatenation, Metadata},
+};
+
+use crate::{
+    endpoints::append_tus_upload,
+    http::{
+        body,
+        parameters::{TusChecksum, TusVersion},
+        query::NoQuery,
+        tus::{self, Length},
+    },
+    problem::{Place, Problem, ProblemType},
+    service::{Caller, Service},
+};
+
+/// Begins an upload by tus
+///
+/// `Upload-Metadata` may have `filename` and `filetype`, which name the file and its media type,
+/// and `sha1` and `sha256` in hexadecimal digits, which the content has to have. If the caller has
+/// that file already, the upload is complete at once. The body, if there is one, is the
+/// upload's beginning. With `Upload-Concat: final;` and the URLs of partial uploads it is made of
+/// those, which go then.
+#[utoipa::path(
+    tag = "tus",
+    params(
+        TusVersion,
+        ("Upload-Length" = Option<u64>, Header, description = "How many bytes the upload will have"),
+        ("Upload-Defer-Length" = Option<String>, Header, description = "`1` if that will be said later"),
+        ("Upload-Metadata" = Option<String>, Header, description = "Keys and values in base64: `filename d29ybGQudHh0,filetype dGV4dC9wbGFpbg==`"),
+        ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and URLs, separated by spaces"),
+        TusChecksum,
+    ),
+    request_body(content = Option<super::FileContent>, content_type = "application/offset+octet-stream"),
+    responses(
+        (status = 201, description = "The upload can go on, or is complete", headers(
+            ("Location" = String, description = "The upload's URL"),
+            ("Upload-Offset" = u64, description = "How many bytes it has"),
+            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
+            ("Content-Location" = String, description = "The file's URL, if the upload is complete"),
+        )),
+        (status = 400, description = "`invalid-header`, `invalid-metadata`, `invalid-file-name`, `invalid-concatenation`, `inconsistent-upload-length`, `invalid-query` or `invalid-body`"),
+        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored"),
+        (status = 412, description = "`unsupported-version`"),
+        (status = 413, description = "`too-large`"),
+        (status = 415, description = "`unsupported-media-type`"),
+        (status = 422, description = "`digest-mismatch`: the upload is complete and has other digests than it was said to have, and is over"),
+        (status = 460, description = "`checksum-mismatch`: nothing was kept"),
+        (status = 507, description = "`storage-full`"),
+    ),
+)]
+#[post("/tus")]
+pub(crate) async fn create_tus_upload(
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    _: NoQuery,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    let concatenation = tus::concatenation(headers)?;
+    let length = tus::length(headers)?;
+    let checksums = tus::checksums(headers)?;
+    let has_body = body::is_there(headers);
+    if has_body {
+        body::require_media_type(headers, tus::MEDIA_TYPE)?;
+    }
+    let (parts, concat) = match concatenation {
+        Some((Concatenation::Final(parts), text)) => (Some(parts), Some(text)),
+        Some((Concatenation::Partial, text)) => (None, Some(text)),
+        None => (None, None),
+    };
+    let is_part = concat.is_some() && parts.is_none();
+    let mut new = describe(tus::metadata(headers)?)?;
+    new.is_part = is_part;
+    new.concat = concat;
+    let catalog = &service.catalog;
+    if let Some(parts) = parts {
+        if length != Length::Unsaid {
+            return Err(tus::wrong_length(
+                "an upload that is made of others has theirs",
+            ));
+        }
+        if has_body {
+            let detail = "an upload that is made of others takes no bytes of its own";
+            return Err(Problem::body(detail));
+        }
+        let standing = catalog.concatenate(&owner, new, &parts).await?;
+        return Ok(answer(&standing));
+    }
+    new.length = match length {
+        Length::Known(length) => Some(length),
+        Length::Deferred => None,
+        Length::Unsaid => {
+            return Err(tus::wrong_length(
+                "give a length, or Upload-Defer-Length: 1",
+            ));
+        }
+    };
+    let known = match is_part {
+        true => None,
+        false => {
+            let found = catalog.find_known(&owner, &new.expected, new.length);
+            found.await?
+        }
+    };
+    let standing = catalog.begin_upload(&owner, new, known.as_ref()).await?;
+    let is_empty = standing.session.length == Some(0);
+    if standing.session.state != SessionState::Open || !has_body && !is_empty {
+        return Ok(answer(&standing));
+    }
+    let first = AppendRequest {
+        bytes: body::content_length(headers),
+        checksums,
+        ..AppendRequest::default()
+    };
+    fill(&service, &owner, standing, first, payload).await
+}
+
+/// Appends the body of the request that began an upload.
+async fn fill(
+    service: &Service,
+    owner: &Owner,
+    mut standing: Standing,
+    first: AppendRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let catalog = &service.catalog;
+    let id = standing.session.id;
+    let appended = match catalog.append(owner, Protocol::Tus, id, first).await {
+        Ok(append) => append_tus_upload::take(service, append, payload).await,
+        Err(error) => Err(error.into()),
+    };
+    match appended {
+        Ok(Outcome::Open { offset, expires_at }) => {
+            standing.offset = Some(offset);
+            standing.session.expires_at = expires_at;
+        }
+        Ok(Outcome::Stored { stored, expires_at }) => {
+            service.metrics.stored(&stored);
+            standing.offset = Some(stored.entry.meta.file_size);
+            standing.session.state = SessionState::Done(stored.entry.meta.file_sha1);
+            standing.session.expires_at = expires_at;
+        }
+        Err(problem) => {
+            // Nobody was told of it, so nobody can go on with it.
+            match catalog.remove_upload(owner, Protocol::Tus, id).await {
+                Ok(()) | Err(catalog::Error::UploadGone) => return Err(problem),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(answer(&standing))
+}
+
+fn answer(standing: &Standing) -> HttpResponse {
+    let session = &standing.session;
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, format!("{}/{}", tus::PREFIX, session.id)));
+    tus::progress(&mut response, standing.offset, session.expires_at);
+    if let SessionState::Done(sha1) = session.state {
+        tus::done(&mut response, &sha1);
+    }
+    response.finish()
+}
+
+/// What the metadata say about an upload.
+fn describe(metadata: Option<Metadata>) -> Result<NewUpload, Problem> {
+    let value = |key: &str| {
+        let value = metadata.as_ref().and_then(|metadata| metadata.value(key));
+        value
+            .map(|value| {
+                std::str::from_utf8(value)
+                    .map_err(|_| wrong(&format!("the value of `{key}` is not UTF-8")))
+            })
+            .transpose()
+    };
+    let file_name = value("filename")?.map(|name| {
+        FileName::try_from(name.to_owned()).map_err(|error| {
+            Problem::new(ProblemType::InvalidFileName, error.to_string())
+                .named(Place::Header, "upload-metadata")
+        })
+    });
+    let content_type: Option<MediaType> = value("filetype")?.map(parse).transpose()?;
+    Ok(NewUpload {
+        protocol: Protocol::Tus,
+        is_part: false,
+        length: None,
+        file_name: file_name.transpose()?,
+        content_type: content_type.unwrap_or_default(),
+        expected: Expected {
+            sha1: value("sha1")?.map(parse).transpose()?,
+            sha256: value("sha256")?.map(parse).transpose()?,
+        },
+        metadata: metadata
+            .as_ref()
+            .map(|metadata| metadata.as_str().to_owned()),
+        concat: None,
+    })
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Problem> {
+    text.parse()
+        .map_err(|error: T::Err| wrong(&error.to_string()))
+}
+
+fn wrong(detail: &str) -> Problem {
+    Problem::new(ProblemType::InvalidMetadata, detail).named(Place::Header, "upload-metadata")
+}

@@ -1,0 +1,57 @@
+//! `OPTIONS` where uploads can be resumed: `/files`, `/files/{file_sha1}`, `/uploads/{upload_id}`
+
+use actix_web::{HttpResponse, options, web};
+
+use crate::{
+    http::{
+        parameters::{FilePath, UploadPath},
+        resumption,
+    },
+    service::Service,
+};
+
+/// Tells that uploads can be resumed, and what they may be
+#[utoipa::path(
+    tag = "uploads",
+    responses(
+        (status = 204, description = "What uploads may be", headers(
+            ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
+        )),
+    ),
+)]
+#[options("/files")]
+pub(crate) async fn offer_resumption(service: web::Data<Service>) -> HttpResponse {
+    resumption::offer(service.catalog.limits())
+}
+
+/// Tells that uploads by `PUT` can be resumed, and what they may be
+#[utoipa::path(
+    tag = "uploads",
+    params(FilePath),
+    responses(
+        (status = 204, description = "What uploads may be", headers(
+            ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
+        )),
+    ),
+)]
+#[options("/files/{file_sha1}")]
+pub(crate) async fn offer_resumption_to(service: web::Data<Service>) -> HttpResponse {
+    resumption::offer(service.catalog.limits())
+}
+
+/// Tells what uploads may be, at an upload's URL
+///
+/// It says nothing about the upload.
+#[utoipa::path(
+    tag = "uploads",
+    params(UploadPath),
+    responses(
+        (status = 204, description = "What uploads may be", headers(
+            ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
+        )),
+    ),
+)]
+#[options("/uploads/{upload_id}")]
+pub(crate) async fn offer_resumption_of(service: web::Data<Service>) -> HttpResponse {
+    resumption::offer(service.catalog.limits())
+}

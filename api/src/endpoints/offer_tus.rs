@@ -1,0 +1,47 @@
+//! `OPTIONS /tus`, and of each upload there
+
+use actix_web::{HttpResponse, options, web};
+
+use crate::{
+    http::{parameters::UploadPath, tus},
+    service::Service,
+};
+
+/// Tells what of tus 1.0.0 is spoken
+///
+/// It needs no `Tus-Resumable`, and takes any.
+#[utoipa::path(
+    tag = "tus",
+    responses(
+        (status = 204, description = "The version, and what there is besides the core", headers(
+            ("Tus-Version" = String, description = "`1.0.0`"),
+            ("Tus-Extension" = String, description = "The extensions, separated by commas"),
+            ("Tus-Checksum-Algorithm" = String, description = "The algorithms, separated by commas"),
+            ("Tus-Max-Size" = u64, description = "The most bytes that an upload may have, if there is a limit"),
+        )),
+    ),
+)]
+#[options("/tus")]
+pub(crate) async fn offer_tus(service: web::Data<Service>) -> HttpResponse {
+    tus::offer(service.catalog.limits().max_upload_size)
+}
+
+/// Tells what of tus 1.0.0 is spoken, at an upload's URL
+///
+/// It says nothing about the upload.
+#[utoipa::path(
+    tag = "tus",
+    params(UploadPath),
+    responses(
+        (status = 204, description = "The version, and what there is besides the core", headers(
+            ("Tus-Version" = String, description = "`1.0.0`"),
+            ("Tus-Extension" = String, description = "The extensions, separated by commas"),
+            ("Tus-Checksum-Algorithm" = String, description = "The algorithms, separated by commas"),
+            ("Tus-Max-Size" = u64, description = "The most bytes that an upload may have, if there is a limit"),
+        )),
+    ),
+)]
+#[options("/tus/{upload_id}")]
+pub(crate) async fn offer_tus_to(service: web::Data<Service>) -> HttpResponse {
+    tus::offer(service.catalog.limits().max_upload_size)
+}

@@ -1,0 +1,66 @@
+//! `PUT /claims/{claim_id}`
+
+use actix_web::{HttpRequest, HttpResponse, put, web};
+use domain::{FileMeta, Sha256};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::{
+    endpoints::upload_file::answer,
+    http::{accept::AcceptsJson, body, path::PathClaim, query::NoQuery},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// The proof that somebody has a file.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ClaimProof {
+    /// The HMAC-SHA-256, in 64 hexadecimal digits.
+    proof: Sha256,
+}
+
+/// Proves a claim, and gets the file without uploading it
+///
+/// A claim can be tried once. It is refused in the same way, and in a time that does not tell
+/// more, whether the service does not have the content, its size or SHA-256 is another, or the
+/// proof is wrong.
+#[utoipa::path(
+    tag = "claims",
+    params(("claim_id" = String, Path, description = "The claim's id", pattern = "^[0-9a-f]{32}$", example = "00000000000000000000000000000000")),
+    request_body(content = ClaimProof, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The caller has the file now", body = FileMeta, headers(
+            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
+            ("ETag" = String, description = "The entry's version"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
+        )),
+        (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
+            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
+            ("ETag" = String, description = "The entry's version"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
+        )),
+        (status = 400, description = "`invalid-body` or `invalid-query`"),
+        (status = 404, description = "`claim-not-found`"),
+        (status = 406, description = "`not-acceptable`"),
+        (status = 413, description = "`too-large`"),
+        (status = 415, description = "`unsupported-media-type`"),
+        (status = 422, description = "`claim-refused`: upload the file"),
+        (status = 507, description = "`storage-full`: nothing was stored"),
+    ),
+)]
+#[put("/claims/{claim_id}")]
+pub(crate) async fn prove_claim(
+    _: AcceptsJson,
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathClaim(id): PathClaim,
+    _: NoQuery,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let ClaimProof { proof } = body::read_json(request.headers(), payload).await?;
+    let stored = service.catalog.prove(&owner, id, &proof).await?;
+    service.metrics.stored(&stored);
+    Ok(answer(&stored))
+}

@@ -1,0 +1,41 @@
+//! `DELETE /tus/{upload_id}`
+
+use actix_web::{HttpResponse, delete, web};
+use catalog::Protocol;
+
+use crate::{
+    http::{
+        parameters::{TusVersion, UploadPath},
+        path::PathUpload,
+        query::NoQuery,
+    },
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Ends an upload by tus
+///
+/// Its bytes are dropped. A file that it has become stays.
+#[utoipa::path(
+    tag = "tus",
+    params(UploadPath, TusVersion),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 400, description = "`invalid-query`"),
+        (status = 404, description = "`upload-not-found`"),
+        (status = 409, description = "`superseded`"),
+        (status = 410, description = "`upload-gone`"),
+        (status = 412, description = "`unsupported-version`"),
+    ),
+)]
+#[delete("/tus/{upload_id}")]
+pub(crate) async fn remove_tus_upload(
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathUpload(id): PathUpload,
+    _: NoQuery,
+) -> Result<HttpResponse, Problem> {
+    let catalog = &service.catalog;
+    catalog.remove_upload(&owner, Protocol::Tus, id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

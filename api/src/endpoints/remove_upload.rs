@@ -1,0 +1,36 @@
+//! `DELETE /uploads/{upload_id}`
+
+use actix_web::{HttpResponse, delete, web};
+use catalog::Protocol;
+
+use crate::{
+    http::{parameters::UploadPath, path::PathUpload, query::NoQuery},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Ends an upload
+///
+/// Its bytes are dropped. A file that it has become stays.
+#[utoipa::path(
+    tag = "uploads",
+    params(UploadPath),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 400, description = "`invalid-query`"),
+        (status = 404, description = "`upload-not-found`"),
+        (status = 409, description = "`superseded`"),
+        (status = 410, description = "`upload-gone`"),
+    ),
+)]
+#[delete("/uploads/{upload_id}")]
+pub(crate) async fn remove_upload(
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathUpload(id): PathUpload,
+    _: NoQuery,
+) -> Result<HttpResponse, Problem> {
+    let catalog = &service.catalog;
+    catalog.remove_upload(&owner, Protocol::Http, id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,50 @@
+//! What a request's header says about its body.
+
+use actix_web::{
+    http::header::{self, HeaderMap},
+    web::Payload,
+};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{Place, Problem, ProblemType};
+
+/// How many bytes the body has, if that was said.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Whether there is a body, even one without bytes that is sent in chunks.
+pub(crate) fn is_there(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || content_length(headers).is_some_and(|length| length > 0)
+}
+
+/// Refuses a body of another media type.
+pub(crate) fn require_media_type(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
+    let value = headers.get(header::CONTENT_TYPE);
+    let parsed = value.and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
+    if parsed.is_some_and(|given| given.essence_str() == media_type) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemType::UnsupportedMediaType,
+        format!("the body has to be {media_type}"),
+    )
+    .named(Place::Header, header::CONTENT_TYPE.as_str()))
+}
+
+/// Reads a short JSON body.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    payload: Payload,
+) -> Result<T, Problem> {
+    const MOST_BYTES: usize = 16 * 1024;
+    require_media_type(headers, "application/json")?;
+    let body = payload.to_bytes_limited(MOST_BYTES).await;
+    let body = body
+        .map_err(|_| catalog::Error::TooLarge(MOST_BYTES as u64))?
+        .map_err(|_| Problem::body("the body could not be read to its end"))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::body(format!("the body cannot be read: {error}")))
+}

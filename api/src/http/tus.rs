@@ -1,0 +1,228 @@
+//! What all messages of tus 1.0.0 have in common (<https://tus.io/protocols/resumable-upload>).
+
+use actix_web::{
+    Error, HttpResponse, HttpResponseBuilder, ResponseError as _,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        Method,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+use catalog::{Session, SessionState};
+use domain::{Checksum, Timestamp, parse_byte_count, tus};
+
+use crate::problem::{Problem, ProblemType, UPLOAD_OFFSET};
+
+/// Where uploads by this protocol are.
+pub(crate) const PREFIX: &str = "/tus";
+
+/// The media type of bytes that are appended.
+pub(crate) const MEDIA_TYPE: &str = "application/offset+octet-stream";
+
+/// What is spoken besides the core. Trailers are not: the HTTP library does not give them.
+const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation";
+
+const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
+const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+const TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
+const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
+const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
+const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
+const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
+const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+
+fn is_tus(path: &str) -> bool {
+    path.strip_prefix(PREFIX)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Takes the method that a client means which cannot send it.
+pub(crate) async fn override_method(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let method = request
+        .headers()
+        .get(METHOD_OVERRIDE)
+        .and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    if let Some(method) = method.filter(|_| is_tus(request.path())) {
+        request.head_mut().method = method;
+    }
+    next.call(request).await
+}
+
+/// Makes sure that both sides speak the same version, and says so in every answer.
+///
+/// `OPTIONS` is how a client finds out, so it is answered whatever version is asked for.
+pub(crate) async fn speak(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if !is_tus(request.path()) || *request.method() == Method::OPTIONS {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let is_spoken = request.headers().get(TUS_RESUMABLE) == Some(&VERSION);
+    let mut response = if is_spoken {
+        next.call(request).await?.map_into_boxed_body()
+    } else {
+        let detail = "the request has to say Tus-Resumable: 1.0.0";
+        let problem =
+            Problem::new(ProblemType::UnsupportedVersion, detail).with_header(TUS_VERSION, VERSION);
+        request.into_response(problem.error_response())
+    };
+    response.headers_mut().insert(TUS_RESUMABLE, VERSION);
+    Ok(response)
+}
+
+/// Says what of the protocol is spoken.
+pub(crate) fn offer(max_size: Option<u64>) -> HttpResponse {
+    let algorithms = domain::ChecksumAlgorithm::ALL.map(|algorithm| algorithm.name());
+    let mut response = HttpResponse::NoContent();
+    response
+        .insert_header((TUS_VERSION, VERSION))
+        .insert_header((TUS_EXTENSION, EXTENSIONS))
+        .insert_header((TUS_CHECKSUM_ALGORITHM, algorithms.join(",")));
+    if let Some(max_size) = max_size {
+        response.insert_header((TUS_MAX_SIZE, max_size));
+    }
+    response.finish()
+}
+
+/// The length that a request says its upload will have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Nothing was said.
+    Unsaid,
+    /// It will be said later.
+    Deferred,
+    /// So many bytes.
+    Known(u64),
+}
+
+/// Reads the length that a request gives.
+pub(crate) fn length(headers: &HeaderMap) -> Result<Length, Problem> {
+    let length = byte_count(headers, &UPLOAD_LENGTH)?;
+    match (length, text(headers, &UPLOAD_DEFER_LENGTH)?) {
+        (None, None) => Ok(Length::Unsaid),
+        (Some(length), None) => Ok(Length::Known(length)),
+        (None, Some("1")) => Ok(Length::Deferred),
+        (None, Some(_)) => Err(Problem::header(&UPLOAD_DEFER_LENGTH, "the value is 1")),
+        (Some(_), Some(_)) => {
+            let detail = "the length is given now or later, not both";
+            Err(Problem::header(&UPLOAD_DEFER_LENGTH, detail))
+        }
+    }
+}
+
+/// Says that a length was given where it cannot be, or not where it has to be.
+pub(crate) fn wrong_length(detail: &str) -> Problem {
+    Problem::header(&UPLOAD_LENGTH, detail)
+}
+
+/// Reads the offset that a request goes on from.
+pub(crate) fn offset(headers: &HeaderMap) -> Result<u64, Problem> {
+    let offset = byte_count(headers, &UPLOAD_OFFSET)?;
+    offset.ok_or_else(|| Problem::header(&UPLOAD_OFFSET, "the field is missing"))
+}
+
+/// Reads what the client says about the upload.
+pub(crate) fn metadata(headers: &HeaderMap) -> Result<Option<tus::Metadata>, Problem> {
+    let wrong = |detail: String| {
+        Problem::new(ProblemType::InvalidMetadata, detail)
+            .named(crate::problem::Place::Header, UPLOAD_METADATA.as_str())
+    };
+    match text(headers, &UPLOAD_METADATA).map_err(|problem| wrong(problem.detail))? {
+        None | Some("") => Ok(None),
+        Some(text) => tus::Metadata::parse(text)
+            .map(Some)
+            .map_err(|error| wrong(error.to_string())),
+    }
+}
+
+/// Reads what the upload has to do with others, and what was said of it.
+pub(crate) fn concatenation(
+    headers: &HeaderMap,
+) -> Result<Option<(tus::Concatenation, String)>, Problem> {
+    let wrong = |detail: String| {
+        Problem::new(ProblemType::InvalidConcatenation, detail)
+            .named(crate::problem::Place::Header, UPLOAD_CONCAT.as_str())
+    };
+    match text(headers, &UPLOAD_CONCAT).map_err(|problem| wrong(problem.detail))? {
+        None => Ok(None),
+        Some(text) => tus::Concatenation::parse(text)
+            .map(|concatenation| Some((concatenation, text.to_owned())))
+            .map_err(|error| wrong(error.to_string())),
+    }
+}
+
+/// Reads what the body's bytes are to have.
+pub(crate) fn checksums(headers: &HeaderMap) -> Result<Vec<Checksum>, Problem> {
+    let Some(text) = text(headers, &UPLOAD_CHECKSUM)? else {
+        return Ok(Vec::new());
+    };
+    tus::parse_checksum(text)
+        .map(|checksum| vec![checksum])
+        .map_err(|error| Problem::header(&UPLOAD_CHECKSUM, error.to_string()))
+}
+
+fn byte_count(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem> {
+    let count = text(headers, name)?.map(parse_byte_count).transpose();
+    count.map_err(|error| Problem::header(name, error.to_string()))
+}
+
+/// The one value of a field.
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Problem::header(name, "the field is there more than once"));
+    }
+    match value.to_str() {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(Problem::header(name, "the field is not ASCII")),
+    }
+}
+
+/// Says how far an upload has come, and until when it is kept.
+pub(crate) fn progress(
+    response: &mut HttpResponseBuilder,
+    offset: Option<u64>,
+    expires_at: Timestamp,
+) {
+    if let Some(offset) = offset {
+        response.insert_header((UPLOAD_OFFSET, offset));
+    }
+    let expires = header::HttpDate::from(std::time::SystemTime::from(expires_at));
+    response.insert_header((UPLOAD_EXPIRES, expires.to_string()));
+}
+
+/// Says what file an upload has become.
+pub(crate) fn done(response: &mut HttpResponseBuilder, sha1: &domain::Sha1) {
+    response.insert_header((header::CONTENT_LOCATION, format!("/files/{sha1}")));
+}
+
+/// Says what was said about an upload.
+pub(crate) fn describe(response: &mut HttpResponseBuilder, session: &Session) {
+    match session.length {
+        Some(length) => response.insert_header((UPLOAD_LENGTH, length)),
+        None => response.insert_header((UPLOAD_DEFER_LENGTH, "1")),
+    };
+    if let Some(metadata) = &session.metadata {
+        response.insert_header((UPLOAD_METADATA, metadata.as_str()));
+    }
+    if let Some(concat) = &session.concat {
+        response.insert_header((UPLOAD_CONCAT, concat.as_str()));
+    }
+    if let SessionState::Done(sha1) = session.state {
+        done(response, &sha1);
+    }
+}

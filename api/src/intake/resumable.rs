@@ -1,0 +1,277 @@
+//! Creating and continuing an upload of the draft's, whose bytes may come in several requests.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
+use catalog::{
+    Append, AppendRequest, Completes, Error, Expected, NewUpload, Outcome, Protocol, Stored,
+};
+use domain::{FileName, MediaType, Owner, RandomId, UploadError};
+
+use super::{
+    Body,
+    append::{Stop, pump},
+    body_kind, only_one, refuse_content_coding, unnamed,
+};
+use crate::{
+    endpoints::upload_file::answer,
+    http::{
+        body::{self, content_length},
+        digest_fields::{self, REPR_DIGEST},
+        disposition,
+        resumption::{self, UPLOAD_COMPLETE, completeness, explain},
+    },
+    problem::{Place, Problem, ProblemType, UPLOAD_OFFSET},
+    service::Service,
+};
+
+/// Takes in a file, or the beginning of one, as its `Upload-Complete` field says.
+///
+/// Without that field it is an upload as any other.
+pub(crate) async fn receive(
+    service: &Service,
+    owner: &Owner,
+    request: &HttpRequest,
+    payload: Payload,
+    named: Option<FileName>,
+    announced: Expected,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    let Some(is_complete) = resumption::is_complete(headers) else {
+        let stored = super::receive(service, owner, request, payload, named, announced).await?;
+        return Ok(answer(&stored));
+    };
+    let declared = digest_fields::read(headers, &REPR_DIGEST, Place::Header);
+    let work = async {
+        let announced = digest_fields::join(announced, declared?)?;
+        refuse_inconsistent_length(request, is_complete)?;
+        let length = resumption::length(headers);
+        let known = service
+            .catalog
+            .find_known(owner, &announced, length)
+            .await?;
+        if let Some(entry) = known {
+            return Ok(complete(&Stored::known(entry)));
+        }
+        if is_complete {
+            let stored = super::receive(service, owner, request, payload, named, announced).await?;
+            return Ok(complete(&stored));
+        }
+        let new = new_upload(request, named, announced)?;
+        create(service, owner, request, payload, new).await
+    };
+    let limits = service.catalog.limits();
+    work.await
+        .map_err(|problem| explain(problem, is_complete, limits))
+}
+
+/// Says what a complete upload has become.
+fn complete(stored: &Stored) -> HttpResponse {
+    let mut response = answer(stored);
+    let (name, value) = completeness(true);
+    response.headers_mut().insert(name, value);
+    let offset = stored.entry.meta.file_size.into();
+    response.headers_mut().insert(UPLOAD_OFFSET, offset);
+    response
+}
+
+/// A body that is all of the upload tells its length, too.
+fn refuse_inconsistent_length(request: &HttpRequest, is_complete: bool) -> Result<(), Problem> {
+    let headers = request.headers();
+    match (resumption::length(headers), content_length(headers)) {
+        (Some(known), Some(given)) if is_complete && known != given => {
+            Err(Error::from(UploadError::Length { known, given }).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn new_upload(
+    request: &HttpRequest,
+    named: Option<FileName>,
+    expected: Expected,
+) -> Result<NewUpload, Problem> {
+    let headers = request.headers();
+    refuse_content_coding(headers)?;
+    let Body::Raw(content_type) = body_kind(headers)? else {
+        let detail = "a form cannot come in parts; send the file alone";
+        return Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
+            .named(Place::Header, header::CONTENT_TYPE.as_str()));
+    };
+    let named = only_one(named, disposition::file_name(headers, Place::Header)?)?;
+    let file_name = named.ok_or_else(|| {
+        unnamed("give the file a name: `?file_name=`, or a Content-Disposition field")
+    })?;
+    Ok(NewUpload {
+        protocol: Protocol::Http,
+        is_part: false,
+        length: resumption::length(headers),
+        file_name: Some(file_name),
+        content_type: MediaType::clone(&content_type),
+        expected,
+        metadata: None,
+        concat: None,
+    })
+}
+
+/// Begins an upload with the bytes that the request has for it.
+async fn create(
+    service: &Service,
+    owner: &Owner,
+    request: &HttpRequest,
+    payload: Payload,
+    new: NewUpload,
+) -> Result<HttpResponse, Problem> {
+    let catalog = &service.catalog;
+    let headers = request.headers();
+    let checksums = resumption::checksums(headers)?;
+    let standing = catalog.begin_upload(owner, new, None).await?;
+    let id = standing.session.id;
+    let mut offset = standing.offset.unwrap_or_default();
+    if body::is_there(headers) {
+        let first = AppendRequest {
+            bytes: content_length(headers),
+            checksums,
+            ..AppendRequest::default()
+        };
+        let appended = match catalog.append(owner, Protocol::Http, id, first).await {
+            Ok(append) => take(service, append, payload, Completes::NotYet).await,
+            Err(error) => Err(Refusal::from(error)),
+        };
+        match appended {
+            Ok(Outcome::Open { offset: now, .. }) => offset = now,
+            Ok(Outcome::Stored { stored, .. }) => return Ok(complete(&stored)),
+            Err(refusal) => {
+                // Nobody was told of it, so nobody can go on with it.
+                catalog.remove_upload(owner, Protocol::Http, id).await?;
+                return Err(refusal.problem);
+            }
+        }
+    }
+    let limits = catalog.limits();
+    let mut response = HttpResponse::Created();
+    response
+        .insert_header((header::LOCATION, format!("/uploads/{id}")))
+        .insert_header(resumption::limit(limits, limits.upload_age));
+    resumption::progress(&mut response, offset, false);
+    Ok(response.finish())
+}
+
+/// Appends a request's body to an upload, and completes it if the request says so.
+pub(crate) async fn go_on(
+    service: &Service,
+    owner: &Owner,
+    id: RandomId,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let limits = service.catalog.limits();
+    let not_yet = |problem| explain(problem, false, limits);
+    let headers = request.headers();
+    let missing = |name, detail| not_yet(Problem::header(&name, detail));
+    body::require_media_type(headers, resumption::MEDIA_TYPE).map_err(not_yet)?;
+    let is_complete = resumption::is_complete(headers)
+        .ok_or_else(|| missing(UPLOAD_COMPLETE, "the field has to be ?0 or ?1"))?;
+    let offset = resumption::offset(headers)
+        .ok_or_else(|| missing(UPLOAD_OFFSET, "the field has to be a number of bytes"))?;
+    let append = AppendRequest {
+        offset,
+        length: resumption::length(headers),
+        bytes: content_length(headers),
+        checksums: resumption::checksums(headers).map_err(not_yet)?,
+    };
+    let is_empty = !body::is_there(headers);
+    let catalog = &service.catalog;
+    let append = match catalog.append(owner, Protocol::Http, id, append).await {
+        Ok(append) => append,
+        Err(Error::UploadDone { sha1, length }) if is_empty && is_complete && offset == length => {
+            // The answer was lost, and is asked for again.
+            return Ok(complete(&catalog.find_stored(owner, &sha1).await?));
+        }
+        Err(error @ Error::UploadDone { .. }) => return Err(explain(error.into(), true, limits)),
+        Err(Error::Upload(overrun @ UploadError::Surplus(_))) => {
+            catalog.give_up(owner, Protocol::Http, id).await?;
+            return Err(not_yet(inconsistent(overrun)));
+        }
+        Err(error) => return Err(not_yet(error.into())),
+    };
+    let completes = if is_complete {
+        Completes::Now
+    } else {
+        Completes::NotYet
+    };
+    match take(service, append, payload, completes).await {
+        Ok(Outcome::Stored { stored, .. }) => {
+            service.metrics.stored(&stored);
+            Ok(complete(&stored))
+        }
+        Ok(Outcome::Open { offset, expires_at }) => {
+            let mut response = HttpResponse::NoContent();
+            let age = catalog.time_until(expires_at);
+            response.insert_header(resumption::limit(limits, age));
+            resumption::progress(&mut response, offset, false);
+            Ok(response.finish())
+        }
+        Err(Refusal { problem, is_over }) => Err(explain(problem, is_complete && is_over, limits)),
+    }
+}
+
+/// Why a request's bytes, or the upload that they complete, are refused.
+struct Refusal {
+    problem: Problem,
+    /// Whether the upload is over, because its content is refused for what it is.
+    is_over: bool,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            is_over: false,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let is_over = error.is_final();
+        let problem = match error {
+            // By this protocol's own name.
+            Error::WrongChecksum(offset) => {
+                let detail = "the bytes do not have the digest in their Content-Digest";
+                Problem::new(ProblemType::DigestMismatch, detail).with_offset(offset)
+            }
+            error => error.into(),
+        };
+        Self { problem, is_over }
+    }
+}
+
+async fn take(
+    service: &Service,
+    mut append: Append,
+    payload: Payload,
+    completes: Completes,
+) -> Result<Outcome, Refusal> {
+    match pump(service, &mut append, payload).await {
+        Ok(()) => Ok(append.end(completes).await?),
+        Err(Stop::Overrun(overrun @ UploadError::Surplus(_))) => {
+            append.give_up().await?;
+            Err(inconsistent(overrun).into())
+        }
+        Err(Stop::Overrun(overrun)) => {
+            let offset = append.break_off().await?;
+            Err(Problem::from(Error::from(overrun))
+                .with_offset(offset)
+                .into())
+        }
+        Err(Stop::Broken(problem)) => {
+            let offset = append.break_off().await?;
+            Err(problem.with_offset(offset).into())
+        }
+    }
+}
+
+/// More bytes than were announced make an upload invalid for good.
+fn inconsistent(overrun: UploadError) -> Problem {
+    let detail = format!("{overrun}; the upload is over");
+    Problem::new(ProblemType::InconsistentLength, detail)
+}
