@@ -120,7 +120,8 @@ async fn the_contract_and_its_page_are_given_out() {
     let checked_in = std::fs::read_to_string(checked_in).unwrap();
     assert_eq!(client.get("/openapi.yaml").await.text(), checked_in);
     assert_eq!(client.get("/openapi.json").await.json()["openapi"], "3.1.0");
-    let page = reqwest::get(client.url("/swagger-ui")).await.unwrap();
+    let http = harness::http().build().unwrap();
+    let page = http.get(client.url("/swagger-ui")).send().await.unwrap();
     assert!(page.url().path().ends_with("/swagger-ui/"));
     assert!(page.text().await.unwrap().contains("swagger-ui-bundle.js"));
     server.finish().await;

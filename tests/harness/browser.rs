@@ -50,7 +50,7 @@ impl Browser {
             "--disable-dev-shm-usage", "--window-size=1200,2400", folder,
         ]});
         let capabilities = json!({"alwaysMatch": {"goog:chromeOptions": options}});
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = crate::http().build().unwrap();
         let base = format!("http://127.0.0.1:{port}/session");
         let begin = http
             .post(&base)

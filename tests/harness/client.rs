@@ -31,13 +31,18 @@ pub struct Answer {
     pub body: bytes::Bytes,
 }
 
+/// Begins to make a client of HTTP.
+///
+/// Of TLS, which the service's own client has compiled in, each program has to choose a provider.
+pub fn http() -> reqwest::ClientBuilder {
+    // It is an error if there is one already, which will do then.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}
+
 impl Client {
     pub(crate) async fn new(base: String) -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_mins(1))
-            .no_proxy()
-            .build()
-            .unwrap();
+        let http = http().timeout(Duration::from_mins(1)).build().unwrap();
         let contract = http
             .get(format!("{base}/openapi.json"))
             .send()

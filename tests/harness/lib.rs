@@ -17,7 +17,7 @@ mod proxy;
 mod server;
 
 pub use browser::Browser;
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, http};
 pub use contents::{digests, random, unique_text};
 pub use databases::{Kind, TestDatabase};
 pub use proxy::Proxy;
