@@ -2,9 +2,13 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Arg, Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::settings::{self, Settings};
+use crate::{
+    client::Connection,
+    commands::put::Put,
+    settings::{self, Settings},
+};
 
 const DEFAULT_FILE: &str = "fileserver.toml";
 
@@ -20,7 +24,7 @@ pub(crate) struct Cli {
     #[arg(long, env = "FILESERVER_CONFIG", global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "The service's settings")]
     pub(crate) settings: Settings,
 
     #[command(subcommand)]
@@ -54,6 +58,13 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Give files to a server.
+    ///
+    /// What the server has already is not sent: if you have it there, nothing is; if another has,
+    /// a proof that you have the file, too. Everything else is sent so that it goes on when the
+    /// connection breaks or the server starts anew. Prints a line with SHA-1 and name for each
+    /// file. Exits with 0 if all went well, with 1 if the server refused, with 2 if it failed.
+    Put(Put),
 }
 
 /// How to change the schema.
@@ -133,7 +144,11 @@ fn with_defaults(
 }
 
 fn setting_flags() -> impl Iterator<Item = Arg> {
-    let command = Settings::augment_args(clap::Command::new("settings"));
+    flags::<Settings>()
+}
+
+fn flags<T: Args>() -> impl Iterator<Item = Arg> {
+    let command = T::augment_args(clap::Command::new("flags"));
     command
         .get_arguments()
         .cloned()
@@ -144,6 +159,7 @@ fn setting_flags() -> impl Iterator<Item = Arg> {
 /// A variable that looks like a setting and is none is one that was misspelt.
 fn refuse_unknown_variables(names: impl Iterator<Item = OsString>) -> Result<(), clap::Error> {
     let known: Vec<OsString> = setting_flags()
+        .chain(flags::<Connection>())
         .filter_map(|flag| flag.get_env().map(OsString::from))
         .chain([OsString::from("FILESERVER_CONFIG")])
         .collect();
@@ -198,6 +214,10 @@ mod tests {
         assert!(refusal(&[], "max_upload_sizes = 5").contains("max_upload_sizes"));
         assert!(refusal(&[], "max_upload_size = -5").contains("max-upload-size"));
         assert!(refusal(&["--listen", "here"], "").contains("here"));
+        assert!(refusal(&[], "token = \"x\"").contains("token"));
+        let known = ["FILESERVER_LISTEN", "FILESERVER_SERVER", "FILESERVER_TOKEN"];
+        let known = known.map(OsString::from).into_iter();
+        assert!(refuse_unknown_variables(known).is_ok());
         let name = OsString::from("FILESERVER_LISTENS");
         let refusal = refuse_unknown_variables([name].into_iter()).unwrap_err();
         assert!(refusal.to_string().contains("FILESERVER_LISTENS"));

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+pub(crate) mod put;
 pub(crate) mod serve;
 
 use std::{

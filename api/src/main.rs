@@ -1,6 +1,7 @@
 //! The `fileserver` binary: the service's API over HTTP, and its subcommands.
 
 mod cli;
+mod client;
 mod commands;
 mod contract;
 mod endpoints;
@@ -27,5 +28,6 @@ fn main() -> ExitCode {
         Command::Migrate { direction } => commands::migrate::run(&cli.settings, direction),
         Command::Check { digests, json } => commands::check::run(&cli.settings, digests, json),
         Command::Openapi { json } => commands::openapi::run(json),
+        Command::Put(put) => commands::put::run(&put),
     }
 }

@@ -183,7 +183,7 @@ where
 }
 
 /// A value, or that of an environment variable (`env:NAME`) or of a file (`file:PATH`).
-fn resolve(value: &str) -> Result<String, String> {
+pub(crate) fn resolve(value: &str) -> Result<String, String> {
     if let Some(name) = value.strip_prefix(FROM_ENVIRONMENT) {
         std::env::var(name).map_err(|error| format!("{name}: {error}"))
     } else if let Some(path) = value.strip_prefix(FROM_FILE) {
