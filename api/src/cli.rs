@@ -6,7 +6,7 @@ use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 
 use crate::{
     client::Connection,
-    commands::put::Put,
+    commands::{get::Get, put::Put},
     settings::{self, Settings},
 };
 
@@ -65,6 +65,11 @@ pub(crate) enum Command {
     /// connection breaks or the server starts anew. Prints a line with SHA-1 and name for each
     /// file. Exits with 0 if all went well, with 1 if the server refused, with 2 if it failed.
     Put(Put),
+    /// Fetch a file from a server.
+    ///
+    /// The file gets its name when it came whole, and has the SHA-1 that it should have. Exits
+    /// with 0 if all went well, with 1 if the server refused, with 2 if it failed.
+    Get(Get),
 }
 
 /// How to change the schema.

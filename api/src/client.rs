@@ -5,6 +5,8 @@
 
 mod claim;
 mod connection;
+mod disposition;
+mod download;
 mod exchange;
 mod patience;
 mod progress;
@@ -18,6 +20,7 @@ mod upload;
 use std::{fmt, process::ExitCode};
 
 pub(crate) use connection::{Client, Connection};
+pub(crate) use download::Download;
 pub(crate) use put::{Named, Way, put};
 pub(crate) use source::Input;
 pub(crate) use trouble::Trouble;

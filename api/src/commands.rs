@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub(crate) mod check;
+pub(crate) mod get;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
 pub(crate) mod put;

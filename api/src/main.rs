@@ -29,5 +29,6 @@ fn main() -> ExitCode {
         Command::Check { digests, json } => commands::check::run(&cli.settings, digests, json),
         Command::Openapi { json } => commands::openapi::run(json),
         Command::Put(put) => commands::put::run(&put),
+        Command::Get(get) => commands::get::run(&get),
     }
 }
