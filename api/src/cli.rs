@@ -6,7 +6,7 @@ use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 
 use crate::{
     client::Connection,
-    commands::{get::Get, put::Put},
+    commands::{get::Get, ls::Ls, mv::Mv, put::Put, rm::Rm},
     settings::{self, Settings},
 };
 
@@ -70,6 +70,19 @@ pub(crate) enum Command {
     /// The file gets its name when it came whole, and has the SHA-1 that it should have. Exits
     /// with 0 if all went well, with 1 if the server refused, with 2 if it failed.
     Get(Get),
+    /// List your files on a server, newest first: SHA-1, size, time of the upload, name.
+    ///
+    /// Exits with 0 if all went well, with 1 if the server refused, with 2 if it failed.
+    Ls(Ls),
+    /// Delete files on a server.
+    ///
+    /// They can be restored, unless they are purged. Exits with 0 if all went well, with 1 if the
+    /// server refused, with 2 if it failed.
+    Rm(Rm),
+    /// Rename a file on a server.
+    ///
+    /// Exits with 0 if all went well, with 1 if the server refused, with 2 if it failed.
+    Mv(Mv),
 }
 
 /// How to change the schema.

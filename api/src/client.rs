@@ -21,6 +21,7 @@ use std::{fmt, process::ExitCode};
 
 pub(crate) use connection::{Client, Connection};
 pub(crate) use download::Download;
+pub(crate) use exchange::read_json;
 pub(crate) use put::{Named, Way, put};
 pub(crate) use source::Input;
 pub(crate) use trouble::Trouble;

@@ -2,9 +2,12 @@
 
 pub(crate) mod check;
 pub(crate) mod get;
+pub(crate) mod ls;
 pub(crate) mod migrate;
+pub(crate) mod mv;
 pub(crate) mod openapi;
 pub(crate) mod put;
+pub(crate) mod rm;
 pub(crate) mod serve;
 
 use std::{

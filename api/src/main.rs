@@ -30,5 +30,8 @@ fn main() -> ExitCode {
         Command::Openapi { json } => commands::openapi::run(json),
         Command::Put(put) => commands::put::run(&put),
         Command::Get(get) => commands::get::run(&get),
+        Command::Ls(ls) => commands::ls::run(&ls),
+        Command::Rm(rm) => commands::rm::run(&rm),
+        Command::Mv(mv) => commands::mv::run(&mv),
     }
 }
