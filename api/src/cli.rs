@@ -62,8 +62,9 @@ pub(crate) enum Command {
     ///
     /// What the server has already is not sent: if you have it there, nothing is; if another has,
     /// a proof that you have the file, too. Everything else is sent so that it goes on when the
-    /// connection breaks or the server starts anew. Prints a line with SHA-1 and name for each
-    /// file. Exits with 0 if all went well, with 1 if the server refused, with 2 if it failed.
+    /// connection breaks or the server starts anew, until there was no progress for a minute.
+    /// Prints a line with SHA-1 and name for each file. Exits with 0 if all went well, with 1 if
+    /// the server refused, with 2 if it failed.
     Put(Put),
     /// Fetch a file from a server.
     ///
