@@ -183,7 +183,8 @@ impl Server {
     /// The files that are on their way into the store, or were.
     #[must_use]
     pub fn staged(&self) -> Vec<PathBuf> {
-        let mut files = Vec::new();
+        let uploads = fs::read_dir(self.data.join("uploads")).unwrap();
+        let mut files: Vec<PathBuf> = uploads.map(|file| file.unwrap().path()).collect();
         for folder in fs::read_dir(self.data.join("staging")).unwrap() {
             for file in fs::read_dir(folder.unwrap().path()).unwrap() {
                 let file = file.unwrap().path();

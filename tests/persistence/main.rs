@@ -79,6 +79,7 @@ async fn record(
             content,
             address: Some(&address),
             lost: None,
+            session: None,
             at: Timestamp::from_microseconds(at),
         })
         .await

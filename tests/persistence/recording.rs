@@ -160,6 +160,7 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
                 content: &other,
                 address: address.as_ref(),
                 lost: None,
+                session: None,
                 at: Timestamp::EPOCH,
             };
             let recording = database.record(&arrival).await.unwrap();
@@ -187,6 +188,7 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
         content: &content,
         address: None,
         lost: None,
+        session: None,
         at: Timestamp::EPOCH,
     };
     let recording = database.record(&arrival).await.unwrap();

@@ -3,8 +3,10 @@
 use std::io;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use domain::{Sha1, Sha256};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use domain::{
+    RandomId, Sha1, Sha256,
+    possession::{Nonce, Prover},
+};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -63,19 +65,15 @@ async fn attempt(client: &Client, file: &WholeFile, named: &Named) -> Result<(),
         "content_type": named.media_type,
     }));
     let claim: Claim = read_json(client.send(asked).await?).await?;
-    let nonce = BASE64_STANDARD
-        .decode(&claim.nonce)
-        .map_err(|error| Trouble::nonsense(format!("the nonce: {error}")))?;
     let pieces = pieces(&claim.ranges, file.content.size)?;
-    // The id becomes a part of a path.
-    if !claim
+    let nonce = BASE64_STANDARD.decode(&claim.nonce).ok();
+    let nonce: Option<[u8; 32]> = nonce.and_then(|bytes| bytes.try_into().ok());
+    let nonce = Nonce::from(nonce.ok_or_else(|| Trouble::nonsense("the nonce is none"))?);
+    let id: RandomId = claim
         .id
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-    {
-        return Err(Trouble::nonsense("the claim's id is none"));
-    }
-    let path = format!("claims/{}", claim.id);
+        .parse()
+        .map_err(|_| Trouble::nonsense("the claim's id is none"))?;
+    let path = format!("claims/{id}");
     let (file, sha1) = (file.file.clone(), file.content.sha1);
     let proof = blocking(move || {
         let read = |span: Span| {
@@ -84,7 +82,7 @@ async fn attempt(client: &Client, file: &WholeFile, named: &Named) -> Result<(),
             let whole = (bytes.len() == size).then_some(bytes);
             whole.ok_or_else(|| io::Error::other("the file shrank while it was uploaded"))
         };
-        prove(&nonce, &claim.id, &sha1, pieces.into_iter().map(read))
+        prove(&nonce, &id, &sha1, pieces.into_iter().map(read))
     });
     let proof = json!({ "proof": proof.await? });
     let request = client.request(Method::PUT, &path).json(&proof);
@@ -113,41 +111,22 @@ fn pieces(ranges: &[Span], size: u64) -> Result<Vec<Span>, Trouble> {
 }
 
 /// Proves to have a file's bytes, those that the service picked.
-///
-/// The proof is the HMAC-SHA-256 with the nonce as key over the claim's id, a newline, the SHA-1's
-/// digits, a newline, and the bytes.
 fn prove(
-    nonce: &[u8],
-    id: &str,
+    nonce: &Nonce,
+    id: &RandomId,
     sha1: &Sha1,
     pieces: impl Iterator<Item = io::Result<Vec<u8>>>,
-) -> io::Result<String> {
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(nonce).map_err(io::Error::other)?;
-    mac.update(format!("{id}\n{sha1}\n").as_bytes());
+) -> io::Result<Sha256> {
+    let mut prover = Prover::new(nonce, id, sha1);
     for piece in pieces {
-        mac.update(&piece?);
+        prover.update(&piece?);
     }
-    let proof: [u8; Sha256::SIZE] = mac.finalize().into_bytes().into();
-    // The shape of a SHA-256 is that of the proof.
-    Ok(Sha256::from(proof).to_string())
+    Ok(prover.finish())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_proof_covers_the_claim_the_name_and_the_bytes_in_order() {
-        let sha1: Sha1 = "A9993E364706816ABA3E25717850C26C9CD0D89D".parse().unwrap();
-        let prove = |pieces: &[&str]| {
-            let pieces = pieces.iter().map(|piece| Ok(piece.as_bytes().to_vec()));
-            prove(&[7; 32], "claim-1", &sha1, pieces).unwrap()
-        };
-        let expected = "5fa5511734d9437906eda6397ca01998d56dafaa10c89a6779f715d9138c85ec";
-        assert_eq!(prove(&["abc"]), expected);
-        assert_eq!(prove(&["a", "bc"]), expected);
-        assert_ne!(prove(&["bc", "a"]), expected);
-    }
 
     #[test]
     fn ranges_lie_within_the_file_and_are_read_piece_by_piece() {
