@@ -10,7 +10,7 @@ use sea_orm::{
     ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
     QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::{
-        Executor as _,
+        Connection as _, Executor as _,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
@@ -277,6 +277,13 @@ fn sqlite_options(path: &Path, connections: u32, patience: Duration) -> ConnectO
     options
         .max_connections(connections)
         .test_before_acquire(false);
+    // A transaction that could not be ended would take in whatever is done next.
+    options.map_sqlx_sqlite_pool_opts(|pool| {
+        pool.after_release(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_free) })
+        })
+    });
     options.map_sqlx_sqlite_opts(move |sqlite| {
         sqlite
             .in_memory(false)

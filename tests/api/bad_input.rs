@@ -335,7 +335,11 @@ async fn methods_that_are_not_there_are_told(server: &Server) {
     let client = server.client();
     let unknown = "0".repeat(40);
     for (method, path, allow) in [
-        (Method::DELETE, "/files".to_owned(), "GET, HEAD, POST, OPTIONS"),
+        (
+            Method::DELETE,
+            "/files".to_owned(),
+            "GET, HEAD, POST, OPTIONS",
+        ),
         (
             Method::POST,
             format!("/files/{unknown}"),

@@ -5,6 +5,7 @@
 mod bad_input;
 mod browser;
 mod changing;
+mod conformance;
 mod crash;
 mod downloading;
 mod faults;

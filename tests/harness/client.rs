@@ -109,7 +109,10 @@ impl Client {
     /// When no whole answer came.
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let request = request.build()?;
-        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let path = request.url().path().to_owned();
+        let meant = request.headers().get("x-http-method-override");
+        let meant = meant.map(|method| Method::from_bytes(method.as_bytes()).unwrap());
+        let method = meant.unwrap_or_else(|| request.method().clone());
         let response = self.http.execute(request).await?;
         let answer = Answer {
             status: response.status(),
