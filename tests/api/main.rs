@@ -5,11 +5,13 @@
 mod bad_input;
 mod browser;
 mod changing;
+mod claiming;
 mod conformance;
 mod crash;
 mod downloading;
 mod faults;
 mod listing;
+mod resuming;
 mod service;
 mod subcommands;
 mod uploading;

@@ -15,6 +15,7 @@ mod contract;
 mod databases;
 mod proxy;
 mod server;
+mod tus;
 
 pub use browser::Browser;
 pub use client::{Answer, Client, http};
@@ -22,6 +23,7 @@ pub use contents::{digests, random, unique_text};
 pub use databases::{Kind, TestDatabase};
 pub use proxy::Proxy;
 pub use server::{Server, binary, eventually};
+pub use tus::TusUpload;
 
 /// Makes a test of each function for each database.
 ///

@@ -1,0 +1,213 @@
+//! Instant upload: what a proof gives, and what nobody else learns.
+
+use std::time::{Duration, Instant};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use domain::{
+    Sha1,
+    possession::{Nonce, Prover},
+};
+use harness::{Answer, Client, Kind, Server, digests, on_every_database, random, unique_text};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+on_every_database! {
+    who_has_the_bytes_gets_the_file_without_sending_it,
+    who_has_the_digests_alone_gets_nothing_and_learns_nothing,
+    an_empty_file_is_claimed_like_any_other,
+    of_many_who_use_a_claim_one_gets_it,
+}
+
+async fn claim(client: &Client, sha1: &Sha1, size: usize) -> Answer {
+    let body = json!({
+        "file_sha1": sha1, "file_size": size, "file_name": "claimed.bin",
+        "content_type": "image/png",
+    });
+    let request = client.request(Method::POST, "/claims").json(&body);
+    client.send(request).await
+}
+
+/// The proof that somebody with these bytes makes.
+fn prove(challenge: &Value, sha1: &Sha1, bytes: &[u8]) -> String {
+    let nonce = BASE64_STANDARD.decode(challenge["nonce"].as_str().unwrap());
+    let nonce: [u8; 32] = nonce.unwrap().try_into().unwrap();
+    let id = challenge["id"].as_str().unwrap().parse().unwrap();
+    let mut prover = Prover::new(&Nonce::from(nonce), &id, sha1);
+    for range in challenge["ranges"].as_array().unwrap() {
+        let offset = usize::try_from(range["offset"].as_u64().unwrap()).unwrap();
+        let length = usize::try_from(range["length"].as_u64().unwrap()).unwrap();
+        prover.update(&bytes[offset..offset + length]);
+    }
+    prover.finish().to_string()
+}
+
+async fn present(client: &Client, challenge: &Value, proof: &str) -> Answer {
+    let path = format!("/claims/{}", challenge["id"].as_str().unwrap());
+    let request = client.request(Method::PUT, &path);
+    client.send(request.json(&json!({"proof": proof}))).await
+}
+
+/// Uploads a content as somebody else.
+async fn upload_as_bob(server: &Server, bytes: &[u8]) -> Sha1 {
+    let client = server.client();
+    let meta = client.upload("bobs.bin", bytes.to_vec()).await.meta();
+    let sha1 = meta.file_sha1;
+    let _ = server.database().sql(&format!(
+        "UPDATE tbl_user_file SET owner = 'bob' WHERE file_sha1 = '{sha1}'"
+    ));
+    client
+        .get(&format!("/files/{sha1}"))
+        .await
+        .problem(404, "not-found");
+    sha1
+}
+
+async fn who_has_the_bytes_gets_the_file_without_sending_it(server: &Server) {
+    let client = server.client();
+    for size in [1, 256 * 1024, 256 * 1024 + 1, 3_000_000] {
+        let bytes = random(size);
+        let sha1 = upload_as_bob(server, &bytes).await;
+        let objects = server.objects();
+        let challenge = claim(client, &sha1, size).await;
+        assert_eq!(challenge.status, 201, "{}", challenge.text());
+        let challenge = challenge.json();
+        let asked = challenge["ranges"].as_array().unwrap();
+        let count = if size > 256 * 1024 { 32 } else { 1 };
+        assert_eq!(asked.len(), count);
+
+        let answer = present(client, &challenge, &prove(&challenge, &sha1, &bytes)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        assert_eq!(answer.header("location"), format!("/files/{sha1}"));
+        let meta = answer.meta();
+        assert_eq!(meta.file_name.as_str(), "claimed.bin");
+        assert_eq!(meta.content_type.as_str(), "image/png");
+        let content = client.get(&meta.location.to_string()).await;
+        assert_eq!(content.body, bytes);
+        assert_eq!(server.objects(), objects, "nothing was stored");
+
+        // Once more, now that the owner has it.
+        let again = claim(client, &sha1, size).await.json();
+        let answer = present(client, &again, &prove(&again, &sha1, &bytes)).await;
+        assert_eq!(answer.status, 200);
+        // A proof is good for its own claim only.
+        let other = claim(client, &sha1, size).await.json();
+        let replayed = present(client, &other, &prove(&again, &sha1, &bytes)).await;
+        replayed.problem(422, "claim-refused");
+    }
+}
+
+/// What can be seen of an answer, without what differs in every answer.
+fn visible(answer: &Answer) -> String {
+    let mut headers = answer.headers.clone();
+    headers.remove("x-request-id");
+    headers.remove("date");
+    format!("{} {headers:?} {}", answer.status, answer.text())
+}
+
+async fn who_has_the_digests_alone_gets_nothing_and_learns_nothing(server: &Server) {
+    let client = server.client();
+    let bytes = random(1_000_000);
+    let sha1 = upload_as_bob(server, &bytes).await;
+    let unknown = digests(unique_text().as_bytes()).sha1;
+    let guess = digests(b"a guess").sha256.to_string();
+    let mut seen = Vec::new();
+    let mut took: [Vec<Duration>; 3] = Default::default();
+    for round in 0..8 {
+        // A wrong proof, a wrong size, an unknown content.
+        let cases = [(&sha1, 1_000_000), (&sha1, 999_999), (&unknown, 1_000_000)];
+        for (case, (sha1, size)) in cases.into_iter().enumerate() {
+            let challenge = claim(client, sha1, size).await;
+            let fields: Vec<String> = challenge
+                .json()
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect();
+            assert_eq!(fields, ["expires_at", "id", "nonce", "ranges"]);
+            assert_eq!(challenge.status, 201);
+            let proof = if round == 0 && size == 999_999 {
+                // Even the right bytes do not help with a wrong size.
+                prove(&challenge.json(), sha1, &bytes)
+            } else {
+                guess.clone()
+            };
+            let began = Instant::now();
+            let refused = present(client, &challenge.json(), &proof).await;
+            took[case].push(began.elapsed());
+            refused.problem(422, "claim-refused");
+            seen.push(visible(&refused));
+        }
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "refusals cannot be told apart: {seen:#?}");
+    let medians = took.map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    });
+    let (shortest, longest) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(
+        *longest - *shortest < Duration::from_millis(20),
+        "{medians:?}"
+    );
+    client
+        .get(&format!("/files/{sha1}"))
+        .await
+        .problem(404, "not-found");
+}
+
+async fn an_empty_file_is_claimed_like_any_other(server: &Server) {
+    let client = server.client();
+    let empty = digests(b"").sha1;
+    let challenge = claim(client, &empty, 0).await.json();
+    let refused = present(client, &challenge, &prove(&challenge, &empty, b"")).await;
+    refused.problem(422, "claim-refused");
+    assert_eq!(upload_as_bob(server, b"").await, empty);
+    let challenge = claim(client, &empty, 0).await.json();
+    let answer = present(client, &challenge, &prove(&challenge, &empty, b"")).await;
+    assert_eq!(answer.status, 201);
+    // Nothing is proven about another content by having read nothing of it.
+    let sha1 = upload_as_bob(server, b"not empty").await;
+    let challenge = claim(client, &sha1, 0).await.json();
+    let refused = present(client, &challenge, &prove(&challenge, &sha1, b"")).await;
+    refused.problem(422, "claim-refused");
+}
+
+async fn of_many_who_use_a_claim_one_gets_it(server: &Server) {
+    let client = server.client();
+    let bytes = unique_text().into_bytes();
+    let sha1 = upload_as_bob(server, &bytes).await;
+    let challenge = claim(client, &sha1, bytes.len()).await.json();
+    let proof = prove(&challenge, &sha1, &bytes);
+    let all = (0..10).map(|_| present(client, &challenge, &proof));
+    let answers = futures_util::future::join_all(all).await;
+    let (got, refused): (Vec<Answer>, Vec<Answer>) =
+        answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!(got.len(), 1);
+    for answer in refused {
+        answer.problem(404, "claim-not-found");
+    }
+}
+
+#[tokio::test]
+async fn claims_are_counted_by_the_minute() {
+    for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
+        let server = Server::start(kind, &[("FILESERVER_CLAIMS_PER_MINUTE", "3")]).await;
+        let client = server.client();
+        let sha1 = digests(b"x").sha1;
+        for _ in 0..3 {
+            assert_eq!(claim(client, &sha1, 1).await.status, 201);
+        }
+        let refused = claim(client, &sha1, 1).await;
+        refused.problem(429, "too-many-claims");
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        // Somebody else may, and so may this one a minute later.
+        let _ = server.database().sql("UPDATE tbl_claim SET owner = 'bob'");
+        assert_eq!(claim(client, &sha1, 1).await.status, 201);
+        let earlier = "UPDATE tbl_claim SET owner = 'anonymous', create_at = create_at - 60000000";
+        let _ = server.database().sql(earlier);
+        assert_eq!(claim(client, &sha1, 1).await.status, 201);
+        server.finish().await;
+    }
+}

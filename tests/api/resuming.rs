@@ -1,0 +1,477 @@
+//! Uploads that break off and go on.
+
+use std::{fs, time::Duration};
+
+use futures_util::{StreamExt as _, future::join_all, stream};
+use harness::{
+    Client, Kind, Server, TusUpload, digests, eventually, on_every_database, random, unique_text,
+};
+use reqwest::Method;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+on_every_database! {
+    what_arrived_before_a_break_is_kept,
+    what_was_to_be_verified_is_kept_whole_or_not_at_all,
+    the_newest_request_wins_and_reading_waits_for_nobody,
+    two_clients_that_race_make_one_whole_file,
+    a_known_content_is_not_stored_again,
+    a_thousand_uploads_go_on_at_once,
+    a_thousand_parts_become_one_file,
+    the_last_byte_is_not_forgotten_in_a_crash,
+    half_a_concatenation_goes_on_after_a_crash,
+}
+
+/// The content of a file, if there is one.
+async fn content(client: &Client, bytes: &[u8]) -> Option<Vec<u8>> {
+    let path = format!("/files/{}/content", digests(bytes).sha1);
+    let answer = client.get(&path).await;
+    (answer.status == 200).then(|| answer.body.to_vec())
+}
+
+/// Begins to append `announced` bytes over a connection of its own, and sends some of them.
+async fn half_a_patch(
+    server: &Server,
+    upload: &TusUpload,
+    offset: usize,
+    announced: usize,
+    bytes: &[u8],
+    fields: &str,
+) -> TcpStream {
+    let mut stream = server.connect().await;
+    let head = format!(
+        "PATCH {} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
+         Content-Type: application/offset+octet-stream\r\nContent-Length: {announced}\r\n{fields}\r\n",
+        upload.url,
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+async fn reaches(upload: &TusUpload, offset: usize) {
+    for _ in 0..200 {
+        if upload.offset().await == offset {
+            return;
+        }
+        sleep(Duration::from_millis(25)).await;
+    }
+    panic!("{} bytes instead of {offset}", upload.offset().await);
+}
+
+async fn what_arrived_before_a_break_is_kept(server: &Server) {
+    let client = server.client();
+    let bytes = random(3_000_000);
+    let upload = TusUpload::begin(client, bytes.len(), &[("filename", "a.bin")]).await;
+    let mut offset = 0;
+    for next in [1, 700_000, 2_900_000] {
+        let announced = bytes.len() - offset;
+        let piece = &bytes[offset..next];
+        drop(half_a_patch(server, &upload, offset, announced, piece, "").await);
+        reaches(&upload, next).await;
+        offset = next;
+    }
+    let answer = upload.append(offset, bytes[offset..].to_vec()).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+    assert!(server.staged().is_empty());
+}
+
+async fn what_was_to_be_verified_is_kept_whole_or_not_at_all(server: &Server) {
+    let client = server.client();
+    let bytes = random(2_000_000);
+    let upload = TusUpload::begin(client, bytes.len(), &[]).await;
+    assert_eq!(upload.append(0, bytes[..10].to_vec()).await.status, 204);
+    let fields = "Upload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n";
+    let announced = bytes.len() - 10;
+    let piece = &bytes[10..1_900_000];
+    let stream = half_a_patch(server, &upload, 10, announced, piece, fields).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(
+        upload.offset().await,
+        10,
+        "what is not verified does not count"
+    );
+    drop(stream);
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(upload.offset().await, 10);
+    // Nor does it after a crash.
+    let _stream = half_a_patch(server, &upload, 10, announced, piece, fields).await;
+    sleep(Duration::from_millis(300)).await;
+    server.kill().await;
+    server.restart().await;
+    assert_eq!(upload.offset().await, 10);
+    let answer = upload.append(10, bytes[10..].to_vec()).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+}
+
+async fn the_newest_request_wins_and_reading_waits_for_nobody(server: &Server) {
+    let client = server.client();
+    let bytes = random(2_000_000);
+    let upload = TusUpload::begin(client, bytes.len(), &[]).await;
+    // Somebody who keeps the connection open, and sends no more.
+    let mut older = half_a_patch(server, &upload, 0, bytes.len(), &bytes[..1_000_000], "").await;
+    eventually(|| !server.staged().is_empty()).await;
+    let read = timeout(Duration::from_secs(2), upload.inspect()).await;
+    let seen: usize = read.unwrap().header("upload-offset").parse().unwrap();
+    assert!(seen <= 1_000_000);
+
+    let newer = upload.append(seen, bytes[seen..].to_vec());
+    let mut newer = timeout(Duration::from_secs(5), newer).await.unwrap();
+    if newer.status == 409 {
+        // What the older one had received is kept, and is more than could be seen before.
+        let offset: usize = newer.header("upload-offset").parse().unwrap();
+        assert!(offset > seen && offset <= 1_000_000);
+        newer = upload.append(offset, bytes[offset..].to_vec()).await;
+    }
+    assert_eq!(newer.status, 204, "{}", newer.text());
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+
+    let mut told = Vec::new();
+    let read = timeout(Duration::from_secs(5), older.read_to_end(&mut told)).await;
+    read.expect("the older connection is closed").unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.starts_with("HTTP/1.1 409"), "{told}");
+    assert!(told.contains("urn:fileserver:problem:superseded"), "{told}");
+}
+
+async fn two_clients_that_race_make_one_whole_file(server: &Server) {
+    let client = server.client();
+    let bytes = random(4_000_000);
+    let upload = TusUpload::begin(client, bytes.len(), &[]).await;
+    let race = async || {
+        for _ in 0..1000 {
+            let offset = upload.offset().await;
+            if offset == bytes.len() {
+                return;
+            }
+            let end = bytes.len().min(offset + 150_000);
+            let answer = upload.append(offset, bytes[offset..end].to_vec()).await;
+            assert!(
+                matches!(answer.status.as_u16(), 204 | 409),
+                "{}",
+                answer.text()
+            );
+        }
+        panic!("nobody wins");
+    };
+    futures_util::future::join(race(), race()).await;
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+    assert_eq!(server.objects().len(), 1);
+}
+
+async fn a_known_content_is_not_stored_again(server: &Server) {
+    let client = server.client();
+    let bytes = random(1_500_000);
+    assert_eq!(client.upload("first.bin", bytes.clone()).await.status, 201);
+    let objects = server.objects();
+    let upload = TusUpload::begin(client, bytes.len(), &[("filename", "second.bin")]).await;
+    let answer = upload.append(0, bytes.clone()).await;
+    assert_eq!(answer.status, 204);
+    let file = answer.header("content-location").to_owned();
+    assert_eq!(
+        client.get(&file).await.meta().file_name.as_str(),
+        "first.bin"
+    );
+    assert_eq!(server.objects(), objects);
+    assert!(server.staged().is_empty());
+}
+
+async fn a_thousand_uploads_go_on_at_once(server: &Server) {
+    let client = server.client();
+    let uploads = stream::iter(0..1000).map(|number: usize| {
+        let client = client.clone();
+        async move {
+            let text = format!("{number} {}", unique_text()).repeat(20);
+            let bytes = text.into_bytes();
+            (TusUpload::begin(&client, bytes.len(), &[]).await, bytes)
+        }
+    });
+    let uploads: Vec<_> = uploads.buffer_unordered(50).collect().await;
+    // All of them are open before the first one ends.
+    for third in 1..=3 {
+        let appended = stream::iter(&uploads).map(async |(upload, bytes)| {
+            let (from, to) = (bytes.len() * (third - 1) / 3, bytes.len() * third / 3);
+            let answer = upload.append(from, bytes[from..to].to_vec()).await;
+            assert_eq!(answer.status, 204, "{}", answer.text());
+        });
+        appended.buffer_unordered(50).collect::<Vec<()>>().await;
+    }
+    assert!(server.staged().is_empty());
+    assert_eq!(server.objects().len(), 1000);
+    let listed = client.list_all("limit=1000").await;
+    for (_, bytes) in &uploads {
+        let sha1 = digests(bytes).sha1;
+        assert!(listed.iter().any(|meta| meta.file_sha1 == sha1));
+    }
+}
+
+async fn a_thousand_parts_become_one_file(server: &Server) {
+    let client = server.client();
+    let whole = unique_text().repeat(1000).into_bytes();
+    let pieces: Vec<&[u8]> = whole.chunks(whole.len().div_ceil(1000)).collect();
+    let parts = stream::iter(&pieces).map(async |piece| {
+        let request = TusUpload::request_at(client, Method::POST, "/tus")
+            .header("upload-concat", "partial")
+            .header("upload-length", piece.len())
+            .header("content-type", "application/offset+octet-stream")
+            .body(piece.to_vec());
+        let answer = client.send(request).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.header("location").to_owned()
+    });
+    let parts: Vec<String> = parts.buffered(20).collect().await;
+    assert_eq!(parts.len(), 1000);
+    let request = TusUpload::request_at(client, Method::POST, "/tus");
+    let concat = format!("final;{}", parts.join(" "));
+    let answer = client.send(request.header("upload-concat", concat)).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(content(client, &whole).await.unwrap(), whole);
+    assert!(server.staged().is_empty());
+}
+
+/// As if the process had died right after it wrote the last byte.
+async fn the_last_byte_is_not_forgotten_in_a_crash(server: &Server) {
+    let client = server.client();
+    let mut uploads = Vec::new();
+    for _ in 0..2 {
+        let bytes = unique_text().into_bytes();
+        let upload = TusUpload::begin(client, bytes.len(), &[]).await;
+        uploads.push((upload, bytes));
+    }
+    let complete = |(upload, bytes): &(TusUpload, Vec<u8>)| {
+        let id = upload.url.rsplit('/').next().unwrap();
+        let part = server.data().join("uploads").join(format!("{id}.part"));
+        fs::write(part, bytes).unwrap();
+    };
+    // Whoever asks first completes it ...
+    complete(&uploads[0]);
+    let answer = uploads[0].0.inspect().await;
+    let file = format!("/files/{}", digests(&uploads[0].1).sha1);
+    assert_eq!(answer.header("content-location"), file);
+    assert_eq!(content(client, &uploads[0].1).await.unwrap(), uploads[0].1);
+    // ... or else the next start.
+    server.kill().await;
+    complete(&uploads[1]);
+    server.restart().await;
+    eventually(|| server.staged().is_empty()).await;
+    assert_eq!(content(client, &uploads[1].1).await.unwrap(), uploads[1].1);
+}
+
+async fn half_a_concatenation_goes_on_after_a_crash(server: &Server) {
+    let client = server.client();
+    let bytes = random(3_000_000);
+    let mut parts = Vec::new();
+    for piece in bytes.chunks(1_000_000) {
+        let request = TusUpload::request_at(client, Method::POST, "/tus")
+            .header("upload-concat", "partial")
+            .header("upload-length", piece.len())
+            .header("content-type", "application/offset+octet-stream")
+            .body(piece.to_vec());
+        parts.push(client.send(request).await.header("location").to_owned());
+    }
+    let upload = TusUpload::begin(client, bytes.len(), &[("filename", "a.bin")]).await;
+    let id = upload.url.rsplit('/').next().unwrap();
+    server.kill().await;
+    let made_of = parts.join(" ");
+    let _ = server.database().sql(&format!(
+        "UPDATE tbl_upload SET role = 2, concat = 'final;{made_of}' WHERE id = '{id}'"
+    ));
+    let half = server.data().join("uploads").join(format!("{id}.part"));
+    fs::write(half, &bytes[..1_500_000]).unwrap();
+    server.restart().await;
+    eventually(|| server.staged().is_empty()).await;
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+    assert_eq!(upload.offset().await, bytes.len());
+}
+
+#[tokio::test]
+async fn an_upload_of_which_nothing_is_heard_expires() {
+    for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
+        let server = Server::start(kind, &[("FILESERVER_UPLOAD_AGE", "4")]).await;
+        let client = server.client();
+        let limit = client.send(client.request(Method::OPTIONS, "/files")).await;
+        assert_eq!(limit.header("upload-limit"), "min-size=0, max-age=4");
+        let left = TusUpload::begin(client, 1000, &[]).await;
+        assert_eq!(left.append(0, vec![1; 500]).await.status, 204);
+        let running = TusUpload::begin(client, 1000, &[]).await;
+        // One that is being worked on is kept, however long that takes.
+        let mut slow = half_a_patch(&server, &running, 0, 1000, &[2; 500], "").await;
+        sleep(Duration::from_secs(5)).await;
+        let gone = left.inspect().await;
+        assert!(matches!(gone.status.as_u16(), 404 | 410));
+        assert_eq!(gone.header("upload-offset"), "");
+        // It goes also if the service was not there when its time came.
+        let late = TusUpload::begin(client, 1000, &[]).await;
+        assert_eq!(late.append(0, vec![3; 500]).await.status, 204);
+        slow.write_all(&[2; 500]).await.unwrap();
+        let mut told = vec![0; 12];
+        slow.read_exact(&mut told).await.unwrap();
+        assert_eq!(told, b"HTTP/1.1 204");
+        server.kill().await;
+        sleep(Duration::from_secs(5)).await;
+        server.restart().await;
+        eventually(|| server.staged().is_empty()).await;
+        let rows = server.database().sql("SELECT COUNT(*) FROM tbl_upload");
+        assert_eq!(rows.trim(), "0");
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_is_told_and_held() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_MAX_UPLOAD_SIZE", "1000")]).await;
+    let client = server.client();
+    let offer = client.send(client.request(Method::OPTIONS, "/tus")).await;
+    assert_eq!(offer.header("tus-max-size"), "1000");
+    let post = || TusUpload::request_at(client, Method::POST, "/tus");
+    let too_long = client.send(post().header("upload-length", 1001)).await;
+    too_long.problem(413, "too-large");
+    let deferred = client.send(post().header("upload-defer-length", 1)).await;
+    let upload = TusUpload::at(client, deferred.header("location"));
+    upload
+        .append(0, vec![0; 1001])
+        .await
+        .problem(413, "too-large");
+    let chunks = stream::iter([Ok::<_, std::io::Error>(vec![0; 600]), Ok(vec![0; 600])]);
+    let overrun = upload.append(0, reqwest::Body::wrap_stream(chunks)).await;
+    overrun.problem(413, "too-large");
+    assert_eq!(overrun.header("upload-offset"), "1000");
+    assert_eq!(upload.remove().await.status, 204);
+
+    let mut parts = Vec::new();
+    for _ in 0..2 {
+        let request = post()
+            .header("upload-concat", "partial")
+            .header("upload-length", 600)
+            .header("content-type", "application/offset+octet-stream");
+        let part = client.send(request.body(vec![0; 600])).await;
+        parts.push(part.header("location").to_owned());
+    }
+    let concat = format!("final;{}", parts.join(" "));
+    let both = client.send(post().header("upload-concat", concat)).await;
+    both.problem(413, "too-large");
+    for part in parts {
+        assert_eq!(TusUpload::at(client, &part).remove().await.status, 204);
+    }
+
+    let limit = client.send(client.request(Method::OPTIONS, "/files")).await;
+    assert_eq!(limit.header("upload-limit"), "max-size=1000, max-age=86400");
+    let files = |complete: &str| {
+        let request = client.request(Method::POST, "/files?file_name=a");
+        request.header("upload-complete", complete)
+    };
+    let announced = files("?0").header("upload-length", 1001);
+    for request in [announced, files("?1").body(vec![0; 1001])] {
+        let refused = client.send(request).await;
+        refused.problem(413, "too-large");
+        assert_eq!(
+            refused.header("upload-limit"),
+            "max-size=1000, max-age=86400"
+        );
+    }
+    let created = client.send(files("?0")).await;
+    let url = created.header("location").to_owned();
+    let append = client.request(Method::PATCH, &url);
+    let append = append
+        .header("upload-offset", 0)
+        .header("upload-complete", "?1")
+        .header("content-type", "application/partial-upload");
+    let refused = client.send(append.body(vec![0; 1001])).await;
+    refused.problem(413, "too-large");
+    assert_eq!(
+        refused.header("upload-limit"),
+        "max-size=1000, max-age=86400"
+    );
+    assert_eq!(
+        client
+            .send(client.request(Method::DELETE, &url))
+            .await
+            .status,
+        204
+    );
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_reads_every_field() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_CORS_ORIGINS", "*")]).await;
+    let client = server.client();
+    let upload = TusUpload::begin(client, 5, &[("filename", "a.txt")]).await;
+    let asked = upload
+        .appending(0)
+        .header("origin", "http://elsewhere")
+        .body("hello");
+    let answer = client.send(asked).await;
+    let exposed = answer.header("access-control-expose-headers");
+    for field in [
+        "upload-offset",
+        "upload-expires",
+        "tus-resumable",
+        "content-location",
+    ] {
+        assert!(exposed.contains(field), "{field}: {exposed}");
+    }
+    let preflight = client
+        .request(Method::OPTIONS, &upload.url)
+        .header("origin", "http://elsewhere")
+        .header("access-control-request-method", "PATCH")
+        .header(
+            "access-control-request-headers",
+            "tus-resumable,upload-offset",
+        );
+    let allowed = preflight.send().await.unwrap();
+    assert!(allowed.status().is_success());
+    let methods = &allowed.headers()["access-control-allow-methods"];
+    assert!(methods.to_str().unwrap().contains("PATCH"));
+    server.finish().await;
+}
+
+/// Breaks one upload twenty times, by the client and by killing the service.
+async fn an_upload_broken_twenty_times_comes_whole(kind: Kind) {
+    let server = Server::start(kind, &[]).await;
+    let client = server.client();
+    let bytes = random(24_000_000);
+    let sha1 = digests(&bytes).sha1.to_string();
+    let upload = TusUpload::begin(client, bytes.len(), &[("sha1", &sha1)]).await;
+    let mut most = 0;
+    for number in 1..=20_u64 {
+        let offset = upload.offset().await;
+        let random = usize::try_from(getrandom::u64().unwrap() % 1_100_000).unwrap();
+        let to = (offset + random).min(bytes.len() - 1);
+        let left = bytes.len() - offset;
+        let stream = half_a_patch(&server, &upload, offset, left, &bytes[offset..to], "").await;
+        if number.is_multiple_of(2) {
+            sleep(Duration::from_millis(number * 7)).await;
+            server.kill().await;
+            server.restart().await;
+            server.check_is_clean();
+        }
+        drop(stream);
+        let kept = upload.offset().await;
+        // The connection before may still be at it.
+        most = most.max(to);
+        assert!((offset..=most).contains(&kept), "{offset} {kept} {most}");
+    }
+    loop {
+        let offset = upload.offset().await;
+        let answer = upload.append(offset, bytes[offset..].to_vec()).await;
+        // The last connection may still have been at it.
+        if answer.status == 204 {
+            break;
+        }
+        assert_eq!(answer.status, 409);
+    }
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn broken_uploads_come_whole_with_every_database() {
+    let kinds = [Kind::Sqlite, Kind::MariaDb, Kind::Postgres];
+    join_all(kinds.map(an_upload_broken_twenty_times_comes_whole)).await;
+}

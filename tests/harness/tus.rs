@@ -1,0 +1,81 @@
+//! An upload by tus, request by request.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use reqwest::{Method, RequestBuilder, StatusCode};
+
+use crate::{Answer, Client};
+
+/// An upload by tus.
+#[derive(Debug, Clone)]
+pub struct TusUpload {
+    client: Client,
+    /// Where it is.
+    pub url: String,
+}
+
+impl TusUpload {
+    /// Begins an upload of so many bytes.
+    pub async fn begin(client: &Client, length: usize, metadata: &[(&str, &str)]) -> Self {
+        let request = Self::request_at(client, Method::POST, "/tus");
+        let request = request.header("upload-length", length);
+        let request = request.header("upload-metadata", encode(metadata));
+        let answer = client.send(request).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        Self::at(client, answer.header("location"))
+    }
+
+    /// Goes on with the upload at a URL.
+    #[must_use]
+    pub fn at(client: &Client, url: &str) -> Self {
+        Self {
+            client: client.clone(),
+            url: url.to_owned(),
+        }
+    }
+
+    /// Begins a request by the protocol.
+    pub fn request_at(client: &Client, method: Method, url: &str) -> RequestBuilder {
+        let request = client.request(method, url);
+        request.header("tus-resumable", "1.0.0")
+    }
+
+    /// Asks how far it has come.
+    pub async fn inspect(&self) -> Answer {
+        let request = Self::request_at(&self.client, Method::HEAD, &self.url);
+        self.client.send(request).await
+    }
+
+    /// How many bytes it has.
+    pub async fn offset(&self) -> usize {
+        let answer = self.inspect().await;
+        assert_eq!(answer.status, StatusCode::OK);
+        answer.header("upload-offset").parse().unwrap()
+    }
+
+    /// Begins a request that appends.
+    pub fn appending(&self, offset: usize) -> RequestBuilder {
+        Self::request_at(&self.client, Method::PATCH, &self.url)
+            .header("upload-offset", offset)
+            .header("content-type", "application/offset+octet-stream")
+    }
+
+    /// Appends bytes.
+    pub async fn append(&self, offset: usize, bytes: impl Into<reqwest::Body>) -> Answer {
+        self.client.send(self.appending(offset).body(bytes)).await
+    }
+
+    /// Ends it.
+    pub async fn remove(&self) -> Answer {
+        let request = Self::request_at(&self.client, Method::DELETE, &self.url);
+        self.client.send(request).await
+    }
+}
+
+/// Puts metadata into the form that the protocol has for them.
+fn encode(metadata: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = metadata
+        .iter()
+        .map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value)))
+        .collect();
+    pairs.join(",")
+}
