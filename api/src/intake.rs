@@ -16,7 +16,10 @@ use domain::{FileName, MediaType, Owner};
 use mime::Mime;
 
 use crate::{
-    http::digest_fields::{self, REPR_DIGEST},
+    http::{
+        body,
+        digest_fields::{self, REPR_DIGEST},
+    },
     problem::{Place, Problem, ProblemType},
     service::Service,
 };
@@ -41,7 +44,7 @@ pub(crate) async fn receive(
     announced: Expected,
 ) -> Result<Stored, Problem> {
     let headers = request.headers();
-    refuse_content_coding(headers)?;
+    body::refuse_content_coding(headers)?;
     let declared = digest_fields::read(headers, &REPR_DIGEST, Place::Header)?;
     let announced = digest_fields::join(announced, declared)?;
     let arrived = match body_kind(headers)? {
@@ -120,18 +123,6 @@ fn body_kind(headers: &HeaderMap) -> Result<Body, Problem> {
              its own media type or application/octet-stream"
         ))),
         _ => Ok(Body::Raw(content_type)),
-    }
-}
-
-/// What is stored is what arrives, so it has to arrive as it is.
-fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let detail = "the file has to be sent without a content coding";
-            Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
-                .named(Place::Header, header::CONTENT_ENCODING.as_str()))
-        }
-        _ => Ok(()),
     }
 }
 

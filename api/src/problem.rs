@@ -247,6 +247,11 @@ impl Problem {
         self
     }
 
+    /// Whether the problem's answer tells how many bytes an upload has.
+    pub(crate) fn is_about_offset(&self) -> bool {
+        self.headers.iter().any(|(name, _)| *name == UPLOAD_OFFSET)
+    }
+
     /// Tells how many bytes an upload has.
     pub(crate) fn with_offset(self, offset: u64) -> Self {
         self.with_header(UPLOAD_OFFSET, offset.into())

@@ -1,6 +1,9 @@
 //! What every handler works with.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use catalog::Catalog;
@@ -12,6 +15,8 @@ use crate::{metrics::Metrics, problem::Problem};
 pub(crate) struct Service {
     pub(crate) catalog: Catalog,
     pub(crate) metrics: Metrics,
+    /// How long to wait for the next byte of a body that is appended to an upload.
+    pub(crate) upload_idle_timeout: Duration,
 }
 
 /// For whom a request is made: all files have one owner while there is no authentication.

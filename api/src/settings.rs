@@ -54,6 +54,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_UPLOAD_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
     pub(crate) upload_age: NonZeroU32,
 
+    /// After how many seconds without a byte the body of a resumable upload's request is broken off.
+    #[arg(long, env = "FILESERVER_UPLOAD_IDLE_TIMEOUT", default_value = "120", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    pub(crate) upload_idle_timeout: NonZeroU32,
+
     /// How many claims on contents an owner may make in a minute.
     #[arg(long, env = "FILESERVER_CLAIMS_PER_MINUTE", default_value = "300", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) claims_per_minute: NonZeroU32,

@@ -22,8 +22,8 @@ const AGE: Duration = Duration::from_mins(5);
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A refusal comes after a multiple of this, which is longer than it takes to read what is read
-/// for it; so it does not matter whether that was in memory or had to be fetched.
-const REFUSAL_STEP: Duration = Duration::from_millis(100);
+/// for it, even if a slow disk has to fetch each of its pieces.
+const REFUSAL_STEP: Duration = Duration::from_millis(500);
 
 /// What somebody says they have.
 #[derive(Debug, Clone)]

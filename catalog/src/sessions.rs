@@ -165,8 +165,9 @@ impl Catalog {
         self.find_session(owner, protocol, id).await?;
         let _turn = self.0.turns.take(id).await?;
         self.find_session(owner, protocol, id).await?;
-        self.0.database.sessions().remove(&[id]).await?;
-        Ok(self.0.store.remove_staged(id).await?)
+        // In this order: whoever holds the bytes in another process has to let go of them first.
+        self.0.store.remove_staged(id).await?;
+        Ok(self.0.database.sessions().remove(&[id]).await?)
     }
 
     /// Gives an upload up that cannot become a file any more, and drops its bytes.
@@ -238,5 +239,6 @@ fn expected(session: &Session) -> Expected {
     Expected {
         sha1: session.expected_sha1,
         sha256: session.expected_sha256,
+        size: None,
     }
 }

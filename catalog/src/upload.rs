@@ -4,7 +4,7 @@
 //! if not, they are made safe and only then recorded, with the owner's entry. From the last byte
 //! on the work goes on even if the client does not wait for it.
 
-use domain::{Content, FileName, MediaType, Owner, RandomId, Sha1, Sha256};
+use domain::{Content, FileName, MediaType, Owner, RandomId, Sha1, Sha256, UploadError};
 use persistence::{
     Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, Session, StoredContent,
 };
@@ -20,10 +20,16 @@ pub struct Expected {
     pub sha1: Option<Sha1>,
     /// The content's SHA-256.
     pub sha256: Option<Sha256>,
+    /// How many bytes the content has.
+    pub size: Option<u64>,
 }
 
 impl Expected {
     pub(crate) fn verify(&self, content: &Content) -> Result<()> {
+        if let Some(known) = self.size.filter(|size| *size != content.size) {
+            let given = content.size;
+            return Err(UploadError::Length { known, given }.into());
+        }
         match (self.sha1, self.sha256) {
             (Some(expected), _) if expected != content.sha1 => Err(Error::WrongSha1 {
                 expected,

@@ -51,12 +51,7 @@ enum Claim {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let dialect = Dialect(manager.get_database_backend());
-        let expired = Index::create()
-            .name("ix_upload_expires_at")
-            .table(Upload::Table)
-            .col(Upload::ExpiresAt)
-            .take();
-        create_table(manager, upload_table(dialect), vec![expired]).await?;
+        create_table(manager, upload_table(dialect), upload_indexes()).await?;
         create_table(manager, claim_table(dialect), claim_indexes()).await
     }
 
@@ -89,6 +84,22 @@ fn upload_table(dialect: Dialect) -> TableCreateStatement {
         .col(required(Upload::CreateAt, ColumnType::BigInteger))
         .col(required(Upload::ExpiresAt, ColumnType::BigInteger))
         .take()
+}
+
+/// One tells what an owner has begun, the other which uploads are over.
+fn upload_indexes() -> Vec<IndexCreateStatement> {
+    let by_owner = Index::create()
+        .name("ix_upload_owner_role")
+        .table(Upload::Table)
+        .col(Upload::Owner)
+        .col(Upload::Role)
+        .take();
+    let expired = Index::create()
+        .name("ix_upload_expires_at")
+        .table(Upload::Table)
+        .col(Upload::ExpiresAt)
+        .take();
+    vec![by_owner, expired]
 }
 
 fn claim_table(dialect: Dialect) -> TableCreateStatement {

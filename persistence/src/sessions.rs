@@ -132,6 +132,24 @@ impl Sessions<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
+    /// Finds an owner's upload that was said to be made of the same parts, and has not failed.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn find_final(&self, owner: &Owner, concat: &str) -> Result<Option<Session>> {
+        let find = || {
+            upload::Entity::find()
+                .filter(upload::Column::Owner.eq(owner.as_str()))
+                .filter(upload::Column::Role.eq(stored_role(Role::Final)))
+                .filter(upload::Column::Status.ne(FAILED))
+                .filter(upload::Column::Concat.eq(concat))
+                .one(self.0.newest())
+        };
+        let row = attempt(find).await?;
+        row.map(Session::try_from).transpose()
+    }
+
     /// Says how many bytes an upload will have, unless that was said before.
     ///
     /// Gives whether it was not.

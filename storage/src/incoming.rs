@@ -8,7 +8,7 @@ use domain::{Content, ContentHasher};
 use crate::{
     Disk, Placed, Result,
     error::blocking,
-    pipeline::{BATCH, Hashes, Pipeline, Upkeep},
+    pipeline::{BATCH, Hashes, Pipeline, Syncing, Upkeep},
     placed::Origin,
     staging::StagedFile,
     uploads::StagedUpload,
@@ -65,7 +65,8 @@ impl Incoming {
             let disk = self.disk.clone();
             let staged = blocking(move || disk.staging().create()).await?;
             let file = Arc::clone(&staged.file);
-            let mut pipeline = Pipeline::new(file, Hashes::default(), Upkeep::sync());
+            let upkeep = Upkeep::Sync(Syncing::default());
+            let mut pipeline = Pipeline::new(file, Hashes::default(), upkeep);
             pipeline.write(&filled).await?;
             self.bytes = Arriving::Staged(pipeline, staged);
         }

@@ -1,10 +1,9 @@
 //! Hashing and writing bytes while more of them arrive.
 
-use std::{fs::File, io, mem, num::NonZeroU64, os::unix::fs::FileExt as _, sync::Arc};
+use std::{fs::File, io, mem, os::unix::fs::FileExt as _, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use domain::{ChecksumVerifier, ContentHasher};
-use rustix::fs::Advice;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{Error, Result, uploads::StateFile};
@@ -15,7 +14,8 @@ pub(crate) const BATCH: usize = 512 * 1024;
 /// After how many batches to begin a sync of what was written by then.
 const BATCHES_TO_SYNC: u32 = 64;
 
-/// After how many batches to have the kernel begin to write, and the state of the hashes saved.
+/// After how many batches to save the state of the hashes of an upload that can be resumed, and to
+/// begin a sync of it.
 const BATCHES_TO_SAVE: u32 = 16;
 
 /// What is computed of the bytes on their way.
@@ -63,20 +63,31 @@ enum Work {
 
 /// What is done for the file beside the writing, so that little is left for its last sync.
 pub(crate) enum Upkeep {
-    /// The file is written in one go: syncs go on beside the writing. Whatever one of them says
-    /// is heard: the kernel tells of a failed write once.
-    Sync {
-        batches: u32,
-        running: Option<JoinHandle<io::Result<()>>>,
-    },
-    /// The file is written over many requests: the kernel is only told to begin, so that
-    /// whoever syncs in the end hears of what failed; and the state of the hashes is saved.
-    Save {
-        batches: u32,
-        /// Up to where the kernel was told to write.
-        begun: u64,
-        state: Arc<StateFile>,
-    },
+    /// The file is written in one go.
+    Sync(Syncing),
+    /// The file is written over many requests.
+    Save(Saving),
+}
+
+/// Syncs that go on beside the writing.
+///
+/// Whatever one of them says is heard: the kernel tells of a failed write once.
+#[derive(Default)]
+pub(crate) struct Syncing {
+    batches: u32,
+    running: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// Syncs that go on beside the writing, even beside the next requests', and remember what is on
+/// the disk.
+pub(crate) struct Saving {
+    batches: u32,
+    state: Arc<StateFile>,
+    /// How many bytes are on the disk, or will be when the running sync is done.
+    synced: u64,
+    /// The bytes are still to be verified, and do not count until then.
+    is_held: bool,
+    running: Option<JoinHandle<()>>,
 }
 
 impl Pipeline {
@@ -111,7 +122,7 @@ impl Pipeline {
             self.flush().await?;
         }
         let (hashes, spare) = self.idle().await?;
-        self.upkeep.end(&self.file, self.position).await?;
+        self.upkeep.end(&self.file, &hashes).await?;
         let settled = hashes.clone();
         self.work = Work::Idle { hashes, spare };
         Ok(settled)
@@ -121,7 +132,7 @@ impl Pipeline {
     async fn flush(&mut self) -> Result<()> {
         let (mut hashes, spare) = self.idle().await?;
         let (file, position) = (Arc::clone(&self.file), self.position);
-        let held = self.upkeep.batch_written(&file, position, &hashes).await?;
+        let held = self.upkeep.batch_written(&file, &hashes).await?;
         let batch = mem::replace(&mut self.filling, spare).freeze();
         self.position += batch.len() as u64;
         let same_batch = batch.clone();
@@ -155,97 +166,105 @@ impl Pipeline {
 }
 
 impl Upkeep {
-    pub(crate) fn sync() -> Self {
-        Self::Sync {
-            batches: 0,
-            running: None,
-        }
-    }
-
-    pub(crate) fn save(state: Arc<StateFile>, position: u64) -> Self {
-        Self::Save {
-            batches: 0,
-            begun: position,
-            state,
-        }
-    }
-
-    /// Does what is due when everything before `position` is written and hashed.
+    /// Does what is due when everything before this position is written and hashed.
     ///
     /// What it gives is to be held until the next batch is written.
     async fn batch_written(
         &mut self,
         file: &Arc<File>,
-        position: u64,
         hashes: &Hashes,
     ) -> Result<Option<Arc<StateFile>>> {
         match self {
-            Self::Sync { batches, running } => {
-                *batches += 1;
-                let is_running = running.as_ref().is_some_and(|sync| !sync.is_finished());
-                if *batches < BATCHES_TO_SYNC || is_running {
-                    return Ok(None);
-                }
-                heard(running).await?;
-                *batches = 0;
-                let file = Arc::clone(file);
-                *running = Some(spawn_blocking(move || Ok(rustix::fs::fdatasync(file)?)));
-                Ok(None)
-            }
-            Self::Save {
-                batches,
-                begun,
-                state,
-            } => {
-                *batches += 1;
-                if *batches >= BATCHES_TO_SAVE {
-                    *batches = 0;
-                    let (file, state) = (Arc::clone(file), Arc::clone(state));
-                    let hasher = hashes.content.clone();
-                    let from = mem::replace(begun, position);
-                    let saved = spawn_blocking(move || {
-                        begin_to_write(&file, from, position);
-                        state.save(&hasher)
-                    });
-                    saved.await.map_err(stopped)??;
-                }
+            Self::Sync(syncing) => syncing.batch_written(file).await.map(|()| None),
+            Self::Save(saving) => {
+                saving.batch_written(file, &hashes.content).await?;
                 // The lock has to outlive the write, even if nobody waits for it any more.
-                Ok(Some(Arc::clone(state)))
+                Ok(Some(Arc::clone(&saving.state)))
             }
         }
     }
 
     /// Does what is due when everything is written.
-    async fn end(&mut self, file: &Arc<File>, position: u64) -> Result<()> {
+    async fn end(&mut self, file: &Arc<File>, hashes: &Hashes) -> Result<()> {
         match self {
-            Self::Sync { running, .. } => heard(running).await,
-            Self::Save { begun, .. } => {
-                let file = Arc::clone(file);
-                let from = mem::replace(begun, position);
-                let told = spawn_blocking(move || begin_to_write(&file, from, position));
-                told.await.map_err(stopped)
+            Self::Sync(syncing) => heard(&mut syncing.running).await,
+            Self::Save(saving) => {
+                saving.sync_if_due(file, &hashes.content);
+                Ok(())
             }
         }
     }
 }
 
+impl Syncing {
+    async fn batch_written(&mut self, file: &Arc<File>) -> Result<()> {
+        self.batches += 1;
+        let is_running = self
+            .running
+            .as_ref()
+            .is_some_and(|sync| !sync.is_finished());
+        if self.batches < BATCHES_TO_SYNC || is_running {
+            return Ok(());
+        }
+        heard(&mut self.running).await?;
+        self.batches = 0;
+        let file = Arc::clone(file);
+        self.running = Some(spawn_blocking(move || Ok(rustix::fs::fdatasync(file)?)));
+        Ok(())
+    }
+}
+
+impl Saving {
+    pub(crate) fn new(state: Arc<StateFile>, synced: u64, is_held: bool) -> Self {
+        Self {
+            batches: 0,
+            state,
+            synced,
+            is_held,
+            running: None,
+        }
+    }
+
+    async fn batch_written(&mut self, file: &Arc<File>, hasher: &ContentHasher) -> Result<()> {
+        self.batches += 1;
+        if self.batches < BATCHES_TO_SAVE {
+            return Ok(());
+        }
+        self.batches = 0;
+        let (state, newest) = (Arc::clone(&self.state), hasher.clone());
+        let saved = spawn_blocking(move || state.save(&newest));
+        saved.await.map_err(stopped)??;
+        self.sync_if_due(file, hasher);
+        Ok(())
+    }
+
+    /// Begins to sync what is written if there is enough for that, and no sync is running.
+    ///
+    /// Nobody waits for it. If it fails, none of the bytes counts any more.
+    fn sync_if_due(&mut self, file: &Arc<File>, hasher: &ContentHasher) {
+        let is_running = self
+            .running
+            .as_ref()
+            .is_some_and(|sync| !sync.is_finished());
+        let unsynced = hasher.size().saturating_sub(self.synced);
+        if self.is_held || is_running || unsynced < BATCHES_TO_SAVE as u64 * BATCH as u64 {
+            return;
+        }
+        self.synced = hasher.size();
+        let (file, hasher) = (Arc::clone(file), hasher.clone());
+        let noting = self.state.unlocked();
+        self.running = Some(spawn_blocking(move || {
+            if let Err(error) = noting.note_sync(rustix::fs::fdatasync(file), &hasher) {
+                tracing::error!(%error, "the bytes of an upload may be lost");
+            }
+        }));
+    }
+}
 /// Waits for a sync, if there is one, and hears what it says.
 async fn heard(sync: &mut Option<JoinHandle<io::Result<()>>>) -> Result<()> {
     match sync.take() {
         Some(sync) => Ok(sync.await.map_err(stopped)??),
         None => Ok(()),
-    }
-}
-
-/// Has the kernel begin to write what lies between two positions, without waiting for it.
-///
-/// That is what Linux does first when it is told that pages will not be needed; those that are
-/// not written yet stay where they are.
-fn begin_to_write(file: &File, from: u64, to: u64) {
-    // Nothing to its end would mean everything.
-    if let Some(length) = NonZeroU64::new(to.saturating_sub(from)) {
-        // A hint, which nothing depends on.
-        let _ = rustix::fs::fadvise(file, from, Some(length), Advice::DontNeed);
     }
 }
 

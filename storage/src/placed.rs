@@ -1,8 +1,9 @@
 //! Bytes that are where they will stay, and of which no row is known yet.
 
 use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
 };
 
 use domain::{Address, Sha1};
@@ -14,7 +15,7 @@ use crate::{
     incoming::ReceivedBytes,
     key,
     staging::{StagedFile, Staging},
-    uploads::StagedUpload,
+    uploads::{StagedUpload, StateFile},
 };
 
 /// Bytes that are where they will stay, marked until it is said whether a row points at them.
@@ -24,6 +25,8 @@ pub struct Placed {
     disk: Disk,
     key: String,
     mark: PathBuf,
+    /// What keeps anybody from appending to the same bytes.
+    _locked: Option<Arc<StateFile>>,
 }
 
 /// Where bytes are before they are placed.
@@ -53,24 +56,28 @@ impl Origin {
             Self::Upload(staged) => {
                 if let Err(error) = rustix::fs::fdatasync(&staged.file) {
                     // The kernel tells of a write that failed once, and would not the next time.
-                    staged.file.set_len(0)?;
+                    staged.state.lose()?;
                     return Err(error.into());
+                }
+                if staged.state.is_lost()? {
+                    return Err(io::Error::other("bytes were lost that had been written").into());
                 }
             }
         }
         Ok(())
     }
 
-    /// Gives the bytes the name under which they stay.
-    fn name(self, disk: &Disk, key: &str) -> Result<()> {
+    /// Gives the bytes the name under which they stay, and what keeps them as they are.
+    fn name(self, disk: &Disk, key: &str) -> Result<Option<Arc<StateFile>>> {
         match self {
             Self::Staged(mut staged) => {
                 disk.adopt(key, |path| std::fs::rename(&staged.path, path))?;
                 staged.path = PathBuf::new();
-                Ok(())
+                Ok(None)
             }
             Self::Upload(staged) => {
-                disk.adopt(key, |path: &Path| std::fs::hard_link(&staged.path, path))
+                disk.adopt(key, |path| std::fs::hard_link(&staged.path, path))?;
+                Ok(Some(staged.state))
             }
         }
     }
@@ -81,13 +88,20 @@ impl Placed {
         origin.sync()?;
         let key = key::fresh(sha1)?;
         let mark = disk.staging().mark(&key)?;
-        if let Err(error) = origin.name(&disk, &key) {
-            // It may have been named already, and only the folder's sync has failed. What cannot
-            // be removed either stays marked.
-            let _ = disk.remove(&key).and_then(|()| remove_file(&mark));
-            return Err(error);
+        match origin.name(&disk, &key) {
+            Ok(locked) => Ok(Self {
+                disk,
+                key,
+                mark,
+                _locked: locked,
+            }),
+            Err(error) => {
+                // It may have been named already, and only the folder's sync has failed. What
+                // cannot be removed either stays marked.
+                let _ = disk.remove(&key).and_then(|()| remove_file(&mark));
+                Err(error)
+            }
         }
-        Ok(Self { disk, key, mark })
     }
 
     /// Where the bytes are.

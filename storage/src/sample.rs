@@ -10,7 +10,7 @@ use std::{
 
 use domain::{ByteRange, possession::WHOLE_UP_TO};
 
-use crate::{Disk, Error, Result, disk::remove_file, error::blocking};
+use crate::{Disk, Error, Result, error::blocking};
 
 impl Disk {
     /// Reads spans of an object of a certain size, or of a decoy if there is no key.
@@ -70,9 +70,10 @@ pub(crate) fn make_decoy(root: &Path) -> Result<PathBuf> {
     let path = root.join("decoy");
     let is_whole = fs::metadata(&path).is_ok_and(|found| found.len() == WHOLE_UP_TO);
     if !is_whole {
-        remove_file(&path)?;
         let size = usize::try_from(WHOLE_UP_TO).unwrap_or_default();
-        fs::write(&path, vec![0x5a; size])?;
+        let whole = path.with_extension(std::process::id().to_string());
+        fs::write(&whole, vec![0x5a; size])?;
+        fs::rename(whole, &path)?;
     }
     Ok(path)
 }

@@ -2,7 +2,8 @@
 //!
 //! `uploads/<id>.part` has the bytes: how many they are is the upload's offset, so that a crash
 //! cannot make the two disagree. `uploads/<id>.state` has the state of the hashes, so that nothing
-//! is read again, and is locked by whoever appends.
+//! is read again, and how many bytes are known to be on the disk, which are those that count after
+//! a power failure; it is locked by whoever appends.
 
 mod appending;
 mod state;
@@ -10,6 +11,7 @@ mod state;
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
     sync::Arc,
 };
@@ -19,7 +21,11 @@ use domain::{Checksum, RandomId};
 pub use appending::{Appending, End, Kept};
 pub(crate) use state::StateFile;
 
-use crate::{Disk, Result, disk::remove_file, error::blocking};
+use crate::{
+    Disk, Error, Object, Result,
+    disk::{self, remove_file},
+    error::blocking,
+};
 
 const PART: &str = "part";
 const STATE: &str = "state";
@@ -47,7 +53,8 @@ impl Disk {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
                 Err(error) => return Err(error.into()),
             };
-            Ok(size.min(StateFile::hold_of(&disk.state_of(id))?))
+            let state = StateFile::peek(&disk.state_of(id))?;
+            Ok(state.counting.map_or(size, |counting| size.min(counting)))
         })
         .await
     }
@@ -68,6 +75,10 @@ impl Disk {
                 .create(true)
                 .truncate(false)
                 .open(&path)?;
+            if file.metadata()?.nlink() > 1 {
+                // It is an object as well, and not known yet whether it is to stay one.
+                return Err(Error::InUse);
+            }
             let staged = StagedUpload {
                 file: Arc::new(file),
                 path,
@@ -78,14 +89,24 @@ impl Disk {
         .await
     }
 
-    /// Opens what was staged of an upload, to read it.
+    /// Opens what was staged of an upload, all of which is on the disk then, to read it.
     ///
     /// # Errors
     ///
     /// As [`Disk::open_object`].
-    pub async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<crate::Object> {
-        let path = self.part_of(id);
-        blocking(move || crate::disk::open(&path, &id.to_string(), size, start)).await
+    pub async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<Object> {
+        let disk = self.clone();
+        blocking(move || {
+            let path = disk.part_of(id);
+            if let Ok(file) = File::open(&path) {
+                rustix::fs::fdatasync(file)?;
+            }
+            if StateFile::peek(&disk.state_of(id))?.counting.is_some() {
+                return Err(Error::Missing(id.to_string()));
+            }
+            disk::open(&path, &id.to_string(), size, start)
+        })
+        .await
     }
 
     /// Removes what is there of an upload.
@@ -142,7 +163,6 @@ mod tests {
     use domain::{ChecksumAlgorithm, Content, ContentHasher};
 
     use super::*;
-    use crate::Error;
 
     const ID: [u8; 16] = [7; 16];
 
@@ -236,27 +256,101 @@ mod tests {
         assert_eq!(disk.staged(ID.into()).await.unwrap(), 9);
     }
 
+    fn files(folder: &tempfile::TempDir) -> (PathBuf, PathBuf) {
+        let upload = folder.path().join("uploads");
+        let upload = upload.join(RandomId::from(ID).to_string());
+        (upload.with_extension(PART), upload.with_extension(STATE))
+    }
+
+    async fn kept(disk: &Disk) -> Content {
+        match append(disk, b"", Vec::new()).await {
+            End::Kept(kept) => kept.content(),
+            End::WrongChecksum(_) => panic!("nothing is verified"),
+        }
+    }
+
     #[tokio::test]
-    async fn what_was_not_hashed_before_a_crash_is_hashed_after_it() {
+    async fn what_a_dead_process_had_not_hashed_is_hashed() {
         let (folder, disk) = store().await;
         append(&disk, b"123", Vec::new()).await;
-        let upload = folder
-            .path()
-            .join("uploads")
-            .join(RandomId::from(ID).to_string());
-        // More was written than was saved, less than was saved, and by another boot.
-        for (crash, expected) in [("123456", "123456"), ("12", "12"), ("1x", "1x")] {
-            fs::write(upload.with_extension(PART), crash).unwrap();
-            if crash == "1x" {
-                let mut state = fs::read(upload.with_extension(STATE)).unwrap();
-                state[8] ^= 1;
-                fs::write(upload.with_extension(STATE), state).unwrap();
-            }
-            let End::Kept(kept) = append(&disk, b"", Vec::new()).await else {
-                panic!("nothing is verified");
-            };
-            assert_eq!(kept.content(), content(expected.as_bytes()), "{crash}");
+        for left in ["123456", "12"] {
+            fs::write(files(&folder).0, left).unwrap();
+            assert_eq!(disk.staged(ID.into()).await.unwrap(), left.len() as u64);
+            assert_eq!(kept(&disk).await, content(left.as_bytes()), "{left}");
         }
+    }
+
+    #[tokio::test]
+    async fn after_a_power_failure_only_what_was_synced_counts() {
+        const SYNC: usize = 8 * 1024 * 1024;
+        let (folder, disk) = store().await;
+        let all = bytes(SYNC + 1000);
+        append(&disk, &all[..SYNC], Vec::new()).await;
+        let (part, state) = files(&folder);
+        for _ in 0..500 {
+            if StateFile::peek(&state).unwrap().synced > 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        append(&disk, &all[SYNC..], Vec::new()).await;
+        assert_eq!(disk.staged(ID.into()).await.unwrap(), all.len() as u64);
+        // Another boot, and zeros where bytes should be.
+        let mut left = fs::read(&part).unwrap();
+        left[SYNC..].fill(0);
+        fs::write(&part, left).unwrap();
+        let mut said = fs::read(&state).unwrap();
+        said[18] ^= 1;
+        fs::write(&state, &said).unwrap();
+        assert_eq!(disk.staged(ID.into()).await.unwrap(), SYNC as u64);
+        assert_eq!(kept(&disk).await, content(&all[..SYNC]));
+        // What is known of the bytes may be zeros as well.
+        fs::write(&state, vec![0; said.len()]).unwrap();
+        assert_eq!(disk.staged(ID.into()).await.unwrap(), 0);
+        assert_eq!(kept(&disk).await, content(b""));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_could_not_be_synced_do_not_count() {
+        let (folder, disk) = store().await;
+        append(&disk, b"123", Vec::new()).await;
+        let (_, state) = files(&folder);
+        StateFile::lock(&state).unwrap().lose().unwrap();
+        assert_eq!(disk.staged(ID.into()).await.unwrap(), 0);
+        assert!(disk.open_staged(ID.into(), 3, 0).await.is_err());
+        let End::Kept(kept) = append(&disk, b"abc", Vec::new()).await else {
+            panic!("nothing is verified");
+        };
+        assert_eq!(kept.content(), content(b"abc"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_appended_to_what_may_be_an_object() {
+        let (_folder, disk) = store().await;
+        let End::Kept(kept) = append(&disk, b"hello", Vec::new()).await else {
+            panic!("nothing is verified");
+        };
+        let placed = kept.finish().place().await.unwrap();
+        let blocked = disk.append(ID.into(), Vec::new()).await;
+        assert!(matches!(blocked, Err(Error::InUse)));
+        placed.discard().await.unwrap();
+        disk.append(ID.into(), Vec::new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_lock_is_noticed() {
+        let (_folder, disk) = store().await;
+        let first = disk.append(ID.into(), Vec::new()).await.unwrap();
+        assert!(!first.is_wanted().await.unwrap());
+        let second = tokio::spawn({
+            let disk = disk.clone();
+            async move { disk.append(ID.into(), Vec::new()).await.map(drop) }
+        });
+        while !first.is_wanted().await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        first.break_off().await.unwrap();
+        second.await.unwrap().unwrap();
     }
 
     #[tokio::test]
@@ -267,9 +361,9 @@ mod tests {
         };
         let placed = kept.finish().place().await.unwrap();
         assert_eq!(disk.staged(ID.into()).await.unwrap(), 5);
-        disk.remove_staged(ID.into()).await.unwrap();
         let key = placed.address().key;
-        assert_eq!(disk.size(&key).await.unwrap(), Some(5));
         placed.keep().await;
+        disk.remove_staged(ID.into()).await.unwrap();
+        assert_eq!(disk.size(&key).await.unwrap(), Some(5));
     }
 }

@@ -241,6 +241,7 @@ async fn the_last_byte_is_not_forgotten_in_a_crash(server: &Server) {
     for _ in 0..2 {
         let bytes = unique_text().into_bytes();
         let upload = TusUpload::begin(client, bytes.len(), &[]).await;
+        assert_eq!(upload.append(0, bytes[..5].to_vec()).await.status, 204);
         uploads.push((upload, bytes));
     }
     let complete = |(upload, bytes): &(TusUpload, Vec<u8>)| {
@@ -275,14 +276,14 @@ async fn half_a_concatenation_goes_on_after_a_crash(server: &Server) {
         parts.push(client.send(request).await.header("location").to_owned());
     }
     let upload = TusUpload::begin(client, bytes.len(), &[("filename", "a.bin")]).await;
+    let half = bytes[..1_500_000].to_vec();
+    assert_eq!(upload.append(0, half).await.status, 204);
     let id = upload.url.rsplit('/').next().unwrap();
     server.kill().await;
     let made_of = parts.join(" ");
     let _ = server.database().sql(&format!(
         "UPDATE tbl_upload SET role = 2, concat = 'final;{made_of}' WHERE id = '{id}'"
     ));
-    let half = server.data().join("uploads").join(format!("{id}.part"));
-    fs::write(half, &bytes[..1_500_000]).unwrap();
     server.restart().await;
     eventually(|| server.staged().is_empty()).await;
     assert_eq!(content(client, &bytes).await.unwrap(), bytes);

@@ -23,6 +23,9 @@ use crate::{
 /// are over.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
+/// After how many sweeps to look for uploads that only have to be completed.
+const SWEEPS_TO_RECOVER: u32 = 15;
+
 #[actix_web::main]
 pub(crate) async fn run(settings: &Settings) -> ExitCode {
     match serve(settings).await {
@@ -41,6 +44,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let service = Data::new(Service {
         catalog: catalog.clone(),
         metrics: Metrics::new(),
+        upload_idle_timeout: Duration::from_secs(settings.upload_idle_timeout.get().into()),
     });
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
     let signals = Signals::new()?;
@@ -80,7 +84,7 @@ fn bind(
             .wrap(from_fn(move |request, next| {
                 observer.clone().observe(request, next)
             }))
-            .wrap(from_fn(tus::override_method))
+            .wrap(from_fn(tus::understand))
             .app_data(service.clone())
             .app_data(contract.clone())
             .into_utoipa_app()
@@ -152,15 +156,17 @@ impl Signals {
 }
 
 async fn keep_sweeping(catalog: Catalog) {
-    if let Err(error) = catalog.recover_sessions().await {
-        let error = Causes(&error);
-        tracing::warn!(%error, "not all uploads could be looked after; the next start does");
-    }
     // Uploads go not much later than they were promised to be kept.
     let every = (catalog.limits().upload_age / 4).clamp(Duration::from_secs(1), SWEEP_EVERY);
     loop {
-        tokio::time::sleep(every).await;
-        sweep(&catalog).await;
+        if let Err(error) = catalog.recover_sessions().await {
+            let error = Causes(&error);
+            tracing::warn!(%error, "not all uploads could be looked after; it is done again later");
+        }
+        for _ in 0..SWEEPS_TO_RECOVER {
+            tokio::time::sleep(every).await;
+            sweep(&catalog).await;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, patch, web};
 use catalog::{Append, AppendRequest, Completes, Error, Outcome, Protocol};
-use domain::UploadError;
+use domain::{Owner, RandomId, UploadError};
 
 use crate::{
     http::{
@@ -12,7 +12,7 @@ use crate::{
         query::NoQuery,
         tus::{self, Length},
     },
-    intake::append::{Stop, pump},
+    intake::append::{Stop, break_off, has_bytes, pump},
     problem::Problem,
     service::{Caller, Service},
 };
@@ -43,16 +43,19 @@ use crate::{
         (status = 404, description = "`upload-not-found`"),
         (status = 409, description = "`mismatching-upload-offset`, `superseded`, or `digest-collision`: the upload is over", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
         )),
         (status = 410, description = "`upload-gone`"),
         (status = 412, description = "`unsupported-version`"),
         (status = 413, description = "`too-large`", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
         )),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`digest-mismatch`: the upload is complete and has other digests than it was said to have, and is over"),
         (status = 460, description = "`checksum-mismatch`: nothing was kept of the request's bytes", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),
+            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
         )),
         (status = 507, description = "`storage-full`"),
     ),
@@ -68,6 +71,7 @@ pub(crate) async fn append_tus_upload(
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     body::require_media_type(headers, tus::MEDIA_TYPE)?;
+    body::refuse_content_coding(headers)?;
     let append = AppendRequest {
         offset: tus::offset(headers)?,
         length: match tus::length(headers)? {
@@ -76,24 +80,41 @@ pub(crate) async fn append_tus_upload(
         },
         bytes: body::content_length(headers),
         checksums: tus::checksums(headers)?,
+        is_last: false,
     };
-    let (offset, bytes) = (append.offset, append.bytes);
+    match append_to(&service, &owner, id, append, payload).await {
+        Ok(response) => Ok(response),
+        Err(problem) if problem.is_about_offset() => {
+            let standing = service.catalog.standing(&owner, Protocol::Tus, id).await?;
+            let (name, value) = tus::expires(standing.session.expires_at);
+            Err(problem.with_header(name, value))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn append_to(
+    service: &Service,
+    owner: &Owner,
+    id: RandomId,
+    append: AppendRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let offset = append.offset;
     let catalog = &service.catalog;
     let mut response = HttpResponse::NoContent();
-    let append = match catalog.append(&owner, Protocol::Tus, id, append).await {
+    let append = match catalog.append(owner, Protocol::Tus, id, append).await {
         Ok(append) => append,
-        Err(Error::UploadDone { length, .. }) => {
-            refuse_after_end(offset, length, bytes)?;
-            let standing = catalog.standing(&owner, Protocol::Tus, id).await?;
-            tus::progress(&mut response, standing.offset, standing.session.expires_at);
-            if let catalog::SessionState::Done(sha1) = standing.session.state {
-                tus::done(&mut response, &sha1);
-            }
+        Err(Error::UploadDone { sha1, length }) => {
+            refuse_after_end(offset, length, payload).await?;
+            let standing = catalog.standing(owner, Protocol::Tus, id).await?;
+            tus::progress(&mut response, Some(length), standing.session.expires_at);
+            tus::done(&mut response, &sha1);
             return Ok(response.finish());
         }
         Err(error) => return Err(told_offset(error, offset)),
     };
-    match take(&service, append, payload).await? {
+    match take(service, append, payload).await? {
         Outcome::Open { offset, expires_at } => {
             tus::progress(&mut response, Some(offset), expires_at);
         }
@@ -115,27 +136,22 @@ pub(super) async fn take(
 ) -> Result<Outcome, Problem> {
     match pump(service, &mut append, payload).await {
         Ok(()) => Ok(append.end(Completes::AtLength).await?),
-        Err(Stop::Overrun(overrun)) => {
-            let offset = append.break_off().await?;
-            Err(Problem::from(Error::from(overrun)).with_offset(offset))
-        }
-        Err(Stop::Broken(problem)) => {
-            let offset = append.break_off().await?;
-            Err(problem.with_offset(offset))
-        }
+        Err(Stop::Overrun(overrun)) => Err(break_off(append, Error::from(overrun).into()).await),
+        Err(Stop::Broken(problem)) => Err(break_off(append, problem).await),
     }
 }
 
 /// A request for an upload that is complete changes nothing; it may ask for the answer again.
-fn refuse_after_end(offset: u64, length: u64, bytes: Option<u64>) -> Result<(), Problem> {
-    if offset != length {
-        let mismatch = UploadError::Offset {
-            expected: length,
-            provided: offset,
-        };
-        return Err(Error::from(mismatch).into());
+async fn refuse_after_end(
+    provided: u64,
+    length: u64,
+    payload: web::Payload,
+) -> Result<(), Problem> {
+    if provided != length {
+        let expected = length;
+        return Err(Error::from(UploadError::Offset { expected, provided }).into());
     }
-    if bytes.is_some_and(|bytes| bytes > 0) {
+    if has_bytes(payload).await? {
         return Err(told_offset(UploadError::Surplus(length).into(), length));
     }
     Ok(())

@@ -69,6 +69,7 @@ pub(crate) async fn create_tus_upload(
     let has_body = body::is_there(headers);
     if has_body {
         body::require_media_type(headers, tus::MEDIA_TYPE)?;
+        body::refuse_content_coding(headers)?;
     }
     let (parts, concat) = match concatenation {
         Some((Concatenation::Final(parts), text)) => (Some(parts), Some(text)),
@@ -196,6 +197,7 @@ fn describe(metadata: Option<Metadata>) -> Result<NewUpload, Problem> {
         expected: Expected {
             sha1: value("sha1")?.map(parse).transpose()?,
             sha256: value("sha256")?.map(parse).transpose()?,
+            size: None,
         },
         metadata: metadata
             .as_ref()

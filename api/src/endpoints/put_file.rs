@@ -70,7 +70,7 @@ pub(crate) async fn put_file(
     refuse_form(&request)?;
     let announced = Expected {
         sha1: Some(sha1),
-        sha256: None,
+        ..Expected::default()
     };
     intake::resumable::receive(&service, &owner, &request, payload, named, announced).await
 }

@@ -34,6 +34,18 @@ pub(crate) fn require_media_type(headers: &HeaderMap, media_type: &str) -> Resul
     .named(Place::Header, header::CONTENT_TYPE.as_str()))
 }
 
+/// What is stored is what arrives, so it has to arrive as it is.
+pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let detail = "the file has to be sent without a content coding";
+            Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
+                .named(Place::Header, header::CONTENT_ENCODING.as_str()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a short JSON body.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,

@@ -71,6 +71,7 @@ pub(crate) fn join(one: Expected, other: Expected) -> Result<Expected, Problem> 
     Ok(Expected {
         sha1: one.sha1.or(other.sha1),
         sha256: one.sha256.or(other.sha256),
+        size: one.size.or(other.size),
     })
 }
 

@@ -55,8 +55,12 @@ pub(crate) fn checksums(headers: &HeaderMap) -> Result<Vec<Checksum>, Problem> {
 
 /// Refuses fields that only make sense where bytes are sent.
 pub(crate) fn refuse_sending(headers: &HeaderMap) -> Result<(), Problem> {
-    for name in [UPLOAD_OFFSET, UPLOAD_COMPLETE] {
-        if headers.contains_key(&name) {
+    let given = [
+        (UPLOAD_OFFSET, offset(headers).is_some()),
+        (UPLOAD_COMPLETE, is_complete(headers).is_some()),
+    ];
+    for (name, is_there) in given {
+        if is_there {
             return Err(Problem::header(&name, "the request sends no bytes"));
         }
     }

@@ -5,13 +5,13 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method,
+        Method, Uri,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
 };
 use catalog::{Session, SessionState};
-use domain::{Checksum, Timestamp, parse_byte_count, tus};
+use domain::{ByteCountError, Checksum, Timestamp, parse_byte_count, tus};
 
 use crate::problem::{Problem, ProblemType, UPLOAD_OFFSET};
 
@@ -38,21 +38,33 @@ const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 
-fn is_tus(path: &str) -> bool {
+fn is_tus(request: &ServiceRequest) -> bool {
+    // As the router sees it, which reads escapes.
+    let path = request.match_info().as_str();
     path.strip_prefix(PREFIX)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Takes the method that a client means which cannot send it.
-pub(crate) async fn override_method(
+/// Takes the URL that clients have who were told one with a slash at its end.
+fn forgive_slash(request: &mut ServiceRequest) {
+    if request.path() == "/tus/" {
+        let url = Uri::from_static(PREFIX);
+        request.match_info_mut().get_mut().update(&url);
+        request.head_mut().uri = url;
+    }
+}
+
+/// Takes the method that a client means which cannot send it, and either form of the URL.
+pub(crate) async fn understand(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    forgive_slash(&mut request);
     let method = request
         .headers()
         .get(METHOD_OVERRIDE)
         .and_then(|method| Method::from_bytes(method.as_bytes()).ok());
-    if let Some(method) = method.filter(|_| is_tus(request.path())) {
+    if let Some(method) = method.filter(|_| is_tus(&request)) {
         request.head_mut().method = method;
     }
     next.call(request).await
@@ -65,7 +77,7 @@ pub(crate) async fn speak(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if !is_tus(request.path()) || *request.method() == Method::OPTIONS {
+    if !is_tus(&request) || *request.method() == Method::OPTIONS {
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
     let is_spoken = request.headers().get(TUS_RESUMABLE) == Some(&VERSION);
@@ -108,7 +120,13 @@ pub(crate) enum Length {
 
 /// Reads the length that a request gives.
 pub(crate) fn length(headers: &HeaderMap) -> Result<Length, Problem> {
-    let length = byte_count(headers, &UPLOAD_LENGTH)?;
+    let length = match text(headers, &UPLOAD_LENGTH)?.map(parse_byte_count) {
+        Some(Err(ByteCountError::TooMany)) => {
+            return Err(catalog::Error::TooLarge(i64::MAX.unsigned_abs()).into());
+        }
+        Some(Err(error)) => return Err(wrong_length(&error.to_string())),
+        length => length.and_then(Result::ok),
+    };
     match (length, text(headers, &UPLOAD_DEFER_LENGTH)?) {
         (None, None) => Ok(Length::Unsaid),
         (Some(length), None) => Ok(Length::Known(length)),
@@ -201,8 +219,15 @@ pub(crate) fn progress(
     if let Some(offset) = offset {
         response.insert_header((UPLOAD_OFFSET, offset));
     }
-    let expires = header::HttpDate::from(std::time::SystemTime::from(expires_at));
-    response.insert_header((UPLOAD_EXPIRES, expires.to_string()));
+    response.insert_header(expires(expires_at));
+}
+
+/// Says until when an upload is kept.
+pub(crate) fn expires(at: Timestamp) -> (HeaderName, HeaderValue) {
+    let date = header::HttpDate::from(std::time::SystemTime::from(at)).to_string();
+    // All of it is visible ASCII.
+    let value = HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static(""));
+    (UPLOAD_EXPIRES, value)
 }
 
 /// Says what file an upload has become.

@@ -4,6 +4,7 @@ use actix_web::web::Payload;
 use catalog::{Append, Error};
 use domain::UploadError;
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 use super::broken_off;
 use crate::{problem::Problem, service::Service};
@@ -25,12 +26,18 @@ pub(crate) async fn pump(
     mut payload: Payload,
 ) -> Result<(), Stop> {
     loop {
+        let next = timeout(service.upload_idle_timeout, payload.next());
         let next = tokio::select! {
-            next = payload.next() => next,
+            next = next => next,
             () = append.superseded() => {
                 return Err(Stop::Broken(Error::Superseded.into()));
             }
         };
+        let next = next.map_err(|_| {
+            Stop::Broken(Problem::body(
+                "no byte came for too long; go on from Upload-Offset",
+            ))
+        })?;
         let Some(bytes) = next else {
             return Ok(());
         };
@@ -40,6 +47,28 @@ pub(crate) async fn pump(
             Ok(()) => {}
             Err(Error::Upload(overrun)) => return Err(Stop::Overrun(overrun)),
             Err(error) => return Err(Stop::Broken(error.into())),
+        }
+    }
+}
+
+/// Whether a body has any byte, which it does not say beforehand.
+pub(crate) async fn has_bytes(mut payload: Payload) -> Result<bool, Problem> {
+    while let Some(bytes) = payload.next().await {
+        if !bytes.map_err(|error| broken_off(&error))?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Ends appending before all bytes have come, and tells how many there are, if that can be told.
+pub(crate) async fn break_off(append: Append, problem: Problem) -> Problem {
+    match append.break_off().await {
+        Ok(offset) => problem.with_offset(offset),
+        // The problem before is the one to tell.
+        Err(error) => {
+            tracing::warn!(%error, "not all that came could be kept");
+            problem
         }
     }
 }

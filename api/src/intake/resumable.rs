@@ -8,8 +8,8 @@ use domain::{FileName, MediaType, Owner, RandomId, UploadError};
 
 use super::{
     Body,
-    append::{Stop, pump},
-    body_kind, only_one, refuse_content_coding, unnamed,
+    append::{Stop, break_off, pump},
+    body_kind, only_one, unnamed,
 };
 use crate::{
     endpoints::upload_file::answer,
@@ -42,18 +42,19 @@ pub(crate) async fn receive(
     let declared = digest_fields::read(headers, &REPR_DIGEST, Place::Header);
     let work = async {
         let announced = digest_fields::join(announced, declared?)?;
-        refuse_inconsistent_length(request, is_complete)?;
         let length = resumption::length(headers);
-        let known = service
-            .catalog
-            .find_known(owner, &announced, length)
-            .await?;
-        if let Some(entry) = known {
-            return Ok(complete(&Stored::known(entry)));
-        }
         if is_complete {
+            let announced = Expected {
+                size: length,
+                ..announced
+            };
             let stored = super::receive(service, owner, request, payload, named, announced).await?;
             return Ok(complete(&stored));
+        }
+        let catalog = &service.catalog;
+        let known = catalog.find_known(owner, &announced, length).await?;
+        if let Some(entry) = known {
+            return Ok(complete(&Stored::known(entry)));
         }
         let new = new_upload(request, named, announced)?;
         create(service, owner, request, payload, new).await
@@ -73,24 +74,13 @@ fn complete(stored: &Stored) -> HttpResponse {
     response
 }
 
-/// A body that is all of the upload tells its length, too.
-fn refuse_inconsistent_length(request: &HttpRequest, is_complete: bool) -> Result<(), Problem> {
-    let headers = request.headers();
-    match (resumption::length(headers), content_length(headers)) {
-        (Some(known), Some(given)) if is_complete && known != given => {
-            Err(Error::from(UploadError::Length { known, given }).into())
-        }
-        _ => Ok(()),
-    }
-}
-
 fn new_upload(
     request: &HttpRequest,
     named: Option<FileName>,
     expected: Expected,
 ) -> Result<NewUpload, Problem> {
     let headers = request.headers();
-    refuse_content_coding(headers)?;
+    body::refuse_content_coding(headers)?;
     let Body::Raw(content_type) = body_kind(headers)? else {
         let detail = "a form cannot come in parts; send the file alone";
         return Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
@@ -141,8 +131,10 @@ async fn create(
             Ok(Outcome::Stored { stored, .. }) => return Ok(complete(&stored)),
             Err(refusal) => {
                 // Nobody was told of it, so nobody can go on with it.
-                catalog.remove_upload(owner, Protocol::Http, id).await?;
-                return Err(refusal.problem);
+                match catalog.remove_upload(owner, Protocol::Http, id).await {
+                    Ok(()) | Err(Error::UploadGone) => return Err(refusal.problem),
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
     }
@@ -168,6 +160,7 @@ pub(crate) async fn go_on(
     let headers = request.headers();
     let missing = |name, detail| not_yet(Problem::header(&name, detail));
     body::require_media_type(headers, resumption::MEDIA_TYPE).map_err(not_yet)?;
+    body::refuse_content_coding(headers).map_err(not_yet)?;
     let is_complete = resumption::is_complete(headers)
         .ok_or_else(|| missing(UPLOAD_COMPLETE, "the field has to be ?0 or ?1"))?;
     let offset = resumption::offset(headers)
@@ -177,6 +170,7 @@ pub(crate) async fn go_on(
         length: resumption::length(headers),
         bytes: content_length(headers),
         checksums: resumption::checksums(headers).map_err(not_yet)?,
+        is_last: is_complete,
     };
     let is_empty = !body::is_there(headers);
     let catalog = &service.catalog;
@@ -239,6 +233,7 @@ impl From<Error> for Refusal {
                 let detail = "the bytes do not have the digest in their Content-Digest";
                 Problem::new(ProblemType::DigestMismatch, detail).with_offset(offset)
             }
+            Error::Upload(overrun @ UploadError::Surplus(_)) => inconsistent(overrun),
             error => error.into(),
         };
         Self { problem, is_over }
@@ -258,15 +253,10 @@ async fn take(
             Err(inconsistent(overrun).into())
         }
         Err(Stop::Overrun(overrun)) => {
-            let offset = append.break_off().await?;
-            Err(Problem::from(Error::from(overrun))
-                .with_offset(offset)
-                .into())
+            let problem = Error::from(overrun).into();
+            Err(break_off(append, problem).await.into())
         }
-        Err(Stop::Broken(problem)) => {
-            let offset = append.break_off().await?;
-            Err(problem.with_offset(offset).into())
-        }
+        Err(Stop::Broken(problem)) => Err(break_off(append, problem).await.into()),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Appending one request's bytes to an upload.
 
+use std::time::Duration;
+
 use domain::{Checksum, Extent, Owner, RandomId, Timestamp, UploadError};
 use persistence::{Protocol, Role, Session, SessionState};
 use storage::{Appending, End, Kept};
 
 use super::{expected, turns::Turn};
 use crate::{Catalog, Error, Result, Stored};
+
+/// How often to look whether another process wants to go on with an upload.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a request says about the bytes that it brings.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +23,23 @@ pub struct AppendRequest {
     pub bytes: Option<u64>,
     /// What they are to have.
     pub checksums: Vec<Checksum>,
+    /// Whether the upload is to be complete then.
+    pub is_last: bool,
+}
+
+/// Where an upload stands with what a request says of it, if the two fit together.
+fn fit(stands: Extent, request: &AppendRequest) -> Result<Extent> {
+    stands.go_on_from(request.offset)?;
+    let extent = stands.with_length(request.length)?;
+    let Some(bytes) = request.bytes else {
+        return Ok(extent);
+    };
+    extent.admit(bytes)?;
+    let given = extent.offset + bytes;
+    match extent.length.filter(|known| *known != given) {
+        Some(known) if request.is_last => Err(UploadError::Length { known, given }.into()),
+        _ => Ok(extent),
+    }
 }
 
 /// What makes an upload complete.
@@ -77,30 +99,28 @@ impl Catalog {
         // Strangers, and those who come too late, take no turns.
         self.find_session(owner, protocol, id).await?;
         let turn = self.0.turns.take(id).await?;
-        let session = self.find_session(owner, protocol, id).await?;
-        match session.state {
-            _ if session.role == Role::Final => return Err(Error::UploadIsFinal),
-            SessionState::Done(sha1) => {
-                let length = session.length.unwrap_or_default();
-                return Err(Error::UploadDone { sha1, length });
-            }
-            _ => {}
-        }
+        let session = self.find_open(owner, protocol, id).await?;
         let staged = self.0.store.staged(id).await?;
-        let extent = self.extent(&session, staged);
-        extent.go_on_from(request.offset)?;
-        let extent = extent.with_length(request.length)?;
-        extent.admit(request.bytes.unwrap_or_default())?;
+        fit(self.extent(&session, staged), &request)?;
+        let appending = self.0.store.append(id, request.checksums.clone()).await?;
+        // Another process may have been at it until now.
+        let (session, extent) = match self.find_open(owner, protocol, id).await {
+            Ok(session) => {
+                let extent = fit(self.extent(&session, appending.offset()), &request)?;
+                (session, extent)
+            }
+            Err(over) => {
+                appending.break_off().await?;
+                self.0.store.remove_staged(id).await?;
+                return Err(over);
+            }
+        };
         if session.length.is_none()
             && let Some(length) = extent.length
             && !self.0.database.sessions().settle_length(id, length).await?
         {
             return Err(Error::Superseded);
         }
-        let appending = self.0.store.append(id, request.checksums).await?;
-        // Another process may have appended until now.
-        self.extent(&session, appending.offset())
-            .go_on_from(request.offset)?;
         Ok(Append {
             catalog: self.clone(),
             session,
@@ -108,6 +128,19 @@ impl Catalog {
             appending,
             turn,
         })
+    }
+
+    /// Finds an upload that bytes can be appended to.
+    async fn find_open(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<Session> {
+        let session = self.find_session(owner, protocol, id).await?;
+        match session.state {
+            _ if session.role == Role::Final => Err(Error::UploadIsFinal),
+            SessionState::Done(sha1) => {
+                let length = session.length.unwrap_or_default();
+                Err(Error::UploadDone { sha1, length })
+            }
+            _ => Ok(session),
+        }
     }
 
     fn extent(&self, session: &Session, offset: u64) -> Extent {
@@ -148,7 +181,21 @@ impl Append {
 
     /// Waits until a newer request wants to go on with the upload.
     pub async fn superseded(&self) {
-        self.turn.over().await;
+        tokio::select! {
+            () = self.turn.over() => {}
+            () = self.wanted_elsewhere() => {}
+        }
+    }
+
+    /// Waits until another process wants to go on with the upload.
+    async fn wanted_elsewhere(&self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            // What cannot be read now is looked at again.
+            if self.appending.is_wanted().await.unwrap_or(false) {
+                return;
+            }
+        }
     }
 
     /// Takes in the next bytes, as many as there is room for.

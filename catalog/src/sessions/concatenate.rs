@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use domain::{ByteRange, Owner, RandomId, tus::Concatenation};
 use futures_util::StreamExt as _;
 use persistence::{Role, Session, SessionState};
-use storage::End;
+use storage::{Appending, End, Kept};
 use tracing::Instrument as _;
 
-use super::{NewUpload, Standing};
-use crate::{Catalog, Error, Result};
+use super::{NewUpload, Standing, expected, turns::Turn};
+use crate::{Catalog, Error, Expected, Result};
 
 /// A part, and where its bytes go.
 #[derive(Clone, Copy)]
@@ -21,7 +21,8 @@ struct Part {
 impl Catalog {
     /// Makes an upload of finished partial uploads, in their order, and a file of it.
     ///
-    /// The parts go when the file is there.
+    /// The parts go when the file is there. Who asks again, because the answer was lost, gets the
+    /// same upload.
     ///
     /// # Errors
     ///
@@ -33,6 +34,30 @@ impl Catalog {
         new: NewUpload,
         parts: &[RandomId],
     ) -> Result<Standing> {
+        let concat = new.concat.clone().unwrap_or_default();
+        if self.find_final(owner, &concat).await?.is_none() {
+            // What is not finished is not waited for.
+            self.find_parts(owner, parts).await?;
+        }
+        let part_turns = self.take_turns(parts).await?;
+        let session = match self.find_final(owner, &concat).await? {
+            Some(session) => session,
+            None => self.begin_final(owner, new, parts).await?,
+        };
+        let catalog = self.clone();
+        let (protocol, id) = (session.protocol, session.id);
+        let work = async move { catalog.assemble(session, part_turns).await };
+        let work = tokio::spawn(work.in_current_span());
+        work.await.unwrap_or(Err(Error::Interrupted))?;
+        self.look(owner, protocol, id).await
+    }
+
+    async fn begin_final(
+        &self,
+        owner: &Owner,
+        new: NewUpload,
+        parts: &[RandomId],
+    ) -> Result<Session> {
         let parts = self.find_parts(owner, parts).await?;
         let length = parts.last().map_or(0, |part| part.place.end);
         let limit = self.0.limits.max_upload_size;
@@ -42,12 +67,14 @@ impl Catalog {
         let mut session = self.new_session(owner, new, Role::Final)?;
         session.length = Some(length);
         self.0.database.sessions().insert(&session).await?;
-        let catalog = self.clone();
-        let (protocol, id) = (session.protocol, session.id);
-        let work = async move { catalog.assemble(session).await };
-        let work = tokio::spawn(work.in_current_span());
-        work.await.unwrap_or(Err(Error::Interrupted))?;
-        self.look(owner, protocol, id).await
+        Ok(session)
+    }
+
+    /// The upload that was made of the same parts before.
+    async fn find_final(&self, owner: &Owner, concat: &str) -> Result<Option<Session>> {
+        let found = self.0.database.sessions().find_final(owner, concat).await?;
+        let now = self.0.clock.now();
+        Ok(found.filter(|session| session.expires_at > now))
     }
 
     /// Goes on with putting an upload together, unless somebody is at it.
@@ -55,17 +82,27 @@ impl Catalog {
         let catalog = self.clone();
         tokio::spawn(async move {
             let id = session.id;
-            if let Err(error) = catalog.assemble(session).await {
+            if let Err(error) = catalog.reassemble(session).await {
                 tracing::warn!(upload = %id, %error, "an upload could not be put together");
             }
         });
     }
 
-    /// Appends what is missing of an upload from its parts, and makes a file of it.
-    pub(super) async fn assemble(&self, session: Session) -> Result<()> {
-        let Some(turn) = self.0.turns.take_if_free(session.id) else {
-            return Ok(());
+    /// Goes on with putting an upload together that its process left behind.
+    pub(super) async fn reassemble(&self, session: Session) -> Result<()> {
+        let concat = session.concat.as_deref().unwrap_or_default();
+        let Ok(Concatenation::Final(ids)) = Concatenation::parse(concat) else {
+            return self.fail(&session).await;
         };
+        let part_turns = self.take_turns(&ids).await?;
+        self.assemble(session, part_turns).await
+    }
+
+    /// Appends what is missing of an upload from its parts, and makes a file of it.
+    ///
+    /// As long as the turns on its parts are held, nobody removes one, and none of them expires.
+    async fn assemble(&self, session: Session, part_turns: Vec<Turn>) -> Result<()> {
+        let turn = self.0.turns.take(session.id).await?;
         let found = self.find_session(&session.owner, session.protocol, session.id);
         let session = found.await?;
         let concat = session.concat.as_deref().unwrap_or_default();
@@ -74,13 +111,39 @@ impl Catalog {
         else {
             return Ok(());
         };
-        let parts = match self.find_parts(&session.owner, &ids).await {
-            Err(gone @ Error::Parts(_)) => {
+        let kept = match self.append_parts(&session, &ids).await {
+            Err(refusal) if refusal.is_final() || matches!(refusal, Error::Parts(_)) => {
                 self.fail(&session).await?;
-                return Err(gone);
+                return Err(refusal);
             }
-            parts => parts?,
+            kept => kept?,
         };
+        self.finish(session, kept, turn).await?;
+        self.0.database.sessions().remove(&ids).await?;
+        for id in ids {
+            if let Err(error) = self.0.store.remove_staged(id).await {
+                tracing::warn!(upload = %id, %error, "staged bytes stay until later");
+            }
+        }
+        drop(part_turns);
+        Ok(())
+    }
+
+    /// Takes a turn on each of several uploads, always in the same order, so that no two who do so
+    /// wait for each other.
+    async fn take_turns(&self, ids: &[RandomId]) -> Result<Vec<Turn>> {
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        let mut turns = Vec::with_capacity(sorted.len());
+        for id in sorted {
+            turns.push(self.0.turns.take(id).await?);
+        }
+        Ok(turns)
+    }
+
+    /// Appends to an upload what is missing of it from its parts.
+    async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<Kept> {
+        let parts = self.find_parts(&session.owner, ids).await?;
         let mut appending = self.0.store.append(session.id, Vec::new()).await?;
         for part in &parts {
             let missing = ByteRange {
@@ -90,26 +153,31 @@ impl Catalog {
             if missing.start >= missing.end {
                 continue;
             }
-            let (size, skip) = (part.place.length(), missing.start - part.place.start);
-            let opened = self.0.store.open_staged(part.id, size, skip);
-            let rest = ByteRange {
-                start: skip,
-                end: size,
-            };
-            let mut pieces = std::pin::pin!(opened.await?.stream(rest));
-            while let Some(piece) = pieces.next().await {
-                appending.write(&piece?).await?;
-            }
+            let skip = missing.start - part.place.start;
+            self.append_part(&mut appending, part, skip).await?;
         }
-        let End::Kept(kept) = appending.end().await? else {
-            return Err(Error::Contended);
-        };
-        self.finish(session, kept, turn).await?;
-        self.0.database.sessions().remove(&ids).await?;
-        for id in ids {
-            if let Err(error) = self.0.store.remove_staged(id).await {
-                tracing::warn!(upload = %id, %error, "staged bytes stay until later");
+        match appending.end().await? {
+            End::Kept(kept) => Ok(kept),
+            End::WrongChecksum(_) => Err(Error::Contended),
+        }
+    }
+
+    async fn append_part(&self, appending: &mut Appending, part: &Part, skip: u64) -> Result<()> {
+        let size = part.place.length();
+        let opened = self.0.store.open_staged(part.id, size, skip).await;
+        let object = opened.map_err(|error| match error {
+            storage::Error::Missing(_) | storage::Error::WrongSize { .. } => {
+                Error::Parts(format!("the upload {} is not there any more", part.id))
             }
+            error => error.into(),
+        })?;
+        let rest = ByteRange {
+            start: skip,
+            end: size,
+        };
+        let mut pieces = std::pin::pin!(object.stream(rest));
+        while let Some(piece) = pieces.next().await {
+            appending.write(&piece?).await?;
         }
         Ok(())
     }
@@ -137,11 +205,33 @@ impl Catalog {
             if part.length != Some(staged) {
                 return Err(Error::Parts(format!("the upload {id} is not finished")));
             }
+            self.verify_part(part).await?;
             let end = start + staged;
             let place = ByteRange { start, end };
             parts.push(Part { id: *id, place });
             start = end;
         }
         Ok(parts)
+    }
+
+    /// Compares a part with what it was said to be.
+    ///
+    /// The request that brought its last byte may not have come to its end.
+    async fn verify_part(&self, part: &Session) -> Result<()> {
+        let expected = expected(part);
+        if expected == Expected::default() {
+            return Ok(());
+        }
+        match self
+            .0
+            .store
+            .append(part.id, Vec::new())
+            .await?
+            .end()
+            .await?
+        {
+            End::Kept(kept) => expected.verify(&kept.content()),
+            End::WrongChecksum(_) => Err(Error::Contended),
+        }
     }
 }

@@ -61,7 +61,7 @@ impl Catalog {
     ///
     /// As [`Append::end`](super::Append::end).
     pub(super) async fn complete(&self, session: &Session) -> Result<()> {
-        let turn = self.0.turns.take(session.id).await?;
+        let turn = self.0.turns.join(session.id).await?;
         let found = self.find_session(&session.owner, session.protocol, session.id);
         let session = found.await?;
         if session.state != SessionState::Open {
@@ -72,8 +72,14 @@ impl Catalog {
             End::Kept(kept) if session.length == Some(kept.offset()) => {
                 self.finish(session, kept, turn).await.map(drop)
             }
-            // There are fewer than it looked like.
-            _ => Ok(()),
+            // There are fewer than it looked like; or another process has completed it.
+            _ => {
+                let now = self.find_session(&session.owner, session.protocol, session.id);
+                if now.await?.state != SessionState::Open {
+                    self.drop_bytes(&session).await;
+                }
+                Ok(())
+            }
         }
     }
 

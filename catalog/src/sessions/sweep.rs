@@ -89,7 +89,7 @@ impl Catalog {
     async fn recover(&self, session: Session) {
         let id = session.id;
         let recovered = match session.role {
-            Role::Final => self.assemble(session).await,
+            Role::Final => self.reassemble(session).await,
             Role::Whole if session.protocol == Protocol::Tus && session.length.is_some() => {
                 match self.0.store.staged(id).await {
                     Ok(staged) if session.length == Some(staged) => self.complete(&session).await,

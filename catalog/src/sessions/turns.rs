@@ -20,6 +20,9 @@ use crate::{Error, Result};
 /// How long to wait for the request before, which at most has to write what it received.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long to wait for whoever may be completing the upload already.
+const COURTESY: Duration = Duration::from_secs(3);
+
 /// The uploads that are being worked on by this process.
 #[derive(Clone, Default)]
 pub(crate) struct Turns(Arc<Mutex<HashMap<RandomId, Weak<Queue>>>>);
@@ -61,6 +64,23 @@ impl Turns {
         Ok(turn)
     }
 
+    /// Waits for a turn that nobody else has, without ending one; only who does not end by itself
+    /// is ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Turns::take`].
+    pub(crate) async fn join(&self, id: RandomId) -> Result<Turn> {
+        let queue = self.queue(id);
+        match timeout(COURTESY, Arc::clone(&queue.seat).lock_owned()).await {
+            Ok(seat) => {
+                let number = *queue.newest.borrow();
+                Ok(self.turn(id, number, queue, seat))
+            }
+            Err(_) => self.take(id).await,
+        }
+    }
+
     /// Takes a turn if nobody has one.
     pub(crate) fn take_if_free(&self, id: RandomId) -> Option<Turn> {
         let queue = self.queue(id);
@@ -89,6 +109,10 @@ impl Turns {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queues.get(&id).and_then(Weak::upgrade) {
             return queue;
+        }
+        if queues.len() == queues.capacity() {
+            // Of those who gave up waiting nothing may be left but this.
+            queues.retain(|_, queue| queue.strong_count() > 0);
         }
         let queue = Arc::new(Queue {
             newest: watch::Sender::new(0),

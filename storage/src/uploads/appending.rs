@@ -1,6 +1,6 @@
 //! Bytes that are being appended to an upload.
 
-use std::{mem, os::unix::fs::FileExt as _, sync::Arc};
+use std::{io, mem, os::unix::fs::FileExt as _, sync::Arc};
 
 use domain::{Checksum, Content, ContentHasher};
 use tokio::runtime::Handle;
@@ -10,7 +10,7 @@ use crate::{
     Disk, Received, Result,
     error::blocking,
     incoming::ReceivedBytes,
-    pipeline::{Hashes, Pipeline, Upkeep},
+    pipeline::{Hashes, Pipeline, Saving, Upkeep},
 };
 
 /// How many bytes are read at a time when they have to be hashed anew.
@@ -52,16 +52,16 @@ impl Appending {
         staged: StagedUpload,
         checksums: Vec<Checksum>,
     ) -> Result<Self> {
-        let before = known(&staged)?;
+        let (before, synced) = known(&staged)?;
         let is_verified = !checksums.is_empty();
         if is_verified {
-            staged.state.hold_from(before.size())?;
+            staged.state.hold_from(Some(before.size()))?;
         }
         let hashes = Hashes {
             content: before.clone(),
             checksums: checksums.into_iter().map(Checksum::verifier).collect(),
         };
-        let upkeep = Upkeep::save(Arc::clone(&staged.state), before.size());
+        let upkeep = Upkeep::Save(Saving::new(Arc::clone(&staged.state), synced, is_verified));
         let pipeline = Pipeline::new(Arc::clone(&staged.file), hashes, upkeep);
         Ok(Self(Some(Open {
             disk,
@@ -79,6 +79,19 @@ impl Appending {
         self.0
             .as_ref()
             .map_or(0, |open| open.before.size() + open.appended)
+    }
+
+    /// Whether another process waits to go on with the upload.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn is_wanted(&self) -> Result<bool> {
+        let Some(open) = &self.0 else {
+            return Ok(false);
+        };
+        let state = Arc::clone(&open.staged.state);
+        blocking(move || state.is_wanted()).await
     }
 
     /// Takes in the next bytes.
@@ -128,32 +141,34 @@ impl Appending {
 
 impl Open {
     async fn end(mut self, is_whole: bool) -> Result<End> {
-        let (hasher, is_right) = match self.pipeline.settle().await {
-            Ok(hashes) => {
-                let mut checksums = hashes.checksums.into_iter();
-                (
-                    hashes.content,
-                    checksums.all(|checksum| checksum.is_right()),
-                )
-            }
+        let settled = match self.pipeline.settle().await {
+            Ok(hashes) => Some(hashes),
             // What was written counts; its hashes are computed from it next time.
             Err(error) if !self.is_verified => return Err(error),
-            Err(_) => (self.before.clone(), false),
+            Err(error) if is_whole => {
+                blocking(move || self.take_back()).await?;
+                return Err(error);
+            }
+            Err(_) => None,
         };
-        let is_kept = !self.is_verified || is_whole && is_right;
-        let hasher = if is_kept { hasher } else { self.before };
+        let is_right = |hashes: Hashes| {
+            let mut checksums = hashes.checksums.into_iter();
+            let is_right = checksums.all(|checksum| is_whole && checksum.is_right());
+            is_right.then_some(hashes.content)
+        };
+        let kept = settled.and_then(is_right);
         blocking(move || {
-            if !is_kept {
-                self.staged.file.set_len(hasher.size())?;
+            let Some(hasher) = kept else {
+                return self.take_back().map(End::WrongChecksum);
+            };
+            if self.staged.state.is_lost()? {
+                return Err(io::Error::other("bytes were lost that had been written").into());
             }
             if self.appended > 0 {
                 self.staged.state.save(&hasher)?;
             }
             if self.is_verified {
-                self.staged.state.release()?;
-            }
-            if !is_kept {
-                return Ok(End::WrongChecksum(hasher.size()));
+                self.staged.state.hold_from(None)?;
             }
             Ok(End::Kept(Kept {
                 disk: self.disk,
@@ -162,6 +177,14 @@ impl Open {
             }))
         })
         .await
+    }
+
+    /// Drops what was appended, and gives how many bytes there are.
+    fn take_back(self) -> Result<u64> {
+        self.staged.file.set_len(self.before.size())?;
+        self.staged.state.save(&self.before)?;
+        self.staged.state.hold_from(None)?;
+        Ok(self.before.size())
     }
 }
 
@@ -201,31 +224,32 @@ impl Kept {
     }
 }
 
-/// What the bytes that are there have come to; those that were to be verified, and were not, are
-/// dropped.
-fn known(staged: &StagedUpload) -> Result<ContentHasher> {
-    let hold = staged.state.hold()?;
+/// What the bytes that count have come to, and how many of them are known to be on the disk; the
+/// others are dropped.
+fn known(staged: &StagedUpload) -> Result<(ContentHasher, u64)> {
+    let state = staged.state.read()?;
     let mut size = staged.file.metadata()?.len();
-    if hold != u64::MAX {
-        if hold < size {
-            staged.file.set_len(hold)?;
-            size = hold;
-        }
-        staged.state.release()?;
+    if staged.state.is_lost()? {
+        staged.state.reset()?;
     }
-    let saved = staged.state.saved()?;
-    let mut hasher = saved
-        .filter(|saved| saved.size() <= size)
+    if let Some(counting) = state.counting.filter(|counting| *counting < size) {
+        staged.file.set_len(counting)?;
+        size = counting;
+    }
+    let mut hasher = state
+        .newest
+        .filter(|newest| newest.size() <= size)
         .unwrap_or_default();
-    if hasher.size() < size {
-        catch_up(staged, &mut hasher, size)?;
-        staged.state.save(&hasher)?;
-    }
-    Ok(hasher)
+    catch_up(staged, &mut hasher, size)?;
+    staged.state.save(&hasher)?;
+    staged.state.hold_from(None)?;
+    Ok((hasher, state.synced.min(size)))
 }
 
 fn catch_up(staged: &StagedUpload, hasher: &mut ContentHasher, size: u64) -> Result<()> {
-    tracing::debug!(from = hasher.size(), to = size, "hashing staged bytes anew");
+    if hasher.size() < size {
+        tracing::debug!(from = hasher.size(), to = size, "hashing staged bytes anew");
+    }
     let mut piece = vec![0; PIECE];
     while hasher.size() < size {
         let left = usize::try_from(size - hasher.size()).unwrap_or(usize::MAX);

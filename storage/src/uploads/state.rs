@@ -1,15 +1,26 @@
 //! What is known of an upload's bytes, beside them, and the lock on them.
 //!
-//! The file has, in this order: up to where the bytes count (8 bytes, little-endian), the boot of
-//! the machine in which the rest was written (16 bytes), and the state of the hashes. It is not
-//! synced: after a power failure the bytes may be fewer than were hashed, so what another boot
-//! has left is not believed, and the bytes are hashed anew.
+//! The file is smaller than a sector, and has, in this order:
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 8 | a mark, without which nothing of the rest is believed |
+//! | 8 | up to where the bytes count, little-endian |
+//! | 1 | whether somebody waits for the lock |
+//! | 1 | whether bytes were lost that had been written |
+//! | 16 | the boot of the machine in which it was last written to |
+//! | 216 | the state of the hashes after the newest bytes |
+//! | 216 | the state of the hashes after bytes that are known to be on the disk |
+//!
+//! As long as the machine runs, the bytes are as many as the file with them has, whatever becomes
+//! of the process. After a power failure that file may be shorter, or have zeros where its bytes
+//! never reached the disk: then those count that were known to be there.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::{FileExt as _, MetadataExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -18,23 +29,51 @@ use domain::ContentHasher;
 
 use crate::{Error, Result};
 
-/// How long to wait for whoever is appending; they have been told to stop.
+/// How long to wait for whoever is appending; they are told to stop.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
 
 /// How often to look whether they have.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+const MARK: &[u8; 8] = b"upload1\n";
+const HOLD_AT: usize = 8;
+const WANTED_AT: usize = 16;
+const LOST_AT: usize = 17;
+const BOOT_AT: usize = 18;
+const NEWEST_AT: usize = BOOT_AT + 16;
+const SYNCED_AT: usize = NEWEST_AT + HASHES;
+const SIZE: usize = SYNCED_AT + HASHES;
+
+/// Room for the state of the hashes, which is filled up with zeros.
+const HASHES: usize = 216;
+
 /// All bytes count.
 const NO_HOLD: u64 = u64::MAX;
 
-const BOOT_AT: u64 = 8;
-
 /// The file, locked as long as this is held.
 #[derive(Debug)]
-pub(crate) struct StateFile(File);
+pub(crate) struct StateFile {
+    file: File,
+    path: PathBuf,
+}
+
+/// Where the file is, for who has no lock.
+pub(crate) struct Unlocked(PathBuf);
+
+/// What the file says.
+pub(crate) struct State {
+    /// What the newest bytes came to, if that is known.
+    pub(crate) newest: Option<ContentHasher>,
+    /// How many bytes are known to be on the disk.
+    pub(crate) synced: u64,
+    /// How many bytes count, if not all that are there do.
+    pub(crate) counting: Option<u64>,
+}
 
 impl StateFile {
     /// Opens the file, which is made if it is not there, and locks it.
+    ///
+    /// Whoever has the lock is asked to let go of it.
     pub(crate) fn lock(path: &Path) -> Result<Self> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -46,9 +85,10 @@ impl StateFile {
                 .open(path)?;
             match file.try_lock() {
                 // Whoever had it may have removed it since it was opened.
-                Ok(()) if is_at(&file, path)? => return Ok(Self(file)),
+                Ok(()) if is_at(&file, path)? => return Self::own(file, path),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    file.write_all_at(&[1], WANTED_AT as u64)?;
                     std::thread::sleep(LOOK_EVERY);
                 }
                 Err(TryLockError::WouldBlock) => return Err(Error::InUse),
@@ -57,54 +97,152 @@ impl StateFile {
         }
     }
 
-    /// Up to where an upload's bytes count, read without a lock.
-    pub(crate) fn hold_of(path: &Path) -> Result<u64> {
+    fn own(file: File, path: &Path) -> Result<Self> {
+        let own = Self {
+            file,
+            path: path.to_owned(),
+        };
+        if &read(&own.file)?[..MARK.len()] == MARK {
+            own.file.write_all_at(&[0], WANTED_AT as u64)?;
+        } else {
+            own.reset()?;
+        }
+        Ok(own)
+    }
+
+    /// Says that nothing is known of any bytes.
+    pub(crate) fn reset(&self) -> Result<()> {
+        let mut state = [0; SIZE];
+        state[..MARK.len()].copy_from_slice(MARK);
+        state[HOLD_AT..WANTED_AT].copy_from_slice(&NO_HOLD.to_le_bytes());
+        Ok(self.file.write_all_at(&state, 0)?)
+    }
+
+    /// What is known of an upload's bytes, read without a lock.
+    pub(crate) fn peek(path: &Path) -> Result<State> {
         match File::open(path) {
-            Ok(file) => Self(file).hold(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(NO_HOLD),
+            Ok(file) => Ok(State::of(&read(&file)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::of(&[0; SIZE])),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Up to where the bytes count.
-    pub(crate) fn hold(&self) -> Result<u64> {
-        let mut hold = [0; 8];
-        match self.0.read_exact_at(&mut hold, 0) {
-            Ok(()) => Ok(u64::from_le_bytes(hold)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(NO_HOLD),
-            Err(error) => Err(error.into()),
-        }
+    /// What is known of the bytes.
+    pub(crate) fn read(&self) -> Result<State> {
+        Ok(State::of(&read(&self.file)?))
     }
 
-    /// Says that bytes from `offset` on do not count before they are released, crash or not.
-    pub(crate) fn hold_from(&self, offset: u64) -> Result<()> {
-        self.0.write_all_at(&offset.to_le_bytes(), 0)?;
-        Ok(rustix::fs::fdatasync(&self.0)?)
+    /// Whether somebody else waits for the lock.
+    pub(crate) fn is_wanted(&self) -> Result<bool> {
+        Ok(read(&self.file)?[WANTED_AT] != 0)
     }
 
-    /// Says that all bytes count.
-    pub(crate) fn release(&self) -> Result<()> {
-        Ok(self.0.write_all_at(&NO_HOLD.to_le_bytes(), 0)?)
+    /// Whether bytes were lost that had been written.
+    pub(crate) fn is_lost(&self) -> Result<bool> {
+        Ok(read(&self.file)?[LOST_AT] != 0)
+    }
+
+    /// Says that bytes were lost that had been written: none of them counts any more.
+    pub(crate) fn lose(&self) -> Result<()> {
+        Ok(self.file.write_all_at(&[1], LOST_AT as u64)?)
+    }
+
+    /// For noting what becomes of a sync, when the lock may be somebody else's already.
+    pub(crate) fn unlocked(&self) -> Unlocked {
+        Unlocked(self.path.clone())
+    }
+
+    /// Says that bytes from `offset` on do not count before they are released, or that all do.
+    pub(crate) fn hold_from(&self, offset: Option<u64>) -> Result<()> {
+        let hold = offset.unwrap_or(NO_HOLD).to_le_bytes();
+        Ok(self.file.write_all_at(&hold, HOLD_AT as u64)?)
     }
 
     /// Saves what the bytes up to here have come to.
-    pub(crate) fn save(&self, hasher: &ContentHasher) -> Result<()> {
-        if self.0.metadata()?.len() == 0 {
-            self.release()?;
-        }
-        let state = [boot().as_slice(), &hasher.save()].concat();
-        Ok(self.0.write_all_at(&state, BOOT_AT)?)
+    pub(crate) fn save(&self, newest: &ContentHasher) -> Result<()> {
+        let state = [boot().as_slice(), &padded(newest)].concat();
+        Ok(self.file.write_all_at(&state, BOOT_AT as u64)?)
     }
+}
 
-    /// What some of the bytes came to, if that is known and to be believed.
-    pub(crate) fn saved(&self) -> Result<Option<ContentHasher>> {
-        let length = self.0.metadata()?.len().saturating_sub(BOOT_AT);
-        // Whatever is longer is not what was saved here.
-        let mut saved = vec![0; usize::try_from(length.min(4096)).unwrap_or_default()];
-        self.0.read_exact_at(&mut saved, BOOT_AT)?;
-        let state = saved.strip_prefix(boot().as_slice());
-        Ok(state.and_then(ContentHasher::restore))
+impl Unlocked {
+    /// Notes that bytes are on the disk, and what they came to, or that they may be lost.
+    ///
+    /// If somebody else has written more by now, what is noted is less than could be, and true.
+    pub(crate) fn note_sync(
+        &self,
+        synced: Result<(), rustix::io::Errno>,
+        hasher: &ContentHasher,
+    ) -> Result<()> {
+        let file = match OpenOptions::new().write(true).open(&self.0) {
+            // The upload is over.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        match synced {
+            Ok(()) => {
+                file.write_all_at(&padded(hasher), SYNCED_AT as u64)?;
+                Ok(rustix::fs::fdatasync(&file)?)
+            }
+            Err(error) => {
+                file.write_all_at(&[1], LOST_AT as u64)?;
+                Err(error.into())
+            }
+        }
     }
+}
+
+impl State {
+    fn of(state: &[u8; SIZE]) -> Self {
+        let (newest, synced) = (&state[NEWEST_AT..SYNCED_AT], &state[SYNCED_AT..]);
+        if &state[..MARK.len()] != MARK || state[LOST_AT] != 0 {
+            return Self {
+                newest: None,
+                synced: 0,
+                counting: Some(0),
+            };
+        }
+        let on_disk = restore(synced);
+        let synced = on_disk.as_ref().map_or(0, ContentHasher::size);
+        if &state[BOOT_AT..NEWEST_AT] != boot() {
+            return Self {
+                newest: on_disk,
+                synced,
+                counting: Some(synced),
+            };
+        }
+        let mut hold = [0; 8];
+        hold.copy_from_slice(&state[HOLD_AT..WANTED_AT]);
+        let hold = u64::from_le_bytes(hold);
+        Self {
+            newest: restore(newest),
+            synced,
+            counting: (hold != NO_HOLD).then_some(hold),
+        }
+    }
+}
+
+fn read(file: &File) -> Result<[u8; SIZE]> {
+    let mut state = [0; SIZE];
+    match file.read_exact_at(&mut state, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok([0; SIZE]),
+        read => Ok(read.map(|()| state)?),
+    }
+}
+
+fn padded(hasher: &ContentHasher) -> Vec<u8> {
+    let mut state = hasher.save();
+    state.resize(HASHES, 0);
+    state
+}
+
+fn restore(state: &[u8]) -> Option<ContentHasher> {
+    // As many bytes as any hasher saves.
+    let used = ContentHasher::default().save().len();
+    let saved = state.get(..used)?;
+    // Zeros are what was never written, and no state that hashes can have.
+    let is_written = saved.iter().any(|byte| *byte != 0);
+    is_written.then(|| ContentHasher::restore(saved)).flatten()
 }
 
 fn is_at(file: &File, path: &Path) -> Result<bool> {

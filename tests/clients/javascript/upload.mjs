@@ -19,7 +19,12 @@ const slowMs = Number(process.env.SLOW_MS ?? 0)
 const size = statSync(file).size
 const folder = mkdtempSync(join(tmpdir(), 'upload-'))
 
-const report = { url: null, location: null, requests: { POST: 0, HEAD: 0, PATCH: 0 }, bytes_sent: 0 }
+const report = {
+  url: null,
+  location: null,
+  requests: { POST: 0, HEAD: 0, PATCH: 0 },
+  bytes_sent: 0,
+}
 
 /** How far each upload is, by its URL: parallel ones are several. */
 const offsets = new Map()
@@ -98,14 +103,14 @@ const modes = {
     await run(await resumed())
   },
 
-  // The client does not repeat the request that joins the parts, so that is done here.
+  // The client repeats everything but the request that joins the parts, if that gets no answer.
   parallel: async () => {
-    for (let attempt = 0; ; attempt += 1) {
+    for (let attempt = 1; ; attempt += 1) {
       try {
         return await run(await resumed({ parallelUploads: 4 }))
       } catch (error) {
-        if (attempt === 60 || error.originalResponse?.getStatus() < 500) throw error
-        await sleep(500)
+        if (error.originalRequest || attempt === 5) throw error
+        offsets.clear()
       }
     }
   },
@@ -128,13 +133,15 @@ const modes = {
     run(new Upload(createReadStream(file), { ...common, uploadDataDuringCreation: true })),
 }
 
+// A client that waits for what never comes lets the process end, too.
+process.exitCode = 1
 try {
   if (!Object.hasOwn(modes, mode)) throw new Error(`There is no mode ${mode}`)
   await modes[mode]()
   console.log(JSON.stringify(report))
+  process.exitCode = 0
 } catch (error) {
   console.error(String(error))
-  process.exitCode = 1
 } finally {
   rmSync(folder, { recursive: true })
 }
