@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod changing;
 mod claiming;
+mod clients;
 mod conformance;
 mod crash;
 mod downloading;

@@ -26,6 +26,7 @@ use crate::{
         (status = 409, description = "`superseded`"),
         (status = 410, description = "`upload-gone`"),
         (status = 412, description = "`unsupported-version`"),
+        (status = 507, description = "`storage-full`: the upload stays, without its bytes"),
     ),
 )]
 #[delete("/tus/{upload_id}")]

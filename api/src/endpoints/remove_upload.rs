@@ -21,6 +21,7 @@ use crate::{
         (status = 404, description = "`upload-not-found`"),
         (status = 409, description = "`superseded`"),
         (status = 410, description = "`upload-gone`"),
+        (status = 507, description = "`storage-full`: the upload stays, without its bytes"),
     ),
 )]
 #[delete("/uploads/{upload_id}")]
