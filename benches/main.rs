@@ -1,6 +1,6 @@
 //! Measures the release build, side by side in one run.
 //!
-//!     cargo run --release --package benches -- [memory] [stream] [rows [ROWS]] [small]
+//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small]
 //!
 //! Without arguments it measures everything. Machines are noisy: what counts are the ratios.
 
@@ -12,6 +12,7 @@
 )]
 
 mod memory;
+mod resumable;
 mod rows;
 mod server;
 mod small;
@@ -31,6 +32,9 @@ async fn main() {
     }
     if wanted("stream") {
         stream::measure().await;
+    }
+    if wanted("resumable") {
+        resumable::measure().await;
     }
     if wanted("small") {
         small::measure().await;

@@ -121,6 +121,17 @@ impl Server {
             * 1024
     }
 
+    /// How long it has kept processors busy.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
+        // Behind the program's name, which may have any character: user and system time, in
+        // hundredths of a second.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2);
+        let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Stops it in good order, and gives its data folder back.
     pub(crate) async fn stop(mut self) -> TempDir {
         let id = self.child.id().unwrap().to_string();

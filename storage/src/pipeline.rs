@@ -16,7 +16,10 @@ const BATCHES_TO_SYNC: u32 = 64;
 
 /// After how many batches to save the state of the hashes of an upload that can be resumed, and to
 /// begin a sync of it.
-const BATCHES_TO_SAVE: u32 = 16;
+const BATCHES_TO_SAVE: u32 = 8;
+
+/// How many bytes that may be lost in a power failure are enough for a sync.
+pub(crate) const WORTH_A_SYNC: u64 = BATCHES_TO_SAVE as u64 * BATCH as u64;
 
 /// What is computed of the bytes on their way.
 #[derive(Clone, Default)]
@@ -247,7 +250,7 @@ impl Saving {
             .as_ref()
             .is_some_and(|sync| !sync.is_finished());
         let unsynced = hasher.size().saturating_sub(self.synced);
-        if self.is_held || is_running || unsynced < BATCHES_TO_SAVE as u64 * BATCH as u64 {
+        if self.is_held || is_running || unsynced < WORTH_A_SYNC {
             return;
         }
         self.synced = hasher.size();

@@ -163,6 +163,7 @@ mod tests {
     use domain::{ChecksumAlgorithm, Content, ContentHasher};
 
     use super::*;
+    use crate::pipeline::WORTH_A_SYNC;
 
     const ID: [u8; 16] = [7; 16];
 
@@ -282,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_power_failure_only_what_was_synced_counts() {
-        const SYNC: usize = 8 * 1024 * 1024;
+        const SYNC: usize = WORTH_A_SYNC as usize;
         let (folder, disk) = store().await;
         let all = bytes(SYNC + 1000);
         append(&disk, &all[..SYNC], Vec::new()).await;

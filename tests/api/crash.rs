@@ -141,7 +141,7 @@ async fn a_second_process_leaves_the_first_ones_uploads_alone() {
     let bytes = random(2_000_000);
     let upload = SlowUpload::begin(&server, bytes[..1_500_000].to_vec()).await;
     server.check_is_clean();
-    let mut second = server.second_process().await;
+    let (mut second, _) = server.second_process().await;
     assert_eq!(
         server.staged().len(),
         1,

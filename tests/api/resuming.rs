@@ -17,6 +17,7 @@ on_every_database! {
     what_arrived_before_a_break_is_kept,
     what_was_to_be_verified_is_kept_whole_or_not_at_all,
     the_newest_request_wins_and_reading_waits_for_nobody,
+    the_newest_request_wins_in_another_process_too,
     two_clients_that_race_make_one_whole_file,
     a_known_content_is_not_stored_again,
     a_thousand_uploads_go_on_at_once,
@@ -137,6 +138,26 @@ async fn the_newest_request_wins_and_reading_waits_for_nobody(server: &Server) {
     let told = String::from_utf8_lossy(&told);
     assert!(told.starts_with("HTTP/1.1 409"), "{told}");
     assert!(told.contains("urn:fileserver:problem:superseded"), "{told}");
+}
+
+async fn the_newest_request_wins_in_another_process_too(server: &Server) {
+    let bytes = random(1_500_000);
+    let upload = TusUpload::begin(server.client(), bytes.len(), &[]).await;
+    let mut older = half_a_patch(server, &upload, 0, bytes.len(), &bytes[..1_000_000], "").await;
+    eventually(|| !server.staged().is_empty()).await;
+    let (mut process, client) = server.second_process().await;
+    let upload = TusUpload::at(&client, &upload.url);
+    let mut newer = upload.append(0, bytes.clone()).await;
+    if newer.status == 409 {
+        let offset: usize = newer.header("upload-offset").parse().unwrap();
+        newer = upload.append(offset, bytes[offset..].to_vec()).await;
+    }
+    assert_eq!(newer.status, 204, "{}", newer.text());
+    let mut told = vec![0; 12];
+    older.read_exact(&mut told).await.unwrap();
+    assert_eq!(told, b"HTTP/1.1 409");
+    assert_eq!(content(&client, &bytes).await.unwrap(), bytes);
+    process.kill().await.unwrap();
 }
 
 async fn two_clients_that_race_make_one_whole_file(server: &Server) {

@@ -120,9 +120,12 @@ impl Server {
         *process = Process::start(&settings).await;
     }
 
-    /// Starts another process with its settings, on a port of its own.
-    pub async fn second_process(&self) -> Child {
-        Process::start(&self.settings).await.child
+    /// Starts another process with its settings, on a port of its own; it goes when its handle is
+    /// dropped.
+    pub async fn second_process(&self) -> (Child, Client) {
+        let process = Process::start(&self.settings).await;
+        let client = Client::new(format!("http://{}", process.address)).await;
+        (process.child, client)
     }
 
     /// Tells it to stop, and waits until it has.
