@@ -109,4 +109,12 @@ impl Error {
             Self::WrongSha1 { .. } | Self::WrongSha256 { .. } | Self::Collision(_)
         )
     }
+
+    /// Whether there is no upload, or none that needs its bytes.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::UploadNotFound | Self::UploadGone | Self::UploadDone { .. }
+        )
+    }
 }

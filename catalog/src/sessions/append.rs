@@ -99,20 +99,22 @@ impl Catalog {
         // Strangers, and those who come too late, take no turns.
         self.find_session(owner, protocol, id).await?;
         let turn = self.0.turns.take(id).await?;
-        let session = self.find_open(owner, protocol, id).await?;
-        let staged = self.0.store.staged(id).await?;
-        fit(self.extent(&session, staged), &request)?;
+        self.find_open(owner, protocol, id).await?;
         let appending = self.0.store.append(id, request.checksums.clone()).await?;
         // Another process may have been at it until now.
-        let (session, extent) = match self.find_open(owner, protocol, id).await {
-            Ok(session) => {
-                let extent = fit(self.extent(&session, appending.offset()), &request)?;
-                (session, extent)
-            }
-            Err(over) => {
+        let fitting = match self.find_open(owner, protocol, id).await {
+            Ok(session) => fit(self.extent(&session, appending.offset()), &request)
+                .map(|extent| (session, extent)),
+            Err(over) => Err(over),
+        };
+        let (session, extent) = match fitting {
+            Ok(fitting) => fitting,
+            Err(refusal) => {
                 appending.break_off().await?;
-                self.0.store.remove_staged(id).await?;
-                return Err(over);
+                if refusal.is_over() {
+                    self.0.store.remove_staged(id).await?;
+                }
+                return Err(refusal);
             }
         };
         if session.length.is_none()
