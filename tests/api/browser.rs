@@ -1,6 +1,13 @@
-//! Swagger UI in a real browser.
+//! Pages in a real browser: Swagger UI, and one that uploads with tus-js-client.
 
-use harness::{Browser, Kind, Server, unique_text};
+use std::{path::Path, time::Duration};
+
+use harness::{Browser, Kind, Server, digests, random, unique_text};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
 
 #[tokio::test]
 async fn swagger_ui_shows_and_exercises_the_service() {
@@ -49,4 +56,69 @@ async fn swagger_ui_shows_and_exercises_the_service() {
     browser.close().await;
     std::fs::remove_file(file).unwrap();
     server.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_uploads_while_the_service_is_killed() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_CORS_ORIGINS", "*")]).await;
+    let origin = serve_page().await;
+    let browser = Browser::start().await;
+    let endpoint = server.client().url("/tus");
+    browser
+        .open(&format!("{origin}/?endpoint={endpoint}"))
+        .await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("from a page.bin");
+    let bytes = random(60_000_000);
+    std::fs::write(&file, &bytes).unwrap();
+    browser.type_into("#file", file.to_str().unwrap()).await;
+    while server.staged().is_empty() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    server.kill().await;
+    sleep(Duration::from_millis(500)).await;
+    server.restart().await;
+    assert_eq!(browser.text("#message a").await, "from a page.bin");
+    if let Some(path) = std::env::var_os("SCREENSHOT_OF_UPLOAD") {
+        browser.screenshot(path.as_ref()).await;
+    }
+    browser.close().await;
+    let content = format!("/files/{}/content", digests(&bytes).sha1);
+    assert!(server.client().get(&content).await.body == bytes);
+    server.finish().await;
+}
+
+/// Serves the page of the documentation, and the library that it needs, and gives their origin.
+async fn serve_page() -> String {
+    let script = std::env::var("TEST_TUS_JAVASCRIPT").unwrap();
+    let library = Path::new(&script).with_file_name("node_modules/tus-js-client/dist/tus.min.js");
+    let library = std::fs::read(library).unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/upload.html");
+    let page = std::fs::read(page).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            answer(stream, &page, &library).await;
+        }
+    });
+    origin
+}
+
+async fn answer(mut stream: TcpStream, page: &[u8], library: &[u8]) {
+    let mut request = [0; 4096];
+    let length = stream.read(&mut request).await.unwrap_or(0);
+    let is_library = request[..length].starts_with(b"GET /tus.min.js ");
+    let (media_type, body) = if is_library {
+        ("text/javascript", library)
+    } else {
+        ("text/html", page)
+    };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    // A browser may open connections that it does not use.
+    let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
 }

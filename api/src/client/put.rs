@@ -12,6 +12,9 @@ use super::{
     upload::Upload,
 };
 
+/// From this size on, in bytes, a claim is tried: sending less takes less time than asking.
+const WORTH_A_CLAIM: u64 = 1024 * 1024;
+
 /// What a file is to be called.
 pub(crate) struct Named {
     pub(crate) name: FileName,
@@ -82,6 +85,6 @@ async fn without_sending(
     if let Some(meta) = same.filter(|meta| meta.file_sha256 == file.content.sha256) {
         return Ok(Some(Way::Already(meta.file_name)));
     }
-    let claimed = claim(client, file, named).await?;
-    Ok(claimed.then_some(Way::Instant))
+    let is_claimed = file.content.size >= WORTH_A_CLAIM && claim(client, file, named).await?;
+    Ok(is_claimed.then_some(Way::Instant))
 }
