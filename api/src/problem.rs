@@ -186,7 +186,7 @@ pub(crate) struct Problem {
     /// Where in the request it was wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub(crate) source: Option<ProblemSource>,
+    pub(crate) source: Option<Box<ProblemSource>>,
     /// How many bytes the upload has, if the request goes on from another number.
     #[serde(rename = "expected-offset", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -229,16 +229,16 @@ impl Problem {
 
     /// Says in which part of the request the problem lies.
     pub(crate) fn at(mut self, place: Place) -> Self {
-        self.source = Some(ProblemSource { place, name: None });
+        self.source = Some(Box::new(ProblemSource { place, name: None }));
         self
     }
 
     /// Says in which parameter, header field, part or member the problem lies.
     pub(crate) fn named(mut self, place: Place, name: impl Into<String>) -> Self {
-        self.source = Some(ProblemSource {
+        self.source = Some(Box::new(ProblemSource {
             place,
             name: Some(name.into()),
-        });
+        }));
         self
     }
 

@@ -25,7 +25,7 @@ pub struct Incoming {
 
 enum Arriving {
     InMemory(BytesMut),
-    Staged(Pipeline, StagedFile),
+    Staged(Box<Pipeline>, StagedFile),
 }
 
 /// A content that arrived, and is identified, but is not safe yet.
@@ -68,7 +68,7 @@ impl Incoming {
             let upkeep = Upkeep::Sync(Syncing::default());
             let mut pipeline = Pipeline::new(file, Hashes::default(), upkeep);
             pipeline.write(&filled).await?;
-            self.bytes = Arriving::Staged(pipeline, staged);
+            self.bytes = Arriving::Staged(Box::new(pipeline), staged);
         }
         match &mut self.bytes {
             Arriving::Staged(pipeline, _) => pipeline.write(bytes).await,

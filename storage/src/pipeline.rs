@@ -54,10 +54,13 @@ pub(crate) struct Pipeline {
 
 enum Work {
     /// Everything that was begun is done.
-    Idle { hashes: Hashes, spare: BytesMut },
+    Idle {
+        hashes: Box<Hashes>,
+        spare: BytesMut,
+    },
     /// A batch is being hashed and written.
     Running {
-        hashing: JoinHandle<Hashes>,
+        hashing: JoinHandle<Box<Hashes>>,
         writing: JoinHandle<io::Result<Bytes>>,
     },
     /// Something failed; what was written is not known.
@@ -95,6 +98,7 @@ pub(crate) struct Saving {
 
 impl Pipeline {
     pub(crate) fn new(file: Arc<File>, hashes: Hashes, upkeep: Upkeep) -> Self {
+        let hashes = Box::new(hashes);
         Self {
             file,
             position: hashes.content.size(),
@@ -120,7 +124,7 @@ impl Pipeline {
     }
 
     /// Waits until everything is hashed and written, and gives the hashes.
-    pub(crate) async fn settle(&mut self) -> Result<Hashes> {
+    pub(crate) async fn settle(&mut self) -> Result<Box<Hashes>> {
         if !self.filling.is_empty() {
             self.flush().await?;
         }
@@ -153,7 +157,7 @@ impl Pipeline {
     }
 
     /// Waits for the batch that is being worked on.
-    async fn idle(&mut self) -> Result<(Hashes, BytesMut)> {
+    async fn idle(&mut self) -> Result<(Box<Hashes>, BytesMut)> {
         match mem::replace(&mut self.work, Work::Broken) {
             Work::Idle { hashes, spare } => Ok((hashes, spare)),
             Work::Running { hashing, writing } => {

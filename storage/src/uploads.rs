@@ -283,10 +283,10 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_power_failure_only_what_was_synced_counts() {
-        const SYNC: usize = WORTH_A_SYNC as usize;
+        let sync = usize::try_from(WORTH_A_SYNC).unwrap();
         let (folder, disk) = store().await;
-        let all = bytes(SYNC + 1000);
-        append(&disk, &all[..SYNC], Vec::new()).await;
+        let all = bytes(sync + 1000);
+        append(&disk, &all[..sync], Vec::new()).await;
         let (part, state) = files(&folder);
         for _ in 0..500 {
             if StateFile::peek(&state).unwrap().synced > 0 {
@@ -294,17 +294,17 @@ mod tests {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        append(&disk, &all[SYNC..], Vec::new()).await;
+        append(&disk, &all[sync..], Vec::new()).await;
         assert_eq!(disk.staged(ID.into()).await.unwrap(), all.len() as u64);
         // Another boot, and zeros where bytes should be.
         let mut left = fs::read(&part).unwrap();
-        left[SYNC..].fill(0);
+        left[sync..].fill(0);
         fs::write(&part, left).unwrap();
         let mut said = fs::read(&state).unwrap();
         said[18] ^= 1;
         fs::write(&state, &said).unwrap();
-        assert_eq!(disk.staged(ID.into()).await.unwrap(), SYNC as u64);
-        assert_eq!(kept(&disk).await, content(&all[..SYNC]));
+        assert_eq!(disk.staged(ID.into()).await.unwrap(), WORTH_A_SYNC);
+        assert_eq!(kept(&disk).await, content(&all[..sync]));
         // What is known of the bytes may be zeros as well.
         fs::write(&state, vec![0; said.len()]).unwrap();
         assert_eq!(disk.staged(ID.into()).await.unwrap(), 0);

@@ -94,7 +94,7 @@ impl Conversation<'_> {
                 .request
                 .take()
                 .expect("a request comes before its answer");
-            let answer = self.server.client().send(self.with_version(request)).await;
+            let answer = self.server.client().send(with_version(request)).await;
             let said = format!("{:?} {}", answer.headers, answer.text());
             assert_eq!(answer.status, status, "{}: {line}: {said}", self.says);
             self.answer = Some(answer);
@@ -117,20 +117,6 @@ impl Conversation<'_> {
             let (name, value) = detail.split_once(": ").unwrap();
             request.header(name, value)
         });
-    }
-
-    /// Adds the version that every request to `/tus` has, and takes away what is not to be sent.
-    fn with_version(&self, request: RequestBuilder) -> RequestBuilder {
-        let (http, request) = request.build_split();
-        let mut request = request.unwrap();
-        let is_tus = request.url().path().starts_with("/tus");
-        let headers = request.headers_mut();
-        match headers.get("tus-resumable").map(|value| value == "-") {
-            Some(true) => drop(headers.remove("tus-resumable")),
-            None if is_tus => drop(headers.insert("tus-resumable", "1.0.0".parse().unwrap())),
-            _ => {}
-        }
-        RequestBuilder::from_parts(http, request)
     }
 
     fn expect(&mut self, detail: &str) {
@@ -199,6 +185,20 @@ impl Conversation<'_> {
                 .clone(),
         }
     }
+}
+
+/// Adds the version that every request to `/tus` has, and takes away what is not to be sent.
+fn with_version(request: RequestBuilder) -> RequestBuilder {
+    let (http, request) = request.build_split();
+    let mut request = request.unwrap();
+    let is_tus = request.url().path().starts_with("/tus");
+    let headers = request.headers_mut();
+    match headers.get("tus-resumable").map(|value| value == "-") {
+        Some(true) => drop(headers.remove("tus-resumable")),
+        None if is_tus => drop(headers.insert("tus-resumable", "1.0.0".parse().unwrap())),
+        _ => {}
+    }
+    RequestBuilder::from_parts(http, request)
 }
 
 /// JSON has braces, too.

@@ -1,6 +1,10 @@
 //! What the service promises to those who talk to it, over TCP, on every database.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics"
+)]
 
 mod bad_input;
 mod browser;

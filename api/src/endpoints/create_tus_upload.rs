@@ -1,9 +1,13 @@
 //! `POST /tus`
 
-use actix_web::{HttpRequest, HttpResponse, http::header, post, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderMap},
+    post, web,
+};
 use catalog::{AppendRequest, Expected, NewUpload, Outcome, Protocol, SessionState, Standing};
 use domain::{
-    FileName, MediaType, Owner,
+    FileName, MediaType, Owner, RandomId,
     tus::{Concatenation, Metadata},
 };
 
@@ -63,64 +67,78 @@ pub(crate) async fn create_tus_upload(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
-    let concatenation = tus::concatenation(headers)?;
-    let length = tus::length(headers)?;
-    let checksums = tus::checksums(headers)?;
+    let beginning = Beginning::read(headers)?;
     let has_body = body::is_there(headers);
-    if has_body {
-        body::require_media_type(headers, tus::MEDIA_TYPE)?;
-        body::refuse_content_coding(headers)?;
-    }
-    let (parts, concat) = match concatenation {
-        Some((Concatenation::Final(parts), text)) => (Some(parts), Some(text)),
-        Some((Concatenation::Partial, text)) => (None, Some(text)),
-        None => (None, None),
-    };
-    let is_part = concat.is_some() && parts.is_none();
-    let mut new = describe(tus::metadata(headers)?)?;
-    new.is_part = is_part;
-    new.concat = concat;
     let catalog = &service.catalog;
-    if let Some(parts) = parts {
-        if length != Length::Unsaid {
-            return Err(tus::wrong_length(
-                "an upload that is made of others has theirs",
-            ));
-        }
-        if has_body {
+    let new = match beginning {
+        Beginning::OfParts(_, _) if has_body => {
             let detail = "an upload that is made of others takes no bytes of its own";
             return Err(Problem::body(detail));
         }
-        let standing = catalog.concatenate(&owner, new, &parts).await?;
-        return Ok(answer(&standing));
-    }
-    new.length = match length {
-        Length::Known(length) => Some(length),
-        Length::Deferred => None,
-        Length::Unsaid => {
-            return Err(tus::wrong_length(
-                "give a length, or Upload-Defer-Length: 1",
-            ));
+        Beginning::OfParts(new, parts) => {
+            let standing = catalog.concatenate(&owner, new, &parts).await?;
+            return Ok(answer(&standing));
         }
+        Beginning::OfBytes(new) => new,
     };
-    let known = match is_part {
-        true => None,
-        false => {
-            let found = catalog.find_known(&owner, &new.expected, new.length);
-            found.await?
-        }
+    let first = AppendRequest {
+        bytes: body::content_length(headers),
+        checksums: tus::checksums(headers)?,
+        ..AppendRequest::default()
+    };
+    let known = if new.is_part {
+        None
+    } else {
+        let expected = &new.expected;
+        catalog.find_known(&owner, expected, new.length).await?
     };
     let standing = catalog.begin_upload(&owner, new, known.as_ref()).await?;
     let is_empty = standing.session.length == Some(0);
     if standing.session.state != SessionState::Open || !has_body && !is_empty {
         return Ok(answer(&standing));
     }
-    let first = AppendRequest {
-        bytes: body::content_length(headers),
-        checksums,
-        ..AppendRequest::default()
-    };
     fill(&service, &owner, standing, first, payload).await
+}
+
+/// What a request begins an upload of.
+enum Beginning {
+    /// Of other uploads.
+    OfParts(NewUpload, Vec<RandomId>),
+    /// Of bytes, which come with it or later.
+    OfBytes(NewUpload),
+}
+
+impl Beginning {
+    fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        if body::is_there(headers) {
+            body::require_media_type(headers, tus::MEDIA_TYPE)?;
+            body::refuse_content_coding(headers)?;
+        }
+        let concatenation = tus::concatenation(headers)?;
+        let length = tus::length(headers)?;
+        let metadata = tus::metadata(headers)?;
+        let mut new = described(metadata.as_ref())?;
+        new.concat = concatenation.as_ref().map(|(_, text)| text.clone());
+        let concatenation = concatenation.map(|(concatenation, _)| concatenation);
+        if let Some(Concatenation::Final(parts)) = concatenation {
+            if length != Length::Unsaid {
+                let detail = "an upload that is made of others has theirs";
+                return Err(tus::wrong_length(detail));
+            }
+            return Ok(Self::OfParts(new, parts));
+        }
+        new.is_part = concatenation.is_some();
+        new.length = match length {
+            Length::Known(length) => Some(length),
+            Length::Deferred => None,
+            Length::Unsaid => {
+                return Err(tus::wrong_length(
+                    "give a length, or Upload-Defer-Length: 1",
+                ));
+            }
+        };
+        Ok(Self::OfBytes(new))
+    }
 }
 
 /// Appends the body of the request that began an upload.
@@ -171,9 +189,9 @@ fn answer(standing: &Standing) -> HttpResponse {
 }
 
 /// What the metadata say about an upload.
-fn describe(metadata: Option<Metadata>) -> Result<NewUpload, Problem> {
+fn described(metadata: Option<&Metadata>) -> Result<NewUpload, Problem> {
     let value = |key: &str| {
-        let value = metadata.as_ref().and_then(|metadata| metadata.value(key));
+        let value = metadata.and_then(|metadata| metadata.value(key));
         value
             .map(|value| {
                 std::str::from_utf8(value)
@@ -199,9 +217,7 @@ fn describe(metadata: Option<Metadata>) -> Result<NewUpload, Problem> {
             sha256: value("sha256")?.map(parse).transpose()?,
             size: None,
         },
-        metadata: metadata
-            .as_ref()
-            .map(|metadata| metadata.as_str().to_owned()),
+        metadata: metadata.map(|metadata| metadata.as_str().to_owned()),
         concat: None,
     })
 }

@@ -132,7 +132,7 @@ pub(crate) fn explain(mut problem: Problem, is_complete: bool, limits: &Limits) 
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), HeaderValue::from_str(value).unwrap());
@@ -142,14 +142,14 @@ mod tests {
 
     #[test]
     fn a_field_that_cannot_be_read_counts_as_absent() {
-        let complete = |values: &[&str]| is_complete(&headers(UPLOAD_COMPLETE, values));
+        let complete = |values: &[&str]| is_complete(&headers(&UPLOAD_COMPLETE, values));
         assert_eq!(complete(&["?1"]), Some(true));
         assert_eq!(complete(&["?0;a=1"]), Some(false));
         for wrong in ["1", "true", "?2", "", "?1, ?1"] {
             assert_eq!(complete(&[wrong]), None, "{wrong}");
         }
         assert_eq!(complete(&["?1", "?1"]), None);
-        let offset = |value: &str| offset(&headers(UPLOAD_OFFSET, &[value]));
+        let offset = |value: &str| offset(&headers(&UPLOAD_OFFSET, &[value]));
         assert_eq!(offset("5497558138880"), Some(5 << 40));
         for wrong in ["-1", "1.0", "\"1\"", "9223372036854775808", "a"] {
             assert_eq!(offset(wrong), None, "{wrong}");

@@ -95,7 +95,7 @@ pub(crate) async fn speak(
 
 /// Says what of the protocol is spoken.
 pub(crate) fn offer(max_size: Option<u64>) -> HttpResponse {
-    let algorithms = domain::ChecksumAlgorithm::ALL.map(|algorithm| algorithm.name());
+    let algorithms = domain::ChecksumAlgorithm::ALL.map(domain::ChecksumAlgorithm::name);
     let mut response = HttpResponse::NoContent();
     response
         .insert_header((TUS_VERSION, VERSION))

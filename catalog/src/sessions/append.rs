@@ -97,11 +97,10 @@ impl Catalog {
         request: AppendRequest,
     ) -> Result<Append> {
         // Strangers, and those who come too late, take no turns.
-        self.find_session(owner, protocol, id).await?;
-        let turn = self.0.turns.take(id).await?;
         self.find_open(owner, protocol, id).await?;
+        let turn = self.0.turns.take(id).await?;
         let appending = self.0.store.append(id, request.checksums.clone()).await?;
-        // Another process may have been at it until now.
+        // Others may have been at it until now.
         let fitting = match self.find_open(owner, protocol, id).await {
             Ok(session) => fit(self.extent(&session, appending.offset()), &request)
                 .map(|extent| (session, extent)),
@@ -158,7 +157,7 @@ impl Catalog {
     pub(super) async fn prolong(&self, session: &Session) -> Result<Timestamp> {
         let age = self.0.limits.upload_age;
         let now = self.0.clock.now();
-        if session.expires_at >= now.after(age - age / 24) {
+        if session.expires_at >= now.after(age.mul_f64(0.96)) {
             return Ok(session.expires_at);
         }
         let expires_at = now.after(age);
@@ -275,7 +274,7 @@ impl Append {
                 .end_part(&self.session, &kept, expires_at)
                 .await;
         }
-        let stored = self.catalog.finish(self.session, kept, self.turn).await?;
+        let stored = self.catalog.finish(self.session, *kept, self.turn).await?;
         Ok(Outcome::Stored {
             stored: Box::new(stored),
             expires_at,

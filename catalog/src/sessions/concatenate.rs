@@ -157,7 +157,7 @@ impl Catalog {
             self.append_part(&mut appending, part, skip).await?;
         }
         match appending.end().await? {
-            End::Kept(kept) => Ok(kept),
+            End::Kept(kept) => Ok(*kept),
             End::WrongChecksum(_) => Err(Error::Contended),
         }
     }

@@ -70,7 +70,7 @@ impl Catalog {
         let appending = self.0.store.append(session.id, Vec::new()).await?;
         match appending.end().await? {
             End::Kept(kept) if session.length == Some(kept.offset()) => {
-                self.finish(session, kept, turn).await.map(drop)
+                self.finish(session, *kept, turn).await.map(drop)
             }
             // There are fewer than it looked like; or another process has completed it.
             _ => {

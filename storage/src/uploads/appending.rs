@@ -34,7 +34,7 @@ struct Open {
 /// What came of appending.
 pub enum End {
     /// The bytes are kept; this is all of the upload so far.
-    Kept(Kept),
+    Kept(Box<Kept>),
     /// They do not have the checksum, and were dropped; this many are there.
     WrongChecksum(u64),
 }
@@ -151,7 +151,7 @@ impl Open {
             }
             Err(_) => None,
         };
-        let is_right = |hashes: Hashes| {
+        let is_right = |hashes: Box<Hashes>| {
             let mut checksums = hashes.checksums.into_iter();
             let is_right = checksums.all(|checksum| is_whole && checksum.is_right());
             is_right.then_some(hashes.content)
@@ -170,11 +170,11 @@ impl Open {
             if self.is_verified {
                 self.staged.state.hold_from(None)?;
             }
-            Ok(End::Kept(Kept {
+            Ok(End::Kept(Box::new(Kept {
                 disk: self.disk,
                 staged: self.staged,
                 hasher,
-            }))
+            })))
         })
         .await
     }
