@@ -56,13 +56,13 @@ pub(crate) async fn measure() {
     println!("\n## claims on 1 GiB\n");
     let file = File::new(&server).await;
     let before = server.processor_time();
-    let (_, took) = timed(async {
+    let ((), took) = timed(async {
         for _ in 0..CLAIMS {
             file.remove_and_claim(&server).await;
         }
     })
     .await;
-    let spent = (server.processor_time() - before) / CLAIMS;
+    let spent = server.processor_time().abs_diff(before) / CLAIMS;
     println!(
         "{:.2?} each, deleting the entry before it included",
         took / CLAIMS
@@ -87,8 +87,8 @@ async fn upload_in_pieces(server: &Server) -> Vec<Duration> {
         request.header("tus-resumable", "1.0.0")
     };
     let begin = tus(reqwest::Method::POST, "/tus").header("upload-length", SIZE);
-    let begun = begin.send().await.unwrap();
-    let url = begun.headers()["location"].to_str().unwrap().to_owned();
+    let answer = begin.send().await.unwrap();
+    let url = answer.headers()["location"].to_str().unwrap().to_owned();
     let mut requests = Vec::new();
     for offset in (0..SIZE).step_by(usize::try_from(CHUNK).unwrap()) {
         let body = reqwest::Body::wrap_stream(unique(CHUNK).map(Ok::<_, std::io::Error>));
