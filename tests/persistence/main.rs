@@ -6,6 +6,7 @@ mod entries;
 mod plans;
 mod recording;
 mod schema;
+mod sessions;
 
 use domain::{Address, Content, MediaType, Owner, Timestamp};
 use harness::{Kind, TestDatabase, digests, unique_text};

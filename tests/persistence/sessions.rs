@@ -1,0 +1,187 @@
+//! Uploads that can be resumed, and claims.
+
+use std::time::Duration;
+
+use domain::{MediaType, RandomId, Sha1, Timestamp, possession::Nonce};
+use futures_util::future::join_all;
+use harness::TestDatabase;
+use persistence::{Arrival, Claim, Database, Protocol, Recording, Role, Session, SessionState};
+
+use crate::{on_every_database, owner, some_address, some_content};
+
+on_every_database! {
+    an_upload_is_found_by_its_owner_and_its_protocol,
+    a_length_is_settled_once,
+    a_file_and_its_uploads_end_are_recorded_together,
+    an_upload_that_is_over_is_listed_and_removed,
+    a_claim_is_used_once_and_counted,
+}
+
+fn some_id() -> RandomId {
+    let mut random = [0; 16];
+    random[..8].copy_from_slice(&getrandom::u64().unwrap().to_ne_bytes());
+    random.into()
+}
+
+fn at(microseconds: i64) -> Timestamp {
+    Timestamp::from_microseconds(microseconds)
+}
+
+fn session(who: &str, protocol: Protocol) -> Session {
+    let id = some_id();
+    Session {
+        id,
+        owner: owner(who),
+        protocol,
+        role: Role::Whole,
+        state: SessionState::Open,
+        length: None,
+        file_name: "数据 🚀.txt".parse().unwrap(),
+        content_type: MediaType::default(),
+        expected_sha1: Some(some_content().sha1),
+        expected_sha256: None,
+        metadata: Some("filename YQ==".repeat(600)),
+        concat: None,
+        create_at: at(1),
+        expires_at: at(1_000_000),
+    }
+}
+
+async fn an_upload_is_found_by_its_owner_and_its_protocol(database: &Database, _: &TestDatabase) {
+    let sessions = database.sessions();
+    let mut mine = session("alice", Protocol::Tus);
+    mine.role = Role::Final;
+    // A thousand URLs.
+    mine.concat = Some(format!(
+        "final;{}",
+        "/tus/00000000000000000000000000000000 ".repeat(1000)
+    ));
+    mine.length = Some(5 << 40);
+    sessions.insert(&mine).await.unwrap();
+    let alice = owner("alice");
+    let found = sessions.find(&alice, Protocol::Tus, mine.id).await.unwrap();
+    assert_eq!(found, Some(mine.clone()));
+    for (who, protocol) in [("bob", Protocol::Tus), ("alice", Protocol::Http)] {
+        let found = sessions.find(&owner(who), protocol, mine.id).await;
+        assert_eq!(found.unwrap(), None, "{who}");
+    }
+    let unknown = sessions.find(&alice, Protocol::Tus, some_id()).await;
+    assert_eq!(unknown.unwrap(), None);
+    let concat = mine.concat.clone().unwrap();
+    let same = sessions.find_final(&alice, &concat).await.unwrap();
+    assert_eq!(same.map(|session| session.id), Some(mine.id));
+    assert_eq!(
+        sessions.find_final(&owner("bob"), &concat).await.unwrap(),
+        None
+    );
+    let both = sessions.find_many(&owner("bob"), &[mine.id]).await.unwrap();
+    assert_eq!(both, [], "what is another's is not found");
+    sessions.fail(mine.id).await.unwrap();
+    assert_eq!(sessions.find_final(&alice, &concat).await.unwrap(), None);
+}
+
+async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
+    let sessions = database.sessions();
+    let upload = session("alice", Protocol::Tus);
+    sessions.insert(&upload).await.unwrap();
+    let all = join_all((1..=8).map(|length| sessions.settle_length(upload.id, length))).await;
+    let settled = all.into_iter().filter(|settled| *settled.as_ref().unwrap());
+    assert_eq!(settled.count(), 1);
+}
+
+async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _: &TestDatabase) {
+    let sessions = database.sessions();
+    let upload = session("alice", Protocol::Tus);
+    sessions.insert(&upload).await.unwrap();
+    let content = some_content();
+    let address = some_address();
+    let arrival = Arrival {
+        owner: &upload.owner,
+        file_name: &upload.file_name,
+        content_type: &upload.content_type,
+        content: &content,
+        address: Some(&address),
+        lost: None,
+        session: Some(upload.id),
+        at: at(2),
+    };
+    // Whoever records it does so once.
+    let all = join_all((0..4).map(|_| database.record(&arrival))).await;
+    let (done, over): (Vec<Recording>, Vec<Recording>) = all
+        .into_iter()
+        .map(Result::unwrap)
+        .partition(|recording| matches!(recording, Recording::Done { .. }));
+    assert_eq!(done.len(), 1);
+    assert!(
+        over.iter()
+            .all(|recording| matches!(recording, Recording::SessionOver))
+    );
+    let found = sessions.find(&upload.owner, Protocol::Tus, upload.id).await;
+    let found = found.unwrap().unwrap();
+    assert_eq!(found.state, SessionState::Done(content.sha1));
+    assert_eq!(found.length, Some(content.size));
+    // What was removed is not recorded either.
+    sessions.remove(&[upload.id]).await.unwrap();
+    let gone = database.record(&arrival).await.unwrap();
+    assert!(matches!(gone, Recording::SessionOver));
+}
+
+async fn an_upload_that_is_over_is_listed_and_removed(database: &Database, _: &TestDatabase) {
+    let sessions = database.sessions();
+    let (mut early, late) = (
+        session("alice", Protocol::Tus),
+        session("bob", Protocol::Http),
+    );
+    early.expires_at = at(10);
+    for upload in [&early, &late] {
+        sessions.insert(upload).await.unwrap();
+    }
+    assert_eq!(sessions.list(None, 10).await.unwrap().len(), 2);
+    let over = sessions.list_expired(at(11), 10).await.unwrap();
+    assert_eq!(over, [early.clone()]);
+    // Somebody may have heard of it since.
+    sessions.keep_until(early.id, at(20)).await.unwrap();
+    assert!(!sessions.remove_expired(early.id, at(11)).await.unwrap());
+    assert!(sessions.remove_expired(early.id, at(21)).await.unwrap());
+    assert_eq!(sessions.list(None, 10).await.unwrap(), [late]);
+}
+
+async fn a_claim_is_used_once_and_counted(database: &Database, _: &TestDatabase) {
+    let claims = database.claims();
+    let sha1: Sha1 = some_content().sha1;
+    let claim = |moment: i64| Claim {
+        id: some_id(),
+        owner: owner("alice"),
+        nonce: Nonce::from([7; 32]),
+        file_sha1: sha1,
+        file_sha256: None,
+        file_size: 5 << 40,
+        file_name: "a.txt".parse().unwrap(),
+        content_type: MediaType::default(),
+        create_at: at(moment),
+        expires_at: at(moment).after(Duration::from_micros(100)),
+    };
+    let all = [claim(1), claim(2), claim(3)];
+    for claim in &all {
+        claims.insert(claim).await.unwrap();
+    }
+    let alice = owner("alice");
+    for (since, count, last) in [(0, 3, Some(1)), (0, 2, Some(2)), (1, 3, None), (0, 4, None)] {
+        let found = claims.made_lately(&alice, at(since), count).await.unwrap();
+        assert_eq!(found, last.map(at), "{since} {count}");
+    }
+    let others = claims.made_lately(&owner("bob"), at(0), 1).await.unwrap();
+    assert_eq!(others, None);
+
+    let id = all[0].id;
+    let now = at(50);
+    assert_eq!(claims.use_up(&owner("bob"), id, now).await.unwrap(), None);
+    assert_eq!(claims.use_up(&alice, id, at(101)).await.unwrap(), None);
+    let used = join_all((0..8).map(|_| claims.use_up(&alice, id, now))).await;
+    let used: Vec<Claim> = used.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(used, [all[0].clone()]);
+    claims.remove_expired(at(103)).await.unwrap();
+    assert_eq!(claims.use_up(&alice, all[1].id, now).await.unwrap(), None);
+    let left = claims.use_up(&alice, all[2].id, now).await.unwrap();
+    assert_eq!(left, Some(all[2].clone()));
+}
