@@ -60,7 +60,6 @@ impl Catalog {
     ///
     /// [`Error::TooManyClaims`], or when the database fails.
     pub async fn claim(&self, owner: &Owner, new: NewClaim) -> Result<ClaimTicket> {
-        self.refuse_too_many_claims(owner).await?;
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|_| Error::Interrupted)?;
         let nonce = Nonce::from(random);
@@ -78,6 +77,7 @@ impl Catalog {
             expires_at: now.after(AGE),
         };
         self.0.database.claims().insert(&claim).await?;
+        self.refuse_too_many(&claim).await?;
         Ok(ClaimTicket {
             id: claim.id,
             nonce,
@@ -86,22 +86,20 @@ impl Catalog {
         })
     }
 
-    async fn refuse_too_many_claims(&self, owner: &Owner) -> Result<()> {
+    /// Takes a claim back that comes after too many others.
+    ///
+    /// It is counted after it was made, so that of many at once no more are made than may be.
+    async fn refuse_too_many(&self, claim: &Claim) -> Result<()> {
         let most = self.0.limits.claims_per_minute;
-        let now = self.0.clock.now();
         let claims = self.0.database.claims();
-        let last = claims.made_lately(owner, now.before(MINUTE), most).await?;
-        match last {
-            // When that one is a minute old there is room again.
-            Some(made_at) => {
-                let free_at = made_at.after(MINUTE).microseconds();
-                let wait = free_at.saturating_sub(now.microseconds()).max(0);
-                Err(Error::TooManyClaims(Duration::from_micros(
-                    wait.unsigned_abs(),
-                )))
-            }
-            None => Ok(()),
-        }
+        let since = claim.create_at.before(MINUTE);
+        let Some(made_at) = claims.find_before(claim, since, most).await? else {
+            return Ok(());
+        };
+        claims.remove(claim.id).await?;
+        // When that one is a minute old there is room again.
+        let free_at = made_at.after(MINUTE);
+        Err(Error::TooManyClaims(self.time_until(free_at)))
     }
 
     /// Gives an owner the file of a claim, if the proof is right; the claim is used up either way.

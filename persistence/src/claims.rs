@@ -2,7 +2,7 @@
 
 use domain::{FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp, possession::Nonce};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
@@ -64,34 +64,56 @@ impl Claims<'_> {
         attempt(insert).await.map(drop)
     }
 
-    /// When an owner made the claim before which there were `count - 1` others since a time;
-    /// `None` if there were not so many.
+    /// When the claim was made that comes `count` before this one among its owner's since a time;
+    /// `None` if there are not so many.
     ///
-    /// One look-up in an index, of at most `count` entries.
+    /// One look-up in an index, of at most so many entries.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn made_lately(
+    pub async fn find_before(
         &self,
-        owner: &Owner,
+        claim: &Claim,
         since: Timestamp,
         count: u64,
     ) -> Result<Option<Timestamp>> {
+        let (own, id) = (claim.create_at.microseconds(), claim.id.to_string());
         let look = || {
             claim::Entity::find()
                 .select_only()
                 .column(claim::Column::CreateAt)
-                .filter(claim::Column::Owner.eq(owner.as_str()))
+                .filter(claim::Column::Owner.eq(claim.owner.as_str()))
                 .filter(claim::Column::CreateAt.gt(since.microseconds()))
+                .filter(claim::Column::CreateAt.lte(own))
+                .filter(
+                    Condition::any()
+                        .add(claim::Column::CreateAt.lt(own))
+                        .add(claim::Column::Id.lte(&id)),
+                )
                 .order_by_desc(claim::Column::CreateAt)
-                .offset(count.saturating_sub(1))
+                .order_by_desc(claim::Column::Id)
+                .offset(count)
                 .limit(1)
                 .into_tuple::<i64>()
                 .one(self.0.newest())
         };
         let found = attempt(look).await?;
         Ok(found.map(Timestamp::from_microseconds))
+    }
+
+    /// Removes a claim.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn remove(&self, id: RandomId) -> Result<()> {
+        let remove = || {
+            claim::Entity::delete_many()
+                .filter(claim::Column::Id.eq(id.to_string()))
+                .exec(self.0.writing())
+        };
+        attempt(remove).await.map(drop)
     }
 
     /// Uses an owner's claim up, if it was not used before, and is not over.

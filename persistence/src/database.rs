@@ -280,8 +280,11 @@ fn sqlite_options(path: &Path, connections: u32, patience: Duration) -> ConnectO
     // A transaction that could not be ended would take in whatever is done next.
     options.map_sqlx_sqlite_pool_opts(|pool| {
         pool.after_release(|connection, _| {
-            let is_free = !connection.is_in_transaction();
-            Box::pin(async move { Ok(is_free) })
+            Box::pin(async move {
+                // A rollback may still be waiting its turn.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
         })
     });
     options.map_sqlx_sqlite_opts(move |sqlite| {

@@ -132,18 +132,26 @@ impl Sessions<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Finds an owner's upload that was said to be made of the same parts, and has not failed.
+    /// Finds an owner's newest upload that was said to be made of the same parts, and has neither
+    /// failed nor expired.
     ///
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
-    pub async fn find_final(&self, owner: &Owner, concat: &str) -> Result<Option<Session>> {
+    pub async fn find_final(
+        &self,
+        owner: &Owner,
+        concat: &str,
+        now: Timestamp,
+    ) -> Result<Option<Session>> {
         let find = || {
             upload::Entity::find()
                 .filter(upload::Column::Owner.eq(owner.as_str()))
                 .filter(upload::Column::Role.eq(stored_role(Role::Final)))
                 .filter(upload::Column::Status.ne(FAILED))
+                .filter(upload::Column::ExpiresAt.gt(now.microseconds()))
                 .filter(upload::Column::Concat.eq(concat))
+                .order_by_desc(upload::Column::CreateAt)
                 .one(self.0.newest())
         };
         let row = attempt(find).await?;

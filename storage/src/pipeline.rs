@@ -59,12 +59,19 @@ enum Work {
         spare: BytesMut,
     },
     /// A batch is being hashed and written.
-    Running {
-        hashing: JoinHandle<Box<Hashes>>,
-        writing: JoinHandle<io::Result<Bytes>>,
-    },
+    Running(Batch),
     /// Something failed; what was written is not known.
     Broken,
+}
+
+/// A batch that is being hashed and written.
+///
+/// What is done already is kept here, so that whoever waits may stop waiting, and wait again.
+struct Batch {
+    hashing: JoinHandle<Box<Hashes>>,
+    hashed: Option<Result<Box<Hashes>, JoinError>>,
+    writing: JoinHandle<io::Result<Bytes>>,
+    written: Option<Result<io::Result<Bytes>, JoinError>>,
 }
 
 /// What is done for the file beside the writing, so that little is left for its last sync.
@@ -128,18 +135,19 @@ impl Pipeline {
         if !self.filling.is_empty() {
             self.flush().await?;
         }
-        let (hashes, spare) = self.idle().await?;
-        self.upkeep.end(&self.file, &hashes).await?;
-        let settled = hashes.clone();
-        self.work = Work::Idle { hashes, spare };
-        Ok(settled)
+        let hashes = idle(&mut self.work).await?;
+        self.upkeep.end(hashes).await?;
+        Ok(Box::new(hashes.clone()))
     }
 
     /// Begins to hash and to write what has been filled, once the batch before it is done.
     async fn flush(&mut self) -> Result<()> {
-        let (mut hashes, spare) = self.idle().await?;
+        let hashes = idle(&mut self.work).await?;
+        let before = self.upkeep.batch_written(&self.file, hashes).await?;
+        let Work::Idle { mut hashes, spare } = mem::replace(&mut self.work, Work::Broken) else {
+            return Err(broken());
+        };
         let (file, position) = (Arc::clone(&self.file), self.position);
-        let held = self.upkeep.batch_written(&file, &hashes).await?;
         let batch = mem::replace(&mut self.filling, spare).freeze();
         self.position += batch.len() as u64;
         let same_batch = batch.clone();
@@ -148,57 +156,91 @@ impl Pipeline {
             hashes
         });
         let writing = spawn_blocking(move || {
+            before.save()?;
             file.write_all_at(&batch, position)?;
-            drop(held);
             Ok(batch)
         });
-        self.work = Work::Running { hashing, writing };
+        self.work = Work::Running(Batch {
+            hashing,
+            hashed: None,
+            writing,
+            written: None,
+        });
         Ok(())
     }
+}
 
-    /// Waits for the batch that is being worked on.
-    async fn idle(&mut self) -> Result<(Box<Hashes>, BytesMut)> {
-        match mem::replace(&mut self.work, Work::Broken) {
-            Work::Idle { hashes, spare } => Ok((hashes, spare)),
-            Work::Running { hashing, writing } => {
-                let hashes = hashing.await.map_err(stopped)?;
-                let batch = writing.await.map_err(stopped)??;
-                let mut spare = batch.try_into_mut().unwrap_or_default();
-                spare.clear();
-                Ok((hashes, spare))
-            }
-            Work::Broken => Err(io::Error::other("an earlier write failed").into()),
+/// Waits for the batch that is being worked on, and gives what the bytes so far came to.
+///
+/// If it fails, nothing is being written any more.
+async fn idle(work: &mut Work) -> Result<&mut Hashes> {
+    if let Work::Running(batch) = work {
+        if batch.written.is_none() {
+            batch.written = Some((&mut batch.writing).await);
+        }
+        if batch.hashed.is_none() {
+            batch.hashed = Some((&mut batch.hashing).await);
+        }
+    }
+    *work = match mem::replace(work, Work::Broken) {
+        Work::Running(Batch {
+            hashed: Some(outcome),
+            written: Some(written),
+            ..
+        }) => {
+            let batch = written.map_err(stopped)??;
+            let mut spare = batch.try_into_mut().unwrap_or_default();
+            spare.clear();
+            let hashes = outcome.map_err(stopped)?;
+            Work::Idle { hashes, spare }
+        }
+        other => other,
+    };
+    match work {
+        Work::Idle { hashes, .. } => Ok(hashes),
+        _ => Err(broken()),
+    }
+}
+
+fn broken() -> Error {
+    io::Error::other("an earlier write failed").into()
+}
+
+/// What comes before the writing of a batch.
+#[derive(Default)]
+struct Before {
+    /// The lock has to outlive the write, even if nobody waits for it any more.
+    state: Option<Arc<StateFile>>,
+    /// What the bytes before it came to, if that is to be saved.
+    newest: Option<ContentHasher>,
+}
+
+impl Before {
+    fn save(&self) -> io::Result<()> {
+        match (&self.state, &self.newest) {
+            (Some(state), Some(newest)) => state.save(newest).map_err(io::Error::other),
+            _ => Ok(()),
         }
     }
 }
 
 impl Upkeep {
     /// Does what is due when everything before this position is written and hashed.
-    ///
-    /// What it gives is to be held until the next batch is written.
-    async fn batch_written(
-        &mut self,
-        file: &Arc<File>,
-        hashes: &Hashes,
-    ) -> Result<Option<Arc<StateFile>>> {
+    async fn batch_written(&mut self, file: &Arc<File>, hashes: &Hashes) -> Result<Before> {
         match self {
-            Self::Sync(syncing) => syncing.batch_written(file).await.map(|()| None),
-            Self::Save(saving) => {
-                saving.batch_written(file, &hashes.content).await?;
-                // The lock has to outlive the write, even if nobody waits for it any more.
-                Ok(Some(Arc::clone(&saving.state)))
+            Self::Sync(syncing) => {
+                syncing.batch_written(file).await?;
+                Ok(Before::default())
             }
+            Self::Save(saving) => saving.batch_written(&hashes.content),
         }
     }
 
     /// Does what is due when everything is written.
-    async fn end(&mut self, file: &Arc<File>, hashes: &Hashes) -> Result<()> {
+    async fn end(&mut self, hashes: &Hashes) -> Result<()> {
         match self {
             Self::Sync(syncing) => heard(&mut syncing.running).await,
-            Self::Save(saving) => {
-                saving.sync_if_due(file, &hashes.content);
-                Ok(())
-            }
+            Self::Save(saving) => saving.sync_if_due(&hashes.content),
         }
     }
 }
@@ -232,41 +274,43 @@ impl Saving {
         }
     }
 
-    async fn batch_written(&mut self, file: &Arc<File>, hasher: &ContentHasher) -> Result<()> {
+    fn batch_written(&mut self, hasher: &ContentHasher) -> Result<Before> {
         self.batches += 1;
-        if self.batches < BATCHES_TO_SAVE {
-            return Ok(());
+        let mut before = Before {
+            state: Some(Arc::clone(&self.state)),
+            newest: None,
+        };
+        if self.batches >= BATCHES_TO_SAVE {
+            self.batches = 0;
+            self.sync_if_due(hasher)?;
+            before.newest = Some(hasher.clone());
         }
-        self.batches = 0;
-        let (state, newest) = (Arc::clone(&self.state), hasher.clone());
-        let saved = spawn_blocking(move || state.save(&newest));
-        saved.await.map_err(stopped)??;
-        self.sync_if_due(file, hasher);
-        Ok(())
+        Ok(before)
     }
 
     /// Begins to sync what is written if there is enough for that, and no sync is running.
     ///
     /// Nobody waits for it. If it fails, none of the bytes counts any more.
-    fn sync_if_due(&mut self, file: &Arc<File>, hasher: &ContentHasher) {
+    fn sync_if_due(&mut self, hasher: &ContentHasher) -> Result<()> {
         let is_running = self
             .running
             .as_ref()
             .is_some_and(|sync| !sync.is_finished());
         let unsynced = hasher.size().saturating_sub(self.synced);
         if self.is_held || is_running || unsynced < WORTH_A_SYNC {
-            return;
+            return Ok(());
         }
         self.synced = hasher.size();
-        let (file, hasher) = (Arc::clone(file), hasher.clone());
-        let noting = self.state.unlocked();
+        let (sync, hasher) = (self.state.begin_sync()?, hasher.clone());
         self.running = Some(spawn_blocking(move || {
-            if let Err(error) = noting.note_sync(rustix::fs::fdatasync(file), &hasher) {
+            if let Err(error) = sync.run(&hasher) {
                 tracing::error!(%error, "the bytes of an upload may be lost");
             }
         }));
+        Ok(())
     }
 }
+
 /// Waits for a sync, if there is one, and hears what it says.
 async fn heard(sync: &mut Option<JoinHandle<io::Result<()>>>) -> Result<()> {
     match sync.take() {

@@ -59,7 +59,7 @@ impl Origin {
                     staged.state.lose()?;
                     return Err(error.into());
                 }
-                if staged.state.is_lost()? {
+                if staged.state.read()?.is_lost {
                     return Err(io::Error::other("bytes were lost that had been written").into());
                 }
             }

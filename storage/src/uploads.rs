@@ -12,7 +12,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -48,13 +48,11 @@ impl Disk {
     pub async fn staged(&self, id: RandomId) -> Result<u64> {
         let disk = self.clone();
         blocking(move || {
-            let size = match fs::metadata(disk.part_of(id)) {
-                Ok(metadata) => metadata.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-                Err(error) => return Err(error.into()),
-            };
-            let state = StateFile::peek(&disk.state_of(id))?;
-            Ok(state.counting.map_or(size, |counting| size.min(counting)))
+            // Before and after: what is taken back in between does not count.
+            let before = size_of(&disk.part_of(id))?;
+            let counting = StateFile::peek(&disk.state_of(id))?.counting;
+            let after = size_of(&disk.part_of(id))?;
+            Ok(before.min(after).min(counting.unwrap_or(u64::MAX)))
         })
         .await
     }
@@ -67,8 +65,14 @@ impl Disk {
     pub async fn append(&self, id: RandomId, checksums: Vec<Checksum>) -> Result<Appending> {
         let disk = self.clone();
         blocking(move || {
-            let state = StateFile::lock(&disk.state_of(id))?;
             let path = disk.part_of(id);
+            let mut state = StateFile::lock(&disk.state_of(id))?;
+            if state.read()?.is_lost {
+                // New files, of which nothing is noted that was meant for these.
+                remove_file(&path)?;
+                remove_file(&disk.state_of(id))?;
+                state = StateFile::lock(&disk.state_of(id))?;
+            }
             let file = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -101,7 +105,8 @@ impl Disk {
             if let Ok(file) = File::open(&path) {
                 rustix::fs::fdatasync(file)?;
             }
-            if StateFile::peek(&disk.state_of(id))?.counting.is_some() {
+            let counting = StateFile::peek(&disk.state_of(id))?.counting;
+            if counting.is_some_and(|counting| counting < size) {
                 return Err(Error::Missing(id.to_string()));
             }
             disk::open(&path, &id.to_string(), size, start)
@@ -155,6 +160,14 @@ impl Disk {
 
     fn state_of(&self, id: RandomId) -> PathBuf {
         self.uploads().join(id.to_string()).with_extension(STATE)
+    }
+}
+
+fn size_of(path: &Path) -> Result<u64> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -309,6 +322,41 @@ mod tests {
         fs::write(&state, vec![0; said.len()]).unwrap();
         assert_eq!(disk.staged(ID.into()).await.unwrap(), 0);
         assert_eq!(kept(&disk).await, content(b""));
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_whole_counts_after_a_power_failure() {
+        let (folder, disk) = store().await;
+        let End::Kept(part) = append(&disk, b"hello", Vec::new()).await else {
+            panic!("nothing is verified");
+        };
+        part.sync().await.unwrap();
+        drop(part);
+        let (_, state) = files(&folder);
+        let mut said = fs::read(&state).unwrap();
+        said[18] ^= 1;
+        fs::write(&state, &said).unwrap();
+        assert_eq!(disk.staged(ID.into()).await.unwrap(), 5);
+        assert_eq!(disk.open_staged(ID.into(), 5, 0).await.unwrap().size(), 5);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_written_is_taken_back_after_it_was() {
+        let (_folder, disk) = store().await;
+        append(&disk, b"123", Vec::new()).await;
+        for _ in 0..20 {
+            let mut appending = disk.append(ID.into(), crc32(&[0; 4])).await.unwrap();
+            let piece = bytes(3 * 512 * 1024);
+            // Cut off while it waits for a batch.
+            let writing = appending.write(&piece);
+            let _ = tokio::time::timeout(std::time::Duration::from_micros(300), writing).await;
+            drop(appending);
+            let after = disk.append(ID.into(), Vec::new()).await.unwrap();
+            assert_eq!(after.offset(), 3);
+            drop(after);
+            assert_eq!(disk.staged(ID.into()).await.unwrap(), 3);
+        }
+        assert_eq!(kept(&disk).await, content(b"123"));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{StreamExt as _, future::join_all, stream};
 use harness::{
     Client, Kind, Server, TusUpload, digests, eventually, on_every_database, random, unique_text,
@@ -18,6 +19,8 @@ on_every_database! {
     what_was_to_be_verified_is_kept_whole_or_not_at_all,
     the_newest_request_wins_and_reading_waits_for_nobody,
     the_newest_request_wins_in_another_process_too,
+    a_request_that_keeps_sending_hears_of_another_process,
+    a_part_that_is_not_what_it_was_said_to_be_is_refused_at_once,
     two_clients_that_race_make_one_whole_file,
     a_known_content_is_not_stored_again,
     a_thousand_uploads_go_on_at_once,
@@ -50,6 +53,20 @@ async fn half_a_patch(
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+/// Appends bytes, and does not say that there are no more.
+async fn half_a_chunked_patch(server: &Server, upload: &TusUpload, bytes: &[u8]) -> TcpStream {
+    let mut stream = server.connect().await;
+    let head = format!(
+        "PATCH {} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+        upload.url,
+        bytes.len(),
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[bytes, b"\r\n"].concat()).await.unwrap();
     stream
 }
 
@@ -158,6 +175,51 @@ async fn the_newest_request_wins_in_another_process_too(server: &Server) {
     assert_eq!(told, b"HTTP/1.1 409");
     assert_eq!(content(&client, &bytes).await.unwrap(), bytes);
     process.kill().await.unwrap();
+}
+
+async fn a_request_that_keeps_sending_hears_of_another_process(server: &Server) {
+    let upload = TusUpload::begin(server.client(), 1_000_000, &[]).await;
+    let mut older = half_a_patch(server, &upload, 0, 1_000_000, &[1; 1000], "").await;
+    let sending = tokio::spawn(async move {
+        // More often than it is looked who waits, until the connection is closed.
+        while older.write_all(&[1; 1000]).await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    eventually(|| !server.staged().is_empty()).await;
+    let (mut process, client) = server.second_process().await;
+    let same = TusUpload::at(&client, &upload.url);
+    let removed = timeout(Duration::from_secs(4), same.remove());
+    assert_eq!(removed.await.expect("it is heard").status, 204);
+    sending.await.unwrap();
+    process.kill().await.unwrap();
+    assert!(server.staged().is_empty());
+}
+
+async fn a_part_that_is_not_what_it_was_said_to_be_is_refused_at_once(server: &Server) {
+    let client = server.client();
+    let sha1 = BASE64_STANDARD.encode(digests(b"other").sha1.to_string());
+    let part = |bytes: &'static str| {
+        TusUpload::request_at(client, Method::POST, "/tus")
+            .header("upload-concat", "partial")
+            .header("upload-length", 5)
+            .header("upload-metadata", format!("sha1 {sha1}"))
+            .header("content-type", "application/offset+octet-stream")
+            .body(bytes)
+    };
+    let refused = timeout(Duration::from_secs(3), client.send(part("wrong"))).await;
+    refused.unwrap().problem(422, "digest-mismatch");
+    assert!(server.staged().is_empty());
+    // Nor is it taken when the request that brought its last byte broke off.
+    let begun = client.send(part("")).await;
+    assert_eq!(begun.status, 201, "{}", begun.text());
+    let upload = TusUpload::at(client, begun.header("location"));
+    drop(half_a_chunked_patch(server, &upload, b"wrong").await);
+    reaches(&upload, 5).await;
+    let concat = format!("final;{}", upload.url);
+    let last = TusUpload::request_at(client, Method::POST, "/tus").header("upload-concat", concat);
+    client.send(last).await.problem(422, "digest-mismatch");
+    assert_eq!(upload.remove().await.status, 204);
 }
 
 async fn two_clients_that_race_make_one_whole_file(server: &Server) {

@@ -68,16 +68,22 @@ async fn an_upload_is_found_by_its_owner_and_its_protocol(database: &Database, _
     let unknown = sessions.find(&alice, Protocol::Tus, some_id()).await;
     assert_eq!(unknown.unwrap(), None);
     let concat = mine.concat.clone().unwrap();
-    let same = sessions.find_final(&alice, &concat).await.unwrap();
+    let same = sessions.find_final(&alice, &concat, at(5)).await.unwrap();
     assert_eq!(same.map(|session| session.id), Some(mine.id));
     assert_eq!(
-        sessions.find_final(&owner("bob"), &concat).await.unwrap(),
+        sessions
+            .find_final(&owner("bob"), &concat, at(5))
+            .await
+            .unwrap(),
         None
     );
     let both = sessions.find_many(&owner("bob"), &[mine.id]).await.unwrap();
     assert_eq!(both, [], "what is another's is not found");
     sessions.fail(mine.id).await.unwrap();
-    assert_eq!(sessions.find_final(&alice, &concat).await.unwrap(), None);
+    assert_eq!(
+        sessions.find_final(&alice, &concat, at(5)).await.unwrap(),
+        None
+    );
 }
 
 async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
@@ -161,27 +167,40 @@ async fn a_claim_is_used_once_and_counted(database: &Database, _: &TestDatabase)
         create_at: at(moment),
         expires_at: at(moment).after(Duration::from_micros(100)),
     };
-    let all = [claim(1), claim(2), claim(3)];
+    let mut all = [claim(1), claim(2), claim(3)];
+    // Of the same moment, too, one comes before the other.
+    all[1].create_at = at(1);
+    all[..2].sort_by_key(|claim| claim.id);
     for claim in &all {
         claims.insert(claim).await.unwrap();
     }
     let alice = owner("alice");
-    for (since, count, last) in [(0, 3, Some(1)), (0, 2, Some(2)), (1, 3, None), (0, 4, None)] {
-        let found = claims.made_lately(&alice, at(since), count).await.unwrap();
-        assert_eq!(found, last.map(at), "{since} {count}");
+    for (claim, since, before, found) in [
+        (&all[2], 0, 1, Some(1)),
+        (&all[2], 0, 2, Some(1)),
+        (&all[2], 0, 3, None),
+        (&all[2], 1, 1, None),
+        (&all[1], 0, 1, Some(1)),
+        (&all[1], 0, 2, None),
+        (&all[0], 0, 1, None),
+    ] {
+        let last = claims.find_before(claim, at(since), before).await;
+        assert_eq!(last.unwrap(), found.map(at), "{since} {before}");
     }
-    let others = claims.made_lately(&owner("bob"), at(0), 1).await.unwrap();
-    assert_eq!(others, None);
+    claims.remove(all[1].id).await.unwrap();
+    let none = claims.find_before(&all[2], at(0), 2).await.unwrap();
+    assert_eq!(none, None);
+    claims.insert(&all[1]).await.unwrap();
 
     let id = all[0].id;
     let now = at(50);
     assert_eq!(claims.use_up(&owner("bob"), id, now).await.unwrap(), None);
-    assert_eq!(claims.use_up(&alice, id, at(101)).await.unwrap(), None);
+    assert_eq!(claims.use_up(&alice, id, at(102)).await.unwrap(), None);
     let used = join_all((0..8).map(|_| claims.use_up(&alice, id, now))).await;
     let used: Vec<Claim> = used.into_iter().filter_map(Result::unwrap).collect();
     assert_eq!(used, [all[0].clone()]);
     claims.remove_expired(at(103)).await.unwrap();
-    assert_eq!(claims.use_up(&alice, all[1].id, now).await.unwrap(), None);
+    assert_eq!(claims.use_up(&alice, all[1].id, at(5)).await.unwrap(), None);
     let left = claims.use_up(&alice, all[2].id, now).await.unwrap();
     assert_eq!(left, Some(all[2].clone()));
 }

@@ -150,7 +150,7 @@ impl<'a> Upload<'a> {
         let sent = move |sent| bar.set_position(offset + sent);
         let response = self.client.send_body(request, chunk.bytes, sent).await?;
         let reached = Progress::read(response.headers())?.offset;
-        if reached > offset + size || (reached == offset && size > 0) {
+        if reached > offset + size || reached < offset || (reached == offset && size > 0) {
             let reason = format!("at {offset} it was sent {size} bytes, and says {reached}");
             return Err(Trouble::Nonsense(reason));
         }
@@ -173,11 +173,11 @@ impl<'a> Upload<'a> {
 
     fn read_progress(&self, response: &Response) -> Result<Progress, Trouble> {
         let progress = Progress::read(response.headers())?;
-        let content = self.source.content();
-        if let (Some(length), Some(content)) = (progress.length, content)
-            && length != content.size
-        {
-            return Err(Trouble::nonsense("the upload is of another length"));
+        if let Some(content) = self.source.content() {
+            let is_other = progress.length.is_some_and(|length| length != content.size);
+            if is_other || progress.offset > content.size {
+                return Err(Trouble::nonsense("the upload is of another length"));
+            }
         }
         Ok(progress)
     }

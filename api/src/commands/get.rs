@@ -73,10 +73,16 @@ fn is_standard_output(path: &Path) -> bool {
 }
 
 fn refuse_existing(command: &Get, path: &Path) -> Result<(), Trouble> {
-    if !command.force && path.symlink_metadata().is_ok() {
+    if !command.force && path.symlink_metadata().is_ok() && !is_special(path) {
         return Err(exists(path));
     }
     Ok(())
+}
+
+/// Whether a path is that of a pipe or a device, which is written to and never replaced.
+fn is_special(path: &Path) -> bool {
+    let is_other = |found: std::fs::Metadata| !found.is_file() && !found.is_dir();
+    path.metadata().is_ok_and(is_other)
 }
 
 fn exists(path: &Path) -> Trouble {
@@ -93,6 +99,12 @@ async fn write_file(
 ) -> Result<(), Trouble> {
     refuse_existing(command, path)?;
     let failed = |error: io::Error| Trouble::Local(format!("{}: {error}", path.display()));
+    if is_special(path) {
+        let output = std::fs::OpenOptions::new().write(true).open(path);
+        return download
+            .write_to(Box::new(output.map_err(failed)?), bar)
+            .await;
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

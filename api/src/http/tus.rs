@@ -47,8 +47,14 @@ fn is_tus(request: &ServiceRequest) -> bool {
 
 /// Takes the URL that clients have who were told one with a slash at its end.
 fn forgive_slash(request: &mut ServiceRequest) {
-    if request.path() == "/tus/" {
-        let url = Uri::from_static(PREFIX);
+    let path_and_query = match request.uri().query() {
+        _ if request.path() != "/tus/" => return,
+        Some(query) => format!("{PREFIX}?{query}"),
+        None => PREFIX.to_owned(),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = path_and_query.parse().ok();
+    if let Ok(url) = Uri::from_parts(parts) {
         request.match_info_mut().get_mut().update(&url);
         request.head_mut().uri = url;
     }

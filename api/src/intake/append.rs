@@ -4,7 +4,7 @@ use actix_web::web::Payload;
 use catalog::{Append, Error};
 use domain::UploadError;
 use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::broken_off;
 use crate::{problem::Problem, service::Service};
@@ -25,12 +25,14 @@ pub(crate) async fn pump(
     append: &mut Append,
     mut payload: Payload,
 ) -> Result<(), Stop> {
+    let idle = service.upload_idle_timeout;
+    let mut deadline = Instant::now() + idle;
     loop {
-        let next = timeout(service.upload_idle_timeout, payload.next());
         let next = tokio::select! {
-            next = next => next,
+            next = timeout_at(deadline, payload.next()) => next,
             () = append.superseded() => {
-                return Err(Stop::Broken(Error::Superseded.into()));
+                refuse_superseded(append).await?;
+                continue;
             }
         };
         let next = next.map_err(|_| {
@@ -42,12 +44,22 @@ pub(crate) async fn pump(
             return Ok(());
         };
         let bytes = bytes.map_err(|error| Stop::Broken(broken_off(&error)))?;
+        deadline = Instant::now() + idle;
+        refuse_superseded(append).await?;
         service.metrics.received(bytes.len());
         match append.write(&bytes).await {
             Ok(()) => {}
             Err(Error::Upload(overrun)) => return Err(Stop::Overrun(overrun)),
             Err(error) => return Err(Stop::Broken(error.into())),
         }
+    }
+}
+
+async fn refuse_superseded(append: &mut Append) -> Result<(), Stop> {
+    match append.is_wanted().await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Stop::Broken(Error::Superseded.into())),
+        Err(error) => Err(Stop::Broken(error.into())),
     }
 }
 

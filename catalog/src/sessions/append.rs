@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{Checksum, Extent, Owner, RandomId, Timestamp, UploadError};
 use persistence::{Protocol, Role, Session, SessionState};
 use storage::{Appending, End, Kept};
+use tokio::time::{Instant, sleep_until};
 
 use super::{expected, turns::Turn};
 use crate::{Catalog, Error, Result, Stored};
@@ -60,6 +61,8 @@ pub struct Append {
     extent: Extent,
     appending: Appending,
     turn: Turn,
+    /// When to look whether another process wants to go on with the upload.
+    look_at: Instant,
 }
 
 /// What came of appending.
@@ -128,6 +131,7 @@ impl Catalog {
             extent,
             appending,
             turn,
+            look_at: Instant::now() + LOOK_EVERY,
         })
     }
 
@@ -180,23 +184,31 @@ impl Append {
         self.extent.length
     }
 
-    /// Waits until a newer request wants to go on with the upload.
+    /// Waits until a newer request wants to go on with the upload, or it is time to
+    /// [look](Append::is_wanted) whether one of another process does.
     pub async fn superseded(&self) {
         tokio::select! {
             () = self.turn.over() => {}
-            () = self.wanted_elsewhere() => {}
+            () = sleep_until(self.look_at) => {}
         }
     }
 
-    /// Waits until another process wants to go on with the upload.
-    async fn wanted_elsewhere(&self) {
-        loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            // What cannot be read now is looked at again.
-            if self.appending.is_wanted().await.unwrap_or(false) {
-                return;
-            }
+    /// Whether a newer request wants to go on with the upload.
+    ///
+    /// Of those of another process it is heard from time to time.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn is_wanted(&mut self) -> Result<bool> {
+        if self.turn.is_over() {
+            return Ok(true);
         }
+        if Instant::now() < self.look_at {
+            return Ok(false);
+        }
+        self.look_at = Instant::now() + LOOK_EVERY;
+        Ok(self.appending.is_wanted().await?)
     }
 
     /// Takes in the next bytes, as many as there is room for.
@@ -271,7 +283,7 @@ impl Append {
         if self.session.role == Role::Part {
             return self
                 .catalog
-                .end_part(&self.session, &kept, expires_at)
+                .end_part(&self.session, *kept, expires_at)
                 .await;
         }
         let stored = self.catalog.finish(self.session, *kept, self.turn).await?;
@@ -283,17 +295,20 @@ impl Append {
 }
 
 impl Catalog {
-    /// A part stays as it is, if it is what it was said to be.
+    /// A part stays as it is, if it is what it was said to be, and is on the disk.
     async fn end_part(
         &self,
         session: &Session,
-        kept: &Kept,
+        kept: Kept,
         expires_at: Timestamp,
     ) -> Result<Outcome> {
         if let Err(wrong) = expected(session).verify(&kept.content()) {
+            // Its bytes can be removed once nobody holds them.
+            drop(kept);
             self.fail(session).await?;
             return Err(wrong);
         }
+        kept.sync().await?;
         let offset = kept.offset();
         Ok(Outcome::Open { offset, expires_at })
     }

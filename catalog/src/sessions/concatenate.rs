@@ -72,9 +72,9 @@ impl Catalog {
 
     /// The upload that was made of the same parts before.
     async fn find_final(&self, owner: &Owner, concat: &str) -> Result<Option<Session>> {
-        let found = self.0.database.sessions().find_final(owner, concat).await?;
         let now = self.0.clock.now();
-        Ok(found.filter(|session| session.expires_at > now))
+        let sessions = self.0.database.sessions();
+        Ok(sessions.find_final(owner, concat, now).await?)
     }
 
     /// Goes on with putting an upload together, unless somebody is at it.
@@ -88,14 +88,18 @@ impl Catalog {
         });
     }
 
-    /// Goes on with putting an upload together that its process left behind.
+    /// Goes on with putting an upload together that its process left behind, unless somebody is at
+    /// it.
     pub(super) async fn reassemble(&self, session: Session) -> Result<()> {
         let concat = session.concat.as_deref().unwrap_or_default();
         let Ok(Concatenation::Final(ids)) = Concatenation::parse(concat) else {
             return self.fail(&session).await;
         };
-        let part_turns = self.take_turns(&ids).await?;
-        self.assemble(session, part_turns).await
+        let free = ids.iter().map(|id| self.0.turns.take_if_free(*id));
+        match free.collect::<Option<Vec<Turn>>>() {
+            Some(part_turns) => self.assemble(session, part_turns).await,
+            None => Ok(()),
+        }
     }
 
     /// Appends what is missing of an upload from its parts, and makes a file of it.
@@ -119,14 +123,22 @@ impl Catalog {
             kept => kept?,
         };
         self.finish(session, kept, turn).await?;
-        self.0.database.sessions().remove(&ids).await?;
+        self.remove_parts(ids).await;
+        drop(part_turns);
+        Ok(())
+    }
+
+    /// Removes parts that are not needed any more; what cannot be removed now expires.
+    async fn remove_parts(&self, ids: Vec<RandomId>) {
+        if let Err(error) = self.0.database.sessions().remove(&ids).await {
+            tracing::warn!(%error, "parts of an upload stay until later");
+            return;
+        }
         for id in ids {
             if let Err(error) = self.0.store.remove_staged(id).await {
                 tracing::warn!(upload = %id, %error, "staged bytes stay until later");
             }
         }
-        drop(part_turns);
-        Ok(())
     }
 
     /// Takes a turn on each of several uploads, always in the same order, so that no two who do so

@@ -68,19 +68,17 @@ impl Catalog {
             return Ok(());
         }
         let appending = self.0.store.append(session.id, Vec::new()).await?;
-        match appending.end().await? {
-            End::Kept(kept) if session.length == Some(kept.offset()) => {
-                self.finish(session, *kept, turn).await.map(drop)
-            }
-            // There are fewer than it looked like; or another process has completed it.
-            _ => {
-                let now = self.find_session(&session.owner, session.protocol, session.id);
-                if now.await?.state != SessionState::Open {
-                    self.drop_bytes(&session).await;
-                }
-                Ok(())
-            }
+        if let End::Kept(kept) = appending.end().await?
+            && session.length == Some(kept.offset())
+        {
+            return self.finish(session, *kept, turn).await.map(drop);
         }
+        // There are fewer than it looked like; or another process has completed it.
+        let now = self.find_session(&session.owner, session.protocol, session.id);
+        if now.await?.state != SessionState::Open {
+            self.drop_bytes(&session).await;
+        }
+        Ok(())
     }
 
     /// What an upload that is done has become.

@@ -125,7 +125,7 @@ impl Turns {
 
 impl Turn {
     /// Whether a newer request waits for its own turn.
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         *self.queue.newest.borrow() != self.number
     }
 

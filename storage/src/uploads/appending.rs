@@ -161,7 +161,7 @@ impl Open {
             let Some(hasher) = kept else {
                 return self.take_back().map(End::WrongChecksum);
             };
-            if self.staged.state.is_lost()? {
+            if self.staged.state.read()?.is_lost {
                 return Err(io::Error::other("bytes were lost that had been written").into());
             }
             if self.appended > 0 {
@@ -213,6 +213,16 @@ impl Kept {
         self.hasher.clone().finish()
     }
 
+    /// Waits until the bytes are on the disk, which is noted.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails; none of the bytes counts then.
+    pub async fn sync(&self) -> Result<()> {
+        let (state, hasher) = (Arc::clone(&self.staged.state), self.hasher.clone());
+        blocking(move || state.begin_sync()?.run(&hasher)).await
+    }
+
     /// Takes the bytes for all that will come.
     #[must_use]
     pub fn finish(self) -> Received {
@@ -229,9 +239,6 @@ impl Kept {
 fn known(staged: &StagedUpload) -> Result<(ContentHasher, u64)> {
     let state = staged.state.read()?;
     let mut size = staged.file.metadata()?.len();
-    if staged.state.is_lost()? {
-        staged.state.reset()?;
-    }
     if let Some(counting) = state.counting.filter(|counting| *counting < size) {
         staged.file.set_len(counting)?;
         size = counting;

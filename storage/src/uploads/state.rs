@@ -27,6 +27,7 @@ use std::{
 
 use domain::ContentHasher;
 
+use super::PART;
 use crate::{Error, Result};
 
 /// How long to wait for whoever is appending; they are told to stop.
@@ -57,8 +58,14 @@ pub(crate) struct StateFile {
     path: PathBuf,
 }
 
-/// Where the file is, for who has no lock.
-pub(crate) struct Unlocked(PathBuf);
+/// A sync of the bytes, which may end when the lock is somebody else's already.
+///
+/// It has files of its own: what the kernel has to tell of a failed write it tells each of them,
+/// and when the upload is removed and begun anew, these are not the new one's.
+pub(crate) struct Sync {
+    bytes: File,
+    state: File,
+}
 
 /// What the file says.
 pub(crate) struct State {
@@ -68,6 +75,8 @@ pub(crate) struct State {
     pub(crate) synced: u64,
     /// How many bytes count, if not all that are there do.
     pub(crate) counting: Option<u64>,
+    /// Whether bytes were lost that had been written.
+    pub(crate) is_lost: bool,
 }
 
 impl StateFile {
@@ -111,7 +120,7 @@ impl StateFile {
     }
 
     /// Says that nothing is known of any bytes.
-    pub(crate) fn reset(&self) -> Result<()> {
+    fn reset(&self) -> Result<()> {
         let mut state = [0; SIZE];
         state[..MARK.len()].copy_from_slice(MARK);
         state[HOLD_AT..WANTED_AT].copy_from_slice(&NO_HOLD.to_le_bytes());
@@ -137,19 +146,17 @@ impl StateFile {
         Ok(read(&self.file)?[WANTED_AT] != 0)
     }
 
-    /// Whether bytes were lost that had been written.
-    pub(crate) fn is_lost(&self) -> Result<bool> {
-        Ok(read(&self.file)?[LOST_AT] != 0)
-    }
-
     /// Says that bytes were lost that had been written: none of them counts any more.
     pub(crate) fn lose(&self) -> Result<()> {
         Ok(self.file.write_all_at(&[1], LOST_AT as u64)?)
     }
 
-    /// For noting what becomes of a sync, when the lock may be somebody else's already.
-    pub(crate) fn unlocked(&self) -> Unlocked {
-        Unlocked(self.path.clone())
+    /// Gets ready to sync the bytes.
+    pub(crate) fn begin_sync(&self) -> Result<Sync> {
+        Ok(Sync {
+            bytes: File::open(self.path.with_extension(PART))?,
+            state: OpenOptions::new().write(true).open(&self.path)?,
+        })
     }
 
     /// Says that bytes from `offset` on do not count before they are released, or that all do.
@@ -165,30 +172,18 @@ impl StateFile {
     }
 }
 
-impl Unlocked {
-    /// Notes that bytes are on the disk, and what they came to, or that they may be lost.
+impl Sync {
+    /// Syncs the bytes, and notes that they are on the disk, and what they came to; or that they
+    /// may be lost.
     ///
     /// If somebody else has written more by now, what is noted is less than could be, and true.
-    pub(crate) fn note_sync(
-        &self,
-        synced: Result<(), rustix::io::Errno>,
-        hasher: &ContentHasher,
-    ) -> Result<()> {
-        let file = match OpenOptions::new().write(true).open(&self.0) {
-            // The upload is over.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened?,
-        };
-        match synced {
-            Ok(()) => {
-                file.write_all_at(&padded(hasher), SYNCED_AT as u64)?;
-                Ok(rustix::fs::fdatasync(&file)?)
-            }
-            Err(error) => {
-                file.write_all_at(&[1], LOST_AT as u64)?;
-                Err(error.into())
-            }
+    pub(crate) fn run(&self, hasher: &ContentHasher) -> Result<()> {
+        if let Err(error) = rustix::fs::fdatasync(&self.bytes) {
+            self.state.write_all_at(&[1], LOST_AT as u64)?;
+            return Err(error.into());
         }
+        self.state.write_all_at(&padded(hasher), SYNCED_AT as u64)?;
+        Ok(rustix::fs::fdatasync(&self.state)?)
     }
 }
 
@@ -200,6 +195,7 @@ impl State {
                 newest: None,
                 synced: 0,
                 counting: Some(0),
+                is_lost: state[LOST_AT] != 0,
             };
         }
         let on_disk = restore(synced);
@@ -209,6 +205,7 @@ impl State {
                 newest: on_disk,
                 synced,
                 counting: Some(synced),
+                is_lost: false,
             };
         }
         let mut hold = [0; 8];
@@ -218,6 +215,7 @@ impl State {
             newest: restore(newest),
             synced,
             counting: (hold != NO_HOLD).then_some(hold),
+            is_lost: false,
         }
     }
 }
