@@ -2,14 +2,16 @@
 //!
 //! How many bytes have come is not here, but where the bytes are.
 
+mod row;
+
 use domain::{Content, FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp};
 use sea_orm::{
-    ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, LockType},
 };
 
-use crate::{Database, Error, Result, database::attempt, entities::upload};
+use self::row::{DONE, FAILED, OPEN, stored_length, stored_protocol, stored_role, to_row};
+use crate::{Database, Result, database::attempt, entities::upload};
 
 /// An upload that can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,10 +76,6 @@ pub enum SessionState {
     /// It cannot become a file any more.
     Failed,
 }
-
-const OPEN: i32 = 0;
-const DONE: i32 = 1;
-const FAILED: i32 = 2;
 
 /// The uploads that can be resumed.
 #[derive(Clone, Copy)]
@@ -310,95 +308,4 @@ fn update_open(id: RandomId) -> sea_orm::UpdateMany<upload::Entity> {
     upload::Entity::update_many()
         .filter(upload::Column::Id.eq(id.to_string()))
         .filter(upload::Column::Status.eq(OPEN))
-}
-
-fn to_row(session: &Session) -> Result<upload::ActiveModel> {
-    let (status, file_sha1) = match session.state {
-        SessionState::Open => (OPEN, None),
-        SessionState::Done(sha1) => (DONE, Some(sha1)),
-        SessionState::Failed => (FAILED, None),
-    };
-    Ok(upload::ActiveModel {
-        id: Set(session.id.to_string()),
-        owner: Set(session.owner.to_string()),
-        protocol: Set(stored_protocol(session.protocol)),
-        role: Set(stored_role(session.role)),
-        status: Set(status),
-        length: Set(session.length.map(stored_length).transpose()?),
-        file_name: Set(session.file_name.to_string()),
-        content_type: Set(session.content_type.to_string()),
-        expected_sha1: Set(session.expected_sha1.map(|sha1| sha1.to_string())),
-        expected_sha256: Set(session.expected_sha256.map(|sha256| sha256.to_string())),
-        metadata: Set(session.metadata.clone()),
-        concat: Set(session.concat.clone()),
-        file_sha1: Set(file_sha1.map(|sha1| sha1.to_string())),
-        create_at: Set(session.create_at.microseconds()),
-        expires_at: Set(session.expires_at.microseconds()),
-    })
-}
-
-fn stored_protocol(protocol: Protocol) -> i32 {
-    match protocol {
-        Protocol::Tus => 0,
-        Protocol::Http => 1,
-    }
-}
-
-fn stored_role(role: Role) -> i32 {
-    match role {
-        Role::Whole => 0,
-        Role::Part => 1,
-        Role::Final => 2,
-    }
-}
-
-fn stored_length(length: u64) -> Result<i64> {
-    i64::try_from(length).map_err(|error| corrupt(&error))
-}
-
-impl TryFrom<upload::Model> for Session {
-    type Error = Error;
-
-    fn try_from(row: upload::Model) -> Result<Self> {
-        let state = match (row.status, row.file_sha1) {
-            (OPEN, None) => SessionState::Open,
-            (DONE, Some(sha1)) => SessionState::Done(parse(&sha1)?),
-            (FAILED, None) => SessionState::Failed,
-            (other, _) => return Err(corrupt(&format!("status {other}"))),
-        };
-        let length: Option<Result<u64, _>> = row.length.map(TryInto::try_into);
-        Ok(Self {
-            id: parse(&row.id)?,
-            owner: parse(&row.owner)?,
-            protocol: match row.protocol {
-                0 => Protocol::Tus,
-                1 => Protocol::Http,
-                other => return Err(corrupt(&format!("protocol {other}"))),
-            },
-            role: match row.role {
-                0 => Role::Whole,
-                1 => Role::Part,
-                2 => Role::Final,
-                other => return Err(corrupt(&format!("role {other}"))),
-            },
-            state,
-            length: length.transpose().map_err(|error| corrupt(&error))?,
-            file_name: parse(&row.file_name)?,
-            content_type: parse(&row.content_type)?,
-            expected_sha1: row.expected_sha1.as_deref().map(parse).transpose()?,
-            expected_sha256: row.expected_sha256.as_deref().map(parse).transpose()?,
-            metadata: row.metadata,
-            concat: row.concat,
-            create_at: Timestamp::from_microseconds(row.create_at),
-            expires_at: Timestamp::from_microseconds(row.expires_at),
-        })
-    }
-}
-
-fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T> {
-    text.parse().map_err(|error| corrupt(&error))
-}
-
-fn corrupt(reason: &impl ToString) -> Error {
-    Error::corrupt("tbl_upload", reason)
 }

@@ -3,11 +3,12 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use harness::{
-    Answer, Client, Kind, Proxy, Server, TestDatabase, TusUpload, digests, eventually, random,
-    unique_text,
+    Kind, Proxy, Server, TestDatabase, TusUpload, digests, eventually, random, unique_text,
 };
 use reqwest::Method;
 use tokio::{io::AsyncWriteExt as _, time::sleep};
+
+use crate::begun::{Begun, send_all};
 
 /// A small file system of its own, which goes when this is dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -315,140 +316,5 @@ async fn uploads_over_the_limit_are_refused_before_and_while_they_come() {
         .await
         .problem(413, "too-large");
     assert_eq!(server.objects().len(), 1);
-    server.finish().await;
-}
-
-/// Uploads and a claim that have begun.
-struct Begun {
-    tus: String,
-    /// One of which five bytes of ten are there.
-    full: String,
-    http: String,
-    claim: String,
-}
-
-impl Begun {
-    async fn new(server: &Server) -> Self {
-        let client = server.client();
-        let tus = TusUpload::begin(client, 10, &[]).await;
-        let full = TusUpload::begin(client, 10, &[]).await;
-        assert_eq!(full.append(0, "12345").await.status, 204);
-        let http = client.request(Method::POST, "/files?file_name=a");
-        let http = client.send(http.header("upload-complete", "?0")).await;
-        let claim = client.request(Method::POST, "/claims").json(&a_claim());
-        let claim = client.send(claim).await;
-        Self {
-            tus: tus.url,
-            full: full.url,
-            http: http.header("location").to_owned(),
-            claim: claim.header("location").to_owned(),
-        }
-    }
-
-    /// As if the service had died before it answered for the last byte.
-    fn receive_the_rest(&self, data: &Path) {
-        let id = self.full.rsplit('/').next().unwrap();
-        let part = data.join("uploads").join(format!("{id}.part"));
-        std::fs::write(part, "1234567890").unwrap();
-    }
-
-    /// What needs a database that works, and has room.
-    fn requests(&self, client: &Client) -> Vec<reqwest::RequestBuilder> {
-        let tus = |method, url: &str| TusUpload::request_at(client, method, url);
-        let http = |method| client.request(method, &self.http);
-        let proof = serde_json::json!({"proof": digests(b"x").sha256});
-        vec![
-            tus(Method::POST, "/tus").header("upload-length", 5),
-            TusUpload::at(client, &self.tus)
-                .appending(0)
-                .body(random(10)),
-            http(Method::PATCH)
-                .header("upload-offset", 0)
-                .header("upload-complete", "?1")
-                .header("content-type", "application/partial-upload")
-                .body(random(10)),
-            client.request(Method::POST, "/claims").json(&a_claim()),
-            client.request(Method::PUT, &self.claim).json(&proof),
-            tus(Method::DELETE, &self.tus),
-            http(Method::DELETE),
-        ]
-    }
-
-    async fn end(&self, client: &Client) {
-        for url in [&self.tus, &self.full] {
-            let _ = TusUpload::at(client, url).remove().await;
-        }
-        let remove = client.request(Method::DELETE, &self.http);
-        let _ = client.send(remove).await;
-    }
-}
-
-fn a_claim() -> serde_json::Value {
-    let sha1 = digests(b"x").sha1;
-    serde_json::json!({"file_sha1": sha1, "file_size": 1, "file_name": "a"})
-}
-
-async fn send_all(client: &Client, requests: Vec<reqwest::RequestBuilder>) -> Vec<Answer> {
-    let mut answers = Vec::new();
-    for request in requests {
-        answers.push(client.send(request).await);
-    }
-    answers
-}
-
-/// An upload that a database's outage catches at its end is completed when it is asked about.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_could_not_be_recorded_is_completed_later() {
-    for kind in [Kind::MariaDb, Kind::Postgres] {
-        let database = TestDatabase::new(kind);
-        let proxy = Proxy::before(&database.url()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let url = ("FILESERVER_DATABASE_URL", proxy.url());
-        let server = Server::start_on(database, folder, data, &[url]).await;
-        let client = server.client();
-        let bytes = random(1_000_000);
-        let upload = TusUpload::begin(client, bytes.len(), &[]).await;
-        let half = bytes.len() / 2;
-        assert_eq!(upload.append(0, bytes[..half].to_vec()).await.status, 204);
-        // The commit is made, and nobody hears of it.
-        proxy.lose_answers_to_commits();
-        let answer = upload.append(half, bytes[half..].to_vec()).await;
-        answer.problem(503, "unavailable");
-        proxy.mend();
-        sleep(Duration::from_millis(1200)).await;
-        let file = format!("/files/{}", digests(&bytes).sha1);
-        assert_eq!(upload.inspect().await.header("content-location"), file);
-        let content = client.get(&format!("{file}/content")).await;
-        assert!(content.body == bytes);
-        server.check_is_clean();
-        server.stop().await;
-    }
-}
-
-/// What only shows when an upload is completed later than by its last request.
-#[tokio::test]
-async fn an_upload_that_is_refused_when_it_is_completed_later_is_over() {
-    let server = Server::start(Kind::Sqlite, &[]).await;
-    let client = server.client();
-    let first = include_bytes!("collision/1.bin").to_vec();
-    let second = include_bytes!("collision/2.bin").to_vec();
-    assert_eq!(client.upload("1.bin", first).await.status, 201);
-    let sha1 = digests(b"something else").sha1.to_string();
-    let metadata = [("sha1", sha1.as_str())];
-    for (metadata, status) in [(&[][..], 409), (&metadata[..], 422)] {
-        let upload = TusUpload::begin(client, second.len(), metadata).await;
-        assert_eq!(upload.append(0, second[..1].to_vec()).await.status, 204);
-        let id = upload.url.rsplit('/').next().unwrap();
-        let part = server.data().join("uploads").join(format!("{id}.part"));
-        std::fs::write(part, &second).unwrap();
-        assert_eq!(upload.inspect().await.status, status);
-        assert_eq!(upload.inspect().await.status, 410);
-    }
-    let begin = TusUpload::request_at(client, Method::POST, "/tus")
-        .header("upload-length", second.len())
-        .header("content-type", "application/offset+octet-stream");
-    let refused = client.send(begin.body(second)).await;
-    refused.problem(409, "digest-collision");
     server.finish().await;
 }

@@ -7,14 +7,17 @@
 )]
 
 mod bad_input;
+mod begun;
 mod browser;
 mod changing;
 mod claiming;
 mod clients;
+mod completing;
 mod conformance;
 mod crash;
 mod downloading;
 mod faults;
+mod limits;
 mod listing;
 mod resuming;
 mod service;

@@ -1,0 +1,87 @@
+//! Which problem a failed use case is to its client.
+
+use actix_web::http::header;
+use domain::UploadError;
+
+use super::{Fault, Place, Problem, ProblemType};
+
+impl From<catalog::Error> for Problem {
+    fn from(error: catalog::Error) -> Self {
+        use catalog::Error;
+        let told = |kind| Self::new(kind, error.to_string());
+        match &error {
+            Error::NotFound => told(ProblemType::NotFound),
+            Error::PreconditionFailed => told(ProblemType::PreconditionFailed),
+            Error::WrongSha1 { .. } | Error::WrongSha256 { .. } => {
+                told(ProblemType::DigestMismatch)
+            }
+            Error::Collision(_) => told(ProblemType::DigestCollision),
+            Error::TooLarge(_) => told(ProblemType::TooLarge),
+            Error::UploadNotFound => told(ProblemType::UploadNotFound),
+            Error::UploadGone => told(ProblemType::UploadGone),
+            Error::UploadDone { length, .. } => {
+                told(ProblemType::CompletedUpload).with_offset(*length)
+            }
+            Error::UploadIsFinal => told(ProblemType::FinalUpload),
+            Error::Upload(error) => Self::upload(error),
+            Error::WrongChecksum(offset) => {
+                told(ProblemType::ChecksumMismatch).with_offset(*offset)
+            }
+            Error::Superseded => told(ProblemType::Superseded),
+            Error::Parts(_) => told(ProblemType::InvalidConcatenation),
+            Error::ClaimNotFound => told(ProblemType::ClaimNotFound),
+            Error::NotProven => told(ProblemType::ClaimRefused),
+            Error::TooManyClaims(wait) => told(ProblemType::TooManyClaims).with_header(
+                header::RETRY_AFTER,
+                // Whole seconds, and late rather than early.
+                (wait.as_secs() + 1).into(),
+            ),
+            Error::ForeignCursor => told(ProblemType::InvalidCursor).named(Place::Query, "cursor"),
+            Error::Contended | Error::Interrupted | Error::SessionOver => {
+                Self::unavailable(Fault::Service, &error)
+            }
+            Error::ContentLost(..) => Self::internal(Fault::Store, &error),
+            Error::Database(cause) => Self::database(cause),
+            Error::Store(cause) => Self::store(cause),
+        }
+    }
+}
+
+impl Problem {
+    fn upload(error: &UploadError) -> Self {
+        let told = |kind| Self::new(kind, error.to_string());
+        match *error {
+            UploadError::Offset { expected, provided } => Self {
+                expected_offset: Some(expected),
+                provided_offset: Some(provided),
+                ..told(ProblemType::MismatchingOffset).with_offset(expected)
+            },
+            UploadError::Length { .. } | UploadError::Short { .. } => {
+                told(ProblemType::InconsistentLength)
+            }
+            UploadError::Surplus(_) | UploadError::TooLarge(_) => told(ProblemType::TooLarge),
+        }
+    }
+
+    fn database(error: &persistence::Error) -> Self {
+        use persistence::Error;
+        match error {
+            Error::Full(_) => Self::full(Fault::Database, error),
+            Error::Unavailable(_)
+            | Error::TimedOut
+            | Error::Busy(_)
+            | Error::CommitUnknown(_)
+            | Error::Unusable(_) => Self::unavailable(Fault::Database, error),
+            Error::CorruptRow { .. } | Error::Other(_) => Self::internal(Fault::Database, error),
+        }
+    }
+
+    fn store(error: &storage::Error) -> Self {
+        use storage::Error;
+        match error {
+            Error::Full(_) => Self::full(Fault::Store, error),
+            Error::Unavailable(_) | Error::InUse => Self::unavailable(Fault::Store, error),
+            Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Fault::Store, error),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Uploads that are completed later than by their last request.
+
+use std::{fs, time::Duration};
+
+use harness::{
+    Kind, Proxy, Server, TestDatabase, TusUpload, digests, eventually, on_every_database, random,
+    unique_text,
+};
+use reqwest::Method;
+use tokio::time::sleep;
+
+use crate::resuming::content;
+
+on_every_database! {
+    the_last_byte_is_not_forgotten_in_a_crash,
+    half_a_concatenation_goes_on_after_a_crash,
+}
+
+/// As if the process had died right after it wrote the last byte.
+async fn the_last_byte_is_not_forgotten_in_a_crash(server: &Server) {
+    let client = server.client();
+    let mut uploads = Vec::new();
+    for _ in 0..2 {
+        let bytes = unique_text().into_bytes();
+        let upload = TusUpload::begin(client, bytes.len(), &[]).await;
+        assert_eq!(upload.append(0, bytes[..5].to_vec()).await.status, 204);
+        uploads.push((upload, bytes));
+    }
+    let complete = |(upload, bytes): &(TusUpload, Vec<u8>)| {
+        let id = upload.url.rsplit('/').next().unwrap();
+        let part = server.data().join("uploads").join(format!("{id}.part"));
+        fs::write(part, bytes).unwrap();
+    };
+    // Whoever asks first completes it ...
+    complete(&uploads[0]);
+    let answer = uploads[0].0.inspect().await;
+    let file = format!("/files/{}", digests(&uploads[0].1).sha1);
+    assert_eq!(answer.header("content-location"), file);
+    assert_eq!(content(client, &uploads[0].1).await.unwrap(), uploads[0].1);
+    // ... or else the next start.
+    server.kill().await;
+    complete(&uploads[1]);
+    server.restart().await;
+    eventually(|| server.staged().is_empty()).await;
+    assert_eq!(content(client, &uploads[1].1).await.unwrap(), uploads[1].1);
+}
+
+async fn half_a_concatenation_goes_on_after_a_crash(server: &Server) {
+    let client = server.client();
+    let bytes = random(3_000_000);
+    let mut parts = Vec::new();
+    for piece in bytes.chunks(1_000_000) {
+        let request = TusUpload::request_at(client, Method::POST, "/tus")
+            .header("upload-concat", "partial")
+            .header("upload-length", piece.len())
+            .header("content-type", "application/offset+octet-stream")
+            .body(piece.to_vec());
+        parts.push(client.send(request).await.header("location").to_owned());
+    }
+    let upload = TusUpload::begin(client, bytes.len(), &[("filename", "a.bin")]).await;
+    let half = bytes[..1_500_000].to_vec();
+    assert_eq!(upload.append(0, half).await.status, 204);
+    let id = upload.url.rsplit('/').next().unwrap();
+    server.kill().await;
+    let made_of = parts.join(" ");
+    let _ = server.database().sql(&format!(
+        "UPDATE tbl_upload SET role = 2, concat = 'final;{made_of}' WHERE id = '{id}'"
+    ));
+    server.restart().await;
+    eventually(|| server.staged().is_empty()).await;
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+    assert_eq!(upload.offset().await, bytes.len());
+}
+
+/// An upload that a database's outage catches at its end is completed when it is asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_could_not_be_recorded_is_completed_later() {
+    for kind in [Kind::MariaDb, Kind::Postgres] {
+        let database = TestDatabase::new(kind);
+        let proxy = Proxy::before(&database.url()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let url = ("FILESERVER_DATABASE_URL", proxy.url());
+        let server = Server::start_on(database, folder, data, &[url]).await;
+        let client = server.client();
+        let bytes = random(1_000_000);
+        let upload = TusUpload::begin(client, bytes.len(), &[]).await;
+        let half = bytes.len() / 2;
+        assert_eq!(upload.append(0, bytes[..half].to_vec()).await.status, 204);
+        // The commit is made, and nobody hears of it.
+        proxy.lose_answers_to_commits();
+        let answer = upload.append(half, bytes[half..].to_vec()).await;
+        answer.problem(503, "unavailable");
+        proxy.mend();
+        sleep(Duration::from_millis(1200)).await;
+        let file = format!("/files/{}", digests(&bytes).sha1);
+        assert_eq!(upload.inspect().await.header("content-location"), file);
+        let content = client.get(&format!("{file}/content")).await;
+        assert!(content.body == bytes);
+        server.check_is_clean();
+        server.stop().await;
+    }
+}
+
+/// What only shows when an upload is completed later than by its last request.
+#[tokio::test]
+async fn an_upload_that_is_refused_when_it_is_completed_later_is_over() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    let client = server.client();
+    let first = include_bytes!("collision/1.bin").to_vec();
+    let second = include_bytes!("collision/2.bin").to_vec();
+    assert_eq!(client.upload("1.bin", first).await.status, 201);
+    let sha1 = digests(b"something else").sha1.to_string();
+    let metadata = [("sha1", sha1.as_str())];
+    for (metadata, status) in [(&[][..], 409), (&metadata[..], 422)] {
+        let upload = TusUpload::begin(client, second.len(), metadata).await;
+        assert_eq!(upload.append(0, second[..1].to_vec()).await.status, 204);
+        let id = upload.url.rsplit('/').next().unwrap();
+        let part = server.data().join("uploads").join(format!("{id}.part"));
+        fs::write(part, &second).unwrap();
+        assert_eq!(upload.inspect().await.status, status);
+        assert_eq!(upload.inspect().await.status, 410);
+    }
+    let begin = TusUpload::request_at(client, Method::POST, "/tus")
+        .header("upload-length", second.len())
+        .header("content-type", "application/offset+octet-stream");
+    let refused = client.send(begin.body(second)).await;
+    refused.problem(409, "digest-collision");
+    server.finish().await;
+}

@@ -1,0 +1,155 @@
+//! What uploads may be, how long they are kept, and who may read what is said of them.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use harness::{Kind, Server, TusUpload, eventually};
+use reqwest::Method;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::sleep,
+};
+
+use crate::resuming::half_a_patch;
+
+#[tokio::test]
+async fn an_upload_of_which_nothing_is_heard_expires() {
+    for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
+        let server = Server::start(kind, &[("FILESERVER_UPLOAD_AGE", "4")]).await;
+        let client = server.client();
+        let limit = client.send(client.request(Method::OPTIONS, "/files")).await;
+        assert_eq!(limit.header("upload-limit"), "min-size=0, max-age=4");
+        let left = TusUpload::begin(client, 1000, &[]).await;
+        assert_eq!(left.append(0, vec![1; 500]).await.status, 204);
+        let running = TusUpload::begin(client, 1000, &[]).await;
+        // One that is being worked on is kept, however long that takes.
+        let mut slow = half_a_patch(&server, &running, 0, 1000, &[2; 500], "").await;
+        sleep(Duration::from_secs(5)).await;
+        let gone = left.inspect().await;
+        assert!(matches!(gone.status.as_u16(), 404 | 410));
+        assert_eq!(gone.header("upload-offset"), "");
+        // It goes also if the service was not there when its time came.
+        let late = TusUpload::begin(client, 1000, &[]).await;
+        assert_eq!(late.append(0, vec![3; 500]).await.status, 204);
+        slow.write_all(&[2; 500]).await.unwrap();
+        let mut told = vec![0; 12];
+        slow.read_exact(&mut told).await.unwrap();
+        assert_eq!(told, b"HTTP/1.1 204");
+        server.kill().await;
+        sleep(Duration::from_secs(5)).await;
+        server.restart().await;
+        eventually(|| server.staged().is_empty()).await;
+        let rows = server.database().sql("SELECT COUNT(*) FROM tbl_upload");
+        assert_eq!(rows.trim(), "0");
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_limit_is_told_and_held() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_MAX_UPLOAD_SIZE", "1000")]).await;
+    let client = server.client();
+    let offer = client.send(client.request(Method::OPTIONS, "/tus")).await;
+    assert_eq!(offer.header("tus-max-size"), "1000");
+    let post = || TusUpload::request_at(client, Method::POST, "/tus");
+    let too_long = client.send(post().header("upload-length", 1001)).await;
+    too_long.problem(413, "too-large");
+    let deferred = client.send(post().header("upload-defer-length", 1)).await;
+    let upload = TusUpload::at(client, deferred.header("location"));
+    upload
+        .append(0, vec![0; 1001])
+        .await
+        .problem(413, "too-large");
+    let chunks = stream::iter([Ok::<_, std::io::Error>(vec![0; 600]), Ok(vec![0; 600])]);
+    let overrun = upload.append(0, reqwest::Body::wrap_stream(chunks)).await;
+    overrun.problem(413, "too-large");
+    assert_eq!(overrun.header("upload-offset"), "1000");
+    assert_eq!(upload.remove().await.status, 204);
+
+    let mut parts = Vec::new();
+    for _ in 0..2 {
+        let request = post()
+            .header("upload-concat", "partial")
+            .header("upload-length", 600)
+            .header("content-type", "application/offset+octet-stream");
+        let part = client.send(request.body(vec![0; 600])).await;
+        parts.push(part.header("location").to_owned());
+    }
+    let concat = format!("final;{}", parts.join(" "));
+    let both = client.send(post().header("upload-concat", concat)).await;
+    both.problem(413, "too-large");
+    for part in parts {
+        assert_eq!(TusUpload::at(client, &part).remove().await.status, 204);
+    }
+
+    let limit = client.send(client.request(Method::OPTIONS, "/files")).await;
+    assert_eq!(limit.header("upload-limit"), "max-size=1000, max-age=86400");
+    let files = |complete: &str| {
+        let request = client.request(Method::POST, "/files?file_name=a");
+        request.header("upload-complete", complete)
+    };
+    let announced = files("?0").header("upload-length", 1001);
+    for request in [announced, files("?1").body(vec![0; 1001])] {
+        let refused = client.send(request).await;
+        refused.problem(413, "too-large");
+        assert_eq!(
+            refused.header("upload-limit"),
+            "max-size=1000, max-age=86400"
+        );
+    }
+    let created = client.send(files("?0")).await;
+    let url = created.header("location").to_owned();
+    let append = client.request(Method::PATCH, &url);
+    let append = append
+        .header("upload-offset", 0)
+        .header("upload-complete", "?1")
+        .header("content-type", "application/partial-upload");
+    let refused = client.send(append.body(vec![0; 1001])).await;
+    refused.problem(413, "too-large");
+    assert_eq!(
+        refused.header("upload-limit"),
+        "max-size=1000, max-age=86400"
+    );
+    assert_eq!(
+        client
+            .send(client.request(Method::DELETE, &url))
+            .await
+            .status,
+        204
+    );
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_reads_every_field() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_CORS_ORIGINS", "*")]).await;
+    let client = server.client();
+    let upload = TusUpload::begin(client, 5, &[("filename", "a.txt")]).await;
+    let asked = upload
+        .appending(0)
+        .header("origin", "http://elsewhere")
+        .body("hello");
+    let answer = client.send(asked).await;
+    let exposed = answer.header("access-control-expose-headers");
+    for field in [
+        "upload-offset",
+        "upload-expires",
+        "tus-resumable",
+        "content-location",
+    ] {
+        assert!(exposed.contains(field), "{field}: {exposed}");
+    }
+    let preflight = client
+        .request(Method::OPTIONS, &upload.url)
+        .header("origin", "http://elsewhere")
+        .header("access-control-request-method", "PATCH")
+        .header(
+            "access-control-request-headers",
+            "tus-resumable,upload-offset",
+        );
+    let allowed = preflight.send().await.unwrap();
+    assert!(allowed.status().is_success());
+    let methods = &allowed.headers()["access-control-allow-methods"];
+    assert!(methods.to_str().unwrap().contains("PATCH"));
+    server.finish().await;
+}
