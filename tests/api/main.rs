@@ -19,6 +19,7 @@ mod downloading;
 mod faults;
 mod limits;
 mod listing;
+mod power;
 mod resuming;
 mod service;
 mod subcommands;

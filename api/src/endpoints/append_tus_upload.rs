@@ -80,7 +80,7 @@ pub(crate) async fn append_tus_upload(
         },
         bytes: body::content_length(headers),
         checksums: tus::checksums(headers)?,
-        is_last: false,
+        completes: Completes::AtLength,
     };
     match append_to(&service, &owner, id, append, payload).await {
         Ok(response) => Ok(response),
@@ -135,7 +135,7 @@ pub(super) async fn take(
     payload: web::Payload,
 ) -> Result<Outcome, Problem> {
     match pump(service, &mut append, payload).await {
-        Ok(()) => Ok(append.end(Completes::AtLength).await?),
+        Ok(()) => Ok(append.end().await?),
         Err(Stop::Overrun(overrun)) => Err(break_off(append, Error::from(overrun).into()).await),
         Err(Stop::Broken(problem)) => Err(break_off(append, problem).await),
     }

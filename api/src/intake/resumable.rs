@@ -120,10 +120,11 @@ async fn create(
         let first = AppendRequest {
             bytes: content_length(headers),
             checksums,
+            completes: Completes::NotYet,
             ..AppendRequest::default()
         };
         let appended = match catalog.append(owner, Protocol::Http, id, first).await {
-            Ok(append) => take(service, append, payload, Completes::NotYet).await,
+            Ok(append) => take(service, append, payload).await,
             Err(error) => Err(Refusal::from(error)),
         };
         match appended {
@@ -170,7 +171,11 @@ pub(crate) async fn go_on(
         length: resumption::length(headers),
         bytes: content_length(headers),
         checksums: resumption::checksums(headers).map_err(not_yet)?,
-        is_last: is_complete,
+        completes: if is_complete {
+            Completes::Now
+        } else {
+            Completes::NotYet
+        },
     };
     let is_empty = !body::is_there(headers);
     let catalog = &service.catalog;
@@ -187,12 +192,7 @@ pub(crate) async fn go_on(
         }
         Err(error) => return Err(not_yet(error.into())),
     };
-    let completes = if is_complete {
-        Completes::Now
-    } else {
-        Completes::NotYet
-    };
-    match take(service, append, payload, completes).await {
+    match take(service, append, payload).await {
         Ok(Outcome::Stored { stored, .. }) => {
             service.metrics.stored(&stored);
             Ok(complete(&stored))
@@ -240,14 +240,9 @@ impl From<Error> for Refusal {
     }
 }
 
-async fn take(
-    service: &Service,
-    mut append: Append,
-    payload: Payload,
-    completes: Completes,
-) -> Result<Outcome, Refusal> {
+async fn take(service: &Service, mut append: Append, payload: Payload) -> Result<Outcome, Refusal> {
     match pump(service, &mut append, payload).await {
-        Ok(()) => Ok(append.end(completes).await?),
+        Ok(()) => Ok(append.end().await?),
         Err(Stop::Overrun(overrun @ UploadError::Surplus(_))) => {
             append.give_up().await?;
             Err(inconsistent(overrun).into())

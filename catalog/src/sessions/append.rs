@@ -13,6 +13,18 @@ use crate::{Catalog, Error, Result, Stored};
 /// How often to look whether another process wants to go on with an upload.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What makes an upload complete.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Completes {
+    /// That it has as many bytes as was said.
+    #[default]
+    AtLength,
+    /// That the request says so.
+    Now,
+    /// Nothing yet.
+    NotYet,
+}
+
 /// What a request says about the bytes that it brings.
 #[derive(Debug, Clone, Default)]
 pub struct AppendRequest {
@@ -24,8 +36,8 @@ pub struct AppendRequest {
     pub bytes: Option<u64>,
     /// What they are to have.
     pub checksums: Vec<Checksum>,
-    /// Whether the upload is to be complete then.
-    pub is_last: bool,
+    /// Whether the upload is complete then.
+    pub completes: Completes,
 }
 
 /// Where an upload stands with what a request says of it, if the two fit together.
@@ -38,20 +50,11 @@ fn fit(stands: Extent, request: &AppendRequest) -> Result<Extent> {
     extent.admit(bytes)?;
     let given = extent.offset + bytes;
     match extent.length.filter(|known| *known != given) {
-        Some(known) if request.is_last => Err(UploadError::Length { known, given }.into()),
+        Some(known) if request.completes == Completes::Now => {
+            Err(UploadError::Length { known, given }.into())
+        }
         _ => Ok(extent),
     }
-}
-
-/// What makes an upload complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completes {
-    /// That it has as many bytes as was said.
-    AtLength,
-    /// That the request says so.
-    Now,
-    /// Nothing yet.
-    NotYet,
 }
 
 /// A request that appends to an upload; dropping it keeps what has come.
@@ -59,6 +62,7 @@ pub struct Append {
     catalog: Catalog,
     session: Session,
     extent: Extent,
+    completes: Completes,
     appending: Appending,
     turn: Turn,
     /// When to look whether another process wants to go on with the upload.
@@ -129,6 +133,7 @@ impl Catalog {
             catalog: self.clone(),
             session,
             extent,
+            completes: request.completes,
             appending,
             turn,
             look_at: Instant::now() + LOOK_EVERY,
@@ -255,7 +260,7 @@ impl Append {
     ///
     /// [`Error::WrongChecksum`], [`Error::Upload`] when it is to be complete and has another
     /// length than was said; or what finishing the upload may say.
-    pub async fn end(self, completes: Completes) -> Result<Outcome> {
+    pub async fn end(self) -> Result<Outcome> {
         let kept = match self.appending.end().await? {
             End::Kept(kept) => kept,
             End::WrongChecksum(offset) => return Err(Error::WrongChecksum(offset)),
@@ -265,7 +270,7 @@ impl Append {
             ..self.extent
         };
         let expires_at = self.catalog.prolong(&self.session).await?;
-        let is_complete = match completes {
+        let is_complete = match self.completes {
             Completes::AtLength => extent.is_full(),
             Completes::Now => match extent.length {
                 Some(known) if known != extent.offset => {
