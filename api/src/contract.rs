@@ -4,7 +4,7 @@
 //! `` `invalid-query` ``; their bodies, media types and examples are added here. So are the
 //! answers that every operation of a kind can give, and a `HEAD` for every `GET`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{App, http::StatusCode};
 use serde_json::json;
@@ -53,6 +53,8 @@ struct Base;
 pub(crate) struct Contract {
     pub(crate) json: String,
     pub(crate) yaml: String,
+    /// The fields that answers may have.
+    pub(crate) fields: BTreeSet<String>,
     operations: Vec<OperationRoute>,
 }
 
@@ -87,6 +89,7 @@ impl Contract {
         Ok(Self {
             json: openapi.to_json()?,
             yaml: openapi.to_yaml()?,
+            fields: fields(&openapi),
             operations,
         })
     }
@@ -140,6 +143,17 @@ fn collect() -> utoipa::openapi::OpenApi {
     openapi
 }
 
+fn fields(openapi: &utoipa::openapi::OpenApi) -> BTreeSet<String> {
+    let items = openapi.paths.paths.values();
+    let operations = items.flat_map(methods).map(|(_, operation)| operation);
+    let responses = operations.flat_map(|operation| operation.responses.responses.values());
+    let headers = responses.filter_map(|response| match response {
+        RefOr::T(response) => Some(response.headers.keys().cloned()),
+        RefOr::Ref(_) => None,
+    });
+    headers.flatten().collect()
+}
+
 fn methods(item: &PathItem) -> Vec<(&'static str, &Operation)> {
     let all = [
         ("GET", &item.get),
@@ -171,10 +185,11 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// Adds to an operation what its handler need not say.
 fn complete(operation: &mut Operation) {
-    let of_service = operation
-        .tags
-        .as_ref()
-        .is_some_and(|tags| tags.iter().any(|tag| tag == "service"));
+    let has_tag = |name: &str| {
+        let tags = operation.tags.as_ref();
+        tags.is_some_and(|tags| tags.iter().any(|tag| tag == name))
+    };
+    let (of_service, of_tus) = (has_tag("service"), has_tag("tus"));
     let is_offer = operation
         .operation_id
         .as_ref()
@@ -202,6 +217,15 @@ fn complete(operation: &mut Operation) {
         };
         if status.starts_with(['4', '5']) {
             describe_problems(status, response);
+        }
+        if of_tus && !is_offer {
+            let version = header("`1.0.0`", Type::String);
+            let name = "Tus-Resumable".to_owned();
+            response.headers.insert(name, version.clone().into());
+            if status == "412" {
+                let name = "Tus-Version".to_owned();
+                response.headers.insert(name, version.into());
+            }
         }
         let id = header("The request's id, or a new one", Type::String);
         response

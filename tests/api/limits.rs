@@ -130,14 +130,37 @@ async fn a_page_of_another_origin_reads_every_field() {
         .header("origin", "http://elsewhere")
         .body("hello");
     let answer = client.send(asked).await;
-    let exposed = answer.header("access-control-expose-headers");
+    let exposed = answer.header("access-control-expose-headers").to_owned();
+    let exposed = exposed.to_lowercase();
+    let exposed: Vec<&str> = exposed.split(", ").collect();
+    for field in answer.headers.keys() {
+        let field = field.as_str();
+        let is_of_http = ["date", "vary"].contains(&field) || field.starts_with("access-control");
+        assert!(
+            is_of_http || exposed.contains(&field),
+            "{field}: {exposed:?}"
+        );
+    }
     for field in [
         "upload-offset",
+        "upload-length",
         "upload-expires",
+        "upload-metadata",
+        "upload-defer-length",
+        "upload-concat",
+        "upload-complete",
+        "upload-limit",
         "tus-resumable",
+        "tus-version",
+        "tus-extension",
+        "tus-max-size",
+        "tus-checksum-algorithm",
         "content-location",
+        "location",
+        "retry-after",
+        "x-request-id",
     ] {
-        assert!(exposed.contains(field), "{field}: {exposed}");
+        assert!(exposed.contains(&field), "{field}: {exposed:?}");
     }
     let preflight = client
         .request(Method::OPTIONS, &upload.url)
@@ -151,5 +174,37 @@ async fn a_page_of_another_origin_reads_every_field() {
     assert!(allowed.status().is_success());
     let methods = &allowed.headers()["access-control-allow-methods"];
     assert!(methods.to_str().unwrap().contains("PATCH"));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_url_may_end_in_a_slash_or_be_escaped() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    for (line, version, answer) in [
+        (
+            "POST /tus/ HTTP/1.1",
+            "Tus-Resumable: 1.0.0",
+            "HTTP/1.1 201",
+        ),
+        (
+            "POST /%74us HTTP/1.1",
+            "Tus-Resumable: 1.0.0",
+            "HTTP/1.1 201",
+        ),
+        ("POST /%74us HTTP/1.1", "X-Nothing: 1", "HTTP/1.1 412"),
+        (
+            "POST /tus/?a=1 HTTP/1.1",
+            "Tus-Resumable: 1.0.0",
+            "HTTP/1.1 400",
+        ),
+    ] {
+        let request = format!(
+            "{line}\r\nHost: x\r\n{version}\r\nUpload-Length: 5\r\nConnection: close\r\n\r\n"
+        );
+        let said = server.raw(request.as_bytes()).await;
+        assert!(said.starts_with(answer), "{line}: {said}");
+        let is_spoken = said.to_lowercase().contains("tus-resumable: 1.0.0");
+        assert!(is_spoken, "{line}: {said}");
+    }
     server.finish().await;
 }

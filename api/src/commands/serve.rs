@@ -1,6 +1,6 @@
 //! `fileserver serve`: runs the service.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode, time::Duration};
 
 use actix_cors::Cors;
 use actix_web::{
@@ -80,7 +80,10 @@ fn bind(
         let observer = observer.clone();
         App::new()
             .wrap(from_fn(tus::speak))
-            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
+            .wrap(Condition::new(
+                !origins.is_empty(),
+                cors(&origins, &contract.fields),
+            ))
             .wrap(from_fn(move |request, next| {
                 observer.clone().observe(request, next)
             }))
@@ -108,11 +111,11 @@ fn bind(
 }
 
 /// Lets pages of other origins use the service, if the settings say so.
-fn cors(origins: &[String]) -> Cors {
+fn cors(origins: &[String], fields: &BTreeSet<String>) -> Cors {
     let mut cors = Cors::default()
         .allow_any_method()
         .allow_any_header()
-        .expose_any_header()
+        .expose_headers(fields)
         .max_age(3600);
     for origin in origins {
         cors = match origin.as_str() {
