@@ -189,6 +189,20 @@ impl Catalog {
         Duration::from_micros(left.max(0).unsigned_abs())
     }
 
+    /// Until when an upload is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UploadNotFound`] or [`Error::UploadGone`].
+    pub async fn find_expiry(
+        &self,
+        owner: &Owner,
+        protocol: Protocol,
+        id: RandomId,
+    ) -> Result<Timestamp> {
+        Ok(self.find_session(owner, protocol, id).await?.expires_at)
+    }
+
     async fn find_session(
         &self,
         owner: &Owner,

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use domain::{ChecksumVerifier, ContentHasher};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use crate::{Error, Result, uploads::StateFile};
+use crate::{Error, Result, error::blocking, uploads::StateFile};
 
 /// How many bytes are hashed and written at a time; twice that is what one upload takes up.
 pub(crate) const BATCH: usize = 512 * 1024;
@@ -232,7 +232,7 @@ impl Upkeep {
                 syncing.batch_written(file).await?;
                 Ok(Before::default())
             }
-            Self::Save(saving) => saving.batch_written(&hashes.content),
+            Self::Save(saving) => saving.batch_written(&hashes.content).await,
         }
     }
 
@@ -240,7 +240,7 @@ impl Upkeep {
     async fn end(&mut self, hashes: &Hashes) -> Result<()> {
         match self {
             Self::Sync(syncing) => heard(&mut syncing.running).await,
-            Self::Save(saving) => saving.sync_if_due(&hashes.content),
+            Self::Save(saving) => saving.sync_if_due(&hashes.content).await,
         }
     }
 }
@@ -274,15 +274,15 @@ impl Saving {
         }
     }
 
-    fn batch_written(&mut self, hasher: &ContentHasher) -> Result<Before> {
+    async fn batch_written(&mut self, hasher: &ContentHasher) -> Result<Before> {
         self.batches += 1;
         let mut before = Before {
             state: Some(Arc::clone(&self.state)),
             newest: None,
         };
         if self.batches >= BATCHES_TO_SAVE {
+            self.sync_if_due(hasher).await?;
             self.batches = 0;
-            self.sync_if_due(hasher)?;
             before.newest = Some(hasher.clone());
         }
         Ok(before)
@@ -291,7 +291,7 @@ impl Saving {
     /// Begins to sync what is written if there is enough for that, and no sync is running.
     ///
     /// Nobody waits for it. If it fails, none of the bytes counts any more.
-    fn sync_if_due(&mut self, hasher: &ContentHasher) -> Result<()> {
+    async fn sync_if_due(&mut self, hasher: &ContentHasher) -> Result<()> {
         let is_running = self
             .running
             .as_ref()
@@ -300,8 +300,11 @@ impl Saving {
         if self.is_held || is_running || unsynced < WORTH_A_SYNC {
             return Ok(());
         }
+        // The lock is held until it has its files.
+        let state = Arc::clone(&self.state);
+        let sync = blocking(move || state.begin_sync()).await?;
         self.synced = hasher.size();
-        let (sync, hasher) = (self.state.begin_sync()?, hasher.clone());
+        let hasher = hasher.clone();
         self.running = Some(spawn_blocking(move || {
             if let Err(error) = sync.run(&hasher) {
                 tracing::error!(%error, "the bytes of an upload may be lost");

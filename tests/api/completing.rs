@@ -3,8 +3,7 @@
 use std::{fs, time::Duration};
 
 use harness::{
-    Kind, Proxy, Server, TestDatabase, TusUpload, digests, eventually, on_every_database, random,
-    unique_text,
+    Kind, Server, TusUpload, digests, eventually, on_every_database, random, unique_text,
 };
 use reqwest::Method;
 use tokio::time::sleep;
@@ -76,12 +75,7 @@ async fn half_a_concatenation_goes_on_after_a_crash(server: &Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_could_not_be_recorded_is_completed_later() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
-        let database = TestDatabase::new(kind);
-        let proxy = Proxy::before(&database.url()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let url = ("FILESERVER_DATABASE_URL", proxy.url());
-        let server = Server::start_on(database, folder, data, &[url]).await;
+        let (server, proxy) = Server::start_behind_proxy(kind).await;
         let client = server.client();
         let bytes = random(1_000_000);
         let upload = TusUpload::begin(client, bytes.len(), &[]).await;

@@ -2,9 +2,7 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use harness::{
-    Kind, Proxy, Server, TestDatabase, TusUpload, digests, eventually, random, unique_text,
-};
+use harness::{Kind, Server, TusUpload, digests, eventually, random, unique_text};
 use reqwest::Method;
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
@@ -138,12 +136,7 @@ async fn a_full_disk_is_told_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_gone_is_told_and_loses_nothing() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
-        let database = TestDatabase::new(kind);
-        let proxy = Proxy::before(&database.url()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let url = ("FILESERVER_DATABASE_URL", proxy.url());
-        let server = Server::start_on(database, folder, data, &[url]).await;
+        let (server, proxy) = Server::start_behind_proxy(kind).await;
         let client = server.client();
         let (sha1, bytes) = client.upload_some("kept.txt").await;
         let begun = Begun::new(&server).await;
@@ -207,12 +200,7 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_which_nobody_heard_keeps_its_bytes() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
-        let database = TestDatabase::new(kind);
-        let proxy = Proxy::before(&database.url()).await;
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let url = ("FILESERVER_DATABASE_URL", proxy.url());
-        let server = Server::start_on(database, folder, data, &[url]).await;
+        let (server, proxy) = Server::start_behind_proxy(kind).await;
         let client = server.client();
         proxy.lose_answers_to_commits();
         let bytes = unique_text().into_bytes();

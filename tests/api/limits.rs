@@ -7,7 +7,7 @@ use harness::{Kind, Server, TusUpload, eventually};
 use reqwest::Method;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::resuming::half_a_patch;
@@ -43,6 +43,26 @@ async fn an_upload_of_which_nothing_is_heard_expires() {
         assert_eq!(rows.trim(), "0");
         server.finish().await;
     }
+}
+
+#[tokio::test]
+async fn a_request_that_stalls_is_broken_off_and_what_came_is_kept() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_UPLOAD_IDLE_TIMEOUT", "1")]).await;
+    let upload = TusUpload::begin(server.client(), 1000, &[]).await;
+    let mut stalled = half_a_patch(&server, &upload, 0, 1000, &[1; 500], "").await;
+    let mut told = Vec::new();
+    let read = timeout(Duration::from_secs(5), stalled.read_to_end(&mut told)).await;
+    read.expect("the connection is closed").unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.starts_with("HTTP/1.1 400"), "{told}");
+    assert!(told.contains("upload-offset: 500"), "{told}");
+    assert_eq!(upload.offset().await, 500);
+    // Nor does one wait for ever that has nothing left to bring.
+    assert_eq!(upload.append(500, vec![1; 500]).await.status, 204);
+    let mut after = half_a_patch(&server, &upload, 1000, 5, b"", "").await;
+    let read = timeout(Duration::from_secs(5), after.read_to_end(&mut Vec::new())).await;
+    read.expect("the connection is closed").unwrap();
+    server.finish().await;
 }
 
 #[tokio::test]

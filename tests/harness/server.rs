@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Client, Kind, TestDatabase};
+use crate::{Client, Kind, Proxy, TestDatabase};
 
 /// The service on a port of its own, with a data folder and a database of its own.
 pub struct Server {
@@ -49,6 +49,17 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         Self::start_on(TestDatabase::new(kind), folder, data, settings).await
+    }
+
+    /// Starts the service with a connection to its database that can be cut.
+    pub async fn start_behind_proxy(kind: Kind) -> (Self, Proxy) {
+        let database = TestDatabase::new(kind);
+        let proxy = Proxy::before(&database.url()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let url = ("FILESERVER_DATABASE_URL", proxy.url());
+        let server = Self::start_on(database, folder, data, &[url]).await;
+        (server, proxy)
     }
 
     /// Starts the service on a database and in a data folder.

@@ -85,9 +85,14 @@ pub(crate) async fn append_tus_upload(
     match append_to(&service, &owner, id, append, payload).await {
         Ok(response) => Ok(response),
         Err(problem) if problem.is_about_offset() => {
-            let standing = service.catalog.standing(&owner, Protocol::Tus, id).await?;
-            let (name, value) = tus::expires(standing.session.expires_at);
-            Err(problem.with_header(name, value))
+            match service.catalog.find_expiry(&owner, Protocol::Tus, id).await {
+                Ok(expires_at) => {
+                    let (name, value) = tus::expires(expires_at);
+                    Err(problem.with_header(name, value))
+                }
+                // The problem before is the one to tell.
+                Err(_) => Err(problem),
+            }
         }
         Err(problem) => Err(problem),
     }
@@ -106,9 +111,9 @@ async fn append_to(
     let append = match catalog.append(owner, Protocol::Tus, id, append).await {
         Ok(append) => append,
         Err(Error::UploadDone { sha1, length }) => {
-            refuse_after_end(offset, length, payload).await?;
-            let standing = catalog.standing(owner, Protocol::Tus, id).await?;
-            tus::progress(&mut response, Some(length), standing.session.expires_at);
+            refuse_after_end(service, offset, length, payload).await?;
+            let expires_at = catalog.find_expiry(owner, Protocol::Tus, id).await?;
+            tus::progress(&mut response, Some(length), expires_at);
             tus::done(&mut response, &sha1);
             return Ok(response.finish());
         }
@@ -143,6 +148,7 @@ pub(super) async fn take(
 
 /// A request for an upload that is complete changes nothing; it may ask for the answer again.
 async fn refuse_after_end(
+    service: &Service,
     provided: u64,
     length: u64,
     payload: web::Payload,
@@ -151,7 +157,7 @@ async fn refuse_after_end(
         let expected = length;
         return Err(Error::from(UploadError::Offset { expected, provided }).into());
     }
-    if has_bytes(payload).await? {
+    if has_bytes(service, payload).await? {
         return Err(told_offset(UploadError::Surplus(length).into(), length));
     }
     Ok(())

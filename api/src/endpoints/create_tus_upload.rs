@@ -49,7 +49,7 @@ use crate::{
             ("Content-Location" = String, description = "The file's URL, if the upload is complete"),
         )),
         (status = 400, description = "`invalid-header`, `invalid-metadata`, `invalid-file-name`, `invalid-concatenation`, `inconsistent-upload-length`, `invalid-query` or `invalid-body`"),
-        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored"),
+        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored; or `superseded`: another request makes an upload of the same parts"),
         (status = 412, description = "`unsupported-version`"),
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`"),

@@ -15,6 +15,7 @@ use crate::{
     endpoints::describe,
     http::{
         accept::AcceptsJson,
+        body,
         conditional::{entry_tag, matches},
         parameters::{FilePath, Precondition},
         path::PathSha1,
@@ -24,10 +25,7 @@ use crate::{
     service::{Caller, Service},
 };
 
-/// More than any change has.
-const MOST_BYTES: usize = 16 * 1024;
-
-const MEDIA_TYPES: &str = "application/merge-patch+json, application/json";
+const MEDIA_TYPES: [&str; 2] = ["application/merge-patch+json", "application/json"];
 
 /// What is to be different about a file; what is not given stays as it is.
 #[derive(Deserialize, ToSchema)]
@@ -84,11 +82,7 @@ pub(crate) async fn update_file(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     refuse_other_media_types(&request)?;
-    let body = payload.to_bytes_limited(MOST_BYTES).await;
-    let body = body
-        .map_err(|_| catalog::Error::TooLarge(MOST_BYTES as u64))?
-        .map_err(|_| Problem::body("the body could not be read to its end"))?;
-    let change = read(&body)?;
+    let change = read(&body::read_short(payload).await?)?;
     let unchanged = |entry: &catalog::Entry| matches(&request, &entry_tag(entry));
     let catalog = &service.catalog;
     let entry = catalog.change(&owner, &sha1, &change, unchanged).await?;
@@ -96,20 +90,17 @@ pub(crate) async fn update_file(
 }
 
 fn refuse_other_media_types(request: &HttpRequest) -> Result<(), Problem> {
-    let value = request.headers().get(header::CONTENT_TYPE);
-    let parsed = value.and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
-    let taken = parsed.is_some_and(|given| {
-        ["application/merge-patch+json", "application/json"].contains(&given.essence_str())
-    });
-    if taken {
+    if body::is_one_of(request.headers(), &MEDIA_TYPES) {
         return Ok(());
     }
-    let detail = format!("the body is one of {MEDIA_TYPES}");
+    let media_types = MEDIA_TYPES.join(", ");
+    let detail = format!("the body is one of {media_types}");
     Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
         .named(Place::Header, header::CONTENT_TYPE.as_str())
         .with_header(
             HeaderName::from_static("accept-patch"),
-            HeaderValue::from_static(MEDIA_TYPES),
+            // All of it is visible ASCII.
+            HeaderValue::try_from(media_types).unwrap_or(HeaderValue::from_static("")),
         ))
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::{
     http::header::{self, HeaderMap},
-    web::Payload,
+    web::{Bytes, Payload},
 };
 use serde::de::DeserializeOwned;
 
@@ -20,11 +20,16 @@ pub(crate) fn is_there(headers: &HeaderMap) -> bool {
         || content_length(headers).is_some_and(|length| length > 0)
 }
 
-/// Refuses a body of another media type.
-pub(crate) fn require_media_type(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
+/// Whether the body is of one of these media types, whatever their parameters.
+pub(crate) fn is_one_of(headers: &HeaderMap, media_types: &[&str]) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
     let parsed = value.and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
-    if parsed.is_some_and(|given| given.essence_str() == media_type) {
+    parsed.is_some_and(|given| media_types.contains(&given.essence_str()))
+}
+
+/// Refuses a body of another media type.
+pub(crate) fn require_media_type(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
+    if is_one_of(headers, &[media_type]) {
         return Ok(());
     }
     Err(Problem::new(
@@ -46,17 +51,20 @@ pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> 
     }
 }
 
+/// Reads a body that has more bytes than anybody needs for what it says only by mistake.
+pub(crate) async fn read_short(payload: Payload) -> Result<Bytes, Problem> {
+    const MOST_BYTES: usize = 16 * 1024;
+    let body = payload.to_bytes_limited(MOST_BYTES).await;
+    body.map_err(|_| catalog::Error::TooLarge(MOST_BYTES as u64))?
+        .map_err(|_| Problem::body("the body could not be read to its end"))
+}
+
 /// Reads a short JSON body.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     headers: &HeaderMap,
     payload: Payload,
 ) -> Result<T, Problem> {
-    const MOST_BYTES: usize = 16 * 1024;
     require_media_type(headers, "application/json")?;
-    let body = payload.to_bytes_limited(MOST_BYTES).await;
-    let body = body
-        .map_err(|_| catalog::Error::TooLarge(MOST_BYTES as u64))?
-        .map_err(|_| Problem::body("the body could not be read to its end"))?;
-    serde_json::from_slice(&body)
+    serde_json::from_slice(&read_short(payload).await?)
         .map_err(|error| Problem::body(format!("the body cannot be read: {error}")))
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use catalog::{
     Append, AppendRequest, Completes, Error, Expected, NewUpload, Outcome, Protocol, Stored,
 };
-use domain::{FileName, MediaType, Owner, RandomId, UploadError};
+use domain::{FileName, Owner, RandomId, UploadError};
 
 use super::{
     Body,
@@ -95,7 +95,7 @@ fn new_upload(
         is_part: false,
         length: resumption::length(headers),
         file_name: Some(file_name),
-        content_type: MediaType::clone(&content_type),
+        content_type,
         expected,
         metadata: None,
         concat: None,

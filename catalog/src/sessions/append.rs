@@ -48,7 +48,7 @@ fn fit(stands: Extent, request: &AppendRequest) -> Result<Extent> {
         return Ok(extent);
     };
     extent.admit(bytes)?;
-    let given = extent.offset + bytes;
+    let given = extent.offset.saturating_add(bytes);
     match extent.length.filter(|known| *known != given) {
         Some(known) if request.completes == Completes::Now => {
             Err(UploadError::Length { known, given }.into())
@@ -177,18 +177,6 @@ impl Catalog {
 }
 
 impl Append {
-    /// How many bytes the upload has with those appended.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.appending.offset()
-    }
-
-    /// How many bytes the upload will have, if that was said.
-    #[must_use]
-    pub fn length(&self) -> Option<u64> {
-        self.extent.length
-    }
-
     /// Waits until a newer request wants to go on with the upload, or it is time to
     /// [look](Append::is_wanted) whether one of another process does.
     pub async fn superseded(&self) {

@@ -11,10 +11,10 @@ use tracing::Instrument as _;
 use super::{NewUpload, Standing, expected, turns::Turn};
 use crate::{Catalog, Error, Expected, Result};
 
-/// A part, and where its bytes go.
-#[derive(Clone, Copy)]
+/// A part, what it was said to be, and where its bytes go.
 struct Part {
     id: RandomId,
+    expected: Expected,
     place: ByteRange,
 }
 
@@ -35,14 +35,15 @@ impl Catalog {
         parts: &[RandomId],
     ) -> Result<Standing> {
         let concat = new.concat.clone().unwrap_or_default();
-        if self.find_final(owner, &concat).await?.is_none() {
+        let length = match self.find_final(owner, &concat).await? {
+            Some(session) => session.length.unwrap_or_default(),
             // What is not finished is not waited for.
-            self.find_parts(owner, parts).await?;
-        }
+            None => length_of(&self.find_parts(owner, parts).await?),
+        };
         let part_turns = self.take_turns(parts).await?;
         let session = match self.find_final(owner, &concat).await? {
             Some(session) => session,
-            None => self.begin_final(owner, new, parts).await?,
+            None => self.begin_final(owner, new, length).await?,
         };
         let catalog = self.clone();
         let (protocol, id) = (session.protocol, session.id);
@@ -52,14 +53,7 @@ impl Catalog {
         self.look(owner, protocol, id).await
     }
 
-    async fn begin_final(
-        &self,
-        owner: &Owner,
-        new: NewUpload,
-        parts: &[RandomId],
-    ) -> Result<Session> {
-        let parts = self.find_parts(owner, parts).await?;
-        let length = parts.last().map_or(0, |part| part.place.end);
+    async fn begin_final(&self, owner: &Owner, new: NewUpload, length: u64) -> Result<Session> {
         let limit = self.0.limits.max_upload_size;
         if let Some(limit) = limit.filter(|limit| length > *limit) {
             return Err(Error::TooLarge(limit));
@@ -175,6 +169,7 @@ impl Catalog {
     }
 
     async fn append_part(&self, appending: &mut Appending, part: &Part, skip: u64) -> Result<()> {
+        self.verify_part(part).await?;
         let size = part.place.length();
         let opened = self.0.store.open_staged(part.id, size, skip).await;
         let object = opened.map_err(|error| match error {
@@ -217,10 +212,12 @@ impl Catalog {
             if part.length != Some(staged) {
                 return Err(Error::Parts(format!("the upload {id} is not finished")));
             }
-            self.verify_part(part).await?;
             let end = start + staged;
-            let place = ByteRange { start, end };
-            parts.push(Part { id: *id, place });
+            parts.push(Part {
+                id: *id,
+                expected: expected(part),
+                place: ByteRange { start, end },
+            });
             start = end;
         }
         Ok(parts)
@@ -229,21 +226,19 @@ impl Catalog {
     /// Compares a part with what it was said to be.
     ///
     /// The request that brought its last byte may not have come to its end.
-    async fn verify_part(&self, part: &Session) -> Result<()> {
-        let expected = expected(part);
-        if expected == Expected::default() {
+    async fn verify_part(&self, part: &Part) -> Result<()> {
+        if part.expected == Expected::default() {
             return Ok(());
         }
-        match self
-            .0
-            .store
-            .append(part.id, Vec::new())
-            .await?
-            .end()
-            .await?
-        {
-            End::Kept(kept) => expected.verify(&kept.content()),
+        let opened = self.0.store.append(part.id, Vec::new()).await?;
+        match opened.end().await? {
+            End::Kept(kept) => part.expected.verify(&kept.content()),
             End::WrongChecksum(_) => Err(Error::Contended),
         }
     }
+}
+
+/// How many bytes parts have together.
+fn length_of(parts: &[Part]) -> u64 {
+    parts.last().map_or(0, |part| part.place.end)
 }

@@ -5,7 +5,7 @@ use std::{io, mem, os::unix::fs::FileExt as _, sync::Arc};
 use domain::{Checksum, Content, ContentHasher};
 use tokio::runtime::Handle;
 
-use super::StagedUpload;
+use super::{StagedUpload, state::State};
 use crate::{
     Disk, Received, Result,
     error::blocking,
@@ -50,9 +50,11 @@ impl Appending {
     pub(super) fn begin(
         disk: Disk,
         staged: StagedUpload,
+        state: State,
         checksums: Vec<Checksum>,
     ) -> Result<Self> {
-        let (before, synced) = known(&staged)?;
+        let synced = state.synced;
+        let before = known(&staged, state)?;
         let is_verified = !checksums.is_empty();
         if is_verified {
             staged.state.hold_from(Some(before.size()))?;
@@ -234,29 +236,28 @@ impl Kept {
     }
 }
 
-/// What the bytes that count have come to, and how many of them are known to be on the disk; the
-/// others are dropped.
-fn known(staged: &StagedUpload) -> Result<(ContentHasher, u64)> {
-    let state = staged.state.read()?;
+/// What the bytes that count have come to; the others are dropped.
+fn known(staged: &StagedUpload, state: State) -> Result<ContentHasher> {
     let mut size = staged.file.metadata()?.len();
     if let Some(counting) = state.counting.filter(|counting| *counting < size) {
         staged.file.set_len(counting)?;
         size = counting;
     }
-    let mut hasher = state
-        .newest
-        .filter(|newest| newest.size() <= size)
-        .unwrap_or_default();
-    catch_up(staged, &mut hasher, size)?;
-    staged.state.save(&hasher)?;
-    staged.state.hold_from(None)?;
-    Ok((hasher, state.synced.min(size)))
+    let newest = state.newest.filter(|newest| newest.size() <= size);
+    let mut hasher = newest.unwrap_or_default();
+    let is_behind = hasher.size() < size;
+    if is_behind {
+        catch_up(staged, &mut hasher, size)?;
+    }
+    if is_behind || state.counting.is_some() {
+        staged.state.save(&hasher)?;
+        staged.state.hold_from(None)?;
+    }
+    Ok(hasher)
 }
 
 fn catch_up(staged: &StagedUpload, hasher: &mut ContentHasher, size: u64) -> Result<()> {
-    if hasher.size() < size {
-        tracing::debug!(from = hasher.size(), to = size, "hashing staged bytes anew");
-    }
+    tracing::debug!(from = hasher.size(), to = size, "hashing staged bytes anew");
     let mut piece = vec![0; PIECE];
     while hasher.size() < size {
         let left = usize::try_from(size - hasher.size()).unwrap_or(usize::MAX);

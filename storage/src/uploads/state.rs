@@ -111,10 +111,11 @@ impl StateFile {
             file,
             path: path.to_owned(),
         };
-        if &read(&own.file)?[..MARK.len()] == MARK {
-            own.file.write_all_at(&[0], WANTED_AT as u64)?;
-        } else {
+        let state = read(&own.file)?;
+        if &state[..MARK.len()] != MARK {
             own.reset()?;
+        } else if state[WANTED_AT] != 0 {
+            own.file.write_all_at(&[0], WANTED_AT as u64)?;
         }
         Ok(own)
     }
