@@ -7,9 +7,17 @@ use std::{fmt, str::FromStr};
 #[error("an id has 32 lower-case hexadecimal digits")]
 pub struct RandomIdError;
 
-/// What names an upload or a claim: 128 random bits, written as 32 lower-case hexadecimal digits.
+/// What names an upload, a claim, a token or a link: 128 random bits, written as 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RandomId([u8; 16]);
+
+impl RandomId {
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
 
 impl From<[u8; 16]> for RandomId {
     fn from(random: [u8; 16]) -> Self {
