@@ -56,6 +56,16 @@ pub(crate) fn required(name: impl IntoIden, column_type: ColumnType) -> ColumnDe
         .take()
 }
 
+/// A column that not every row has a value in.
+pub(crate) fn optional(name: impl IntoIden, column_type: ColumnType) -> ColumnDef {
+    ColumnDef::new_with_type(name, column_type).null().take()
+}
+
+/// A random id, by which alone rows are found.
+pub(crate) fn random_id(name: impl IntoIden, dialect: Dialect) -> ColumnDef {
+    required(name, dialect.hexadecimal(32)).primary_key().take()
+}
+
 /// Creates a table and the indexes beside it, whichever of them are not there yet.
 ///
 /// MySQL has no `CREATE INDEX IF NOT EXISTS`, and makes the indexes with the table; the others
@@ -76,4 +86,66 @@ pub(crate) async fn create_table(
         manager.create_index(index.if_not_exists().take()).await?;
     }
     Ok(())
+}
+
+/// Adds a column of numbers, of which there may be none, to a table, unless the table has it.
+pub(crate) async fn add_column(
+    manager: &SchemaManager<'_>,
+    table: &str,
+    name: &'static str,
+) -> Result<(), DbErr> {
+    if manager.has_column(table, name).await? {
+        return Ok(());
+    }
+    let mut alter = Table::alter();
+    alter
+        .table(Alias::new(table))
+        .add_column(optional(Alias::new(name), ColumnType::BigInteger));
+    manager.alter_table(alter).await
+}
+
+/// Takes a column away from a table, if the table has it.
+pub(crate) async fn drop_column(
+    manager: &SchemaManager<'_>,
+    table: &str,
+    name: &'static str,
+) -> Result<(), DbErr> {
+    if !manager.has_table(table).await? || !manager.has_column(table, name).await? {
+        return Ok(());
+    }
+    let mut alter = Table::alter();
+    alter.table(Alias::new(table)).drop_column(Alias::new(name));
+    manager.alter_table(alter).await
+}
+
+/// Adds an index to a table that is there, unless the table has it.
+pub(crate) async fn add_index(
+    manager: &SchemaManager<'_>,
+    table: &str,
+    name: &str,
+    columns: &[&str],
+) -> Result<(), DbErr> {
+    if manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    let mut index = Index::create();
+    index.name(name).table(Alias::new(table));
+    for column in columns {
+        index.col(Alias::new(*column));
+    }
+    manager.create_index(index).await
+}
+
+/// Takes an index away from a table, if the table has it.
+pub(crate) async fn drop_index(
+    manager: &SchemaManager<'_>,
+    table: &str,
+    name: &str,
+) -> Result<(), DbErr> {
+    if !manager.has_table(table).await? || !manager.has_index(table, name).await? {
+        return Ok(());
+    }
+    let mut drop = Index::drop();
+    drop.name(name).table(Alias::new(table));
+    manager.drop_index(drop).await
 }

@@ -6,6 +6,7 @@
 mod dialect;
 mod m20261122_000001_create_files;
 mod m20261122_000002_create_uploads;
+mod m20261122_000003_create_owners;
 
 pub use sea_orm_migration::{IntoSchemaManagerConnection, MigrationStatus, MigratorTrait};
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261122_000001_create_files::Migration),
             Box::new(m20261122_000002_create_uploads::Migration),
+            Box::new(m20261122_000003_create_owners::Migration),
         ]
     }
 }

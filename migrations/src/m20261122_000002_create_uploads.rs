@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::dialect::{Dialect, create_table, required};
+use crate::dialect::{Dialect, create_table, optional, random_id, required};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -68,7 +68,7 @@ fn upload_table(dialect: Dialect) -> TableCreateStatement {
     Table::create()
         .table(Upload::Table)
         .if_not_exists()
-        .col(id(Upload::Id, dialect))
+        .col(random_id(Upload::Id, dialect))
         .col(required(Upload::Owner, dialect.text(255)))
         .col(required(Upload::Protocol, ColumnType::Integer))
         .col(required(Upload::Role, ColumnType::Integer))
@@ -106,7 +106,7 @@ fn claim_table(dialect: Dialect) -> TableCreateStatement {
     Table::create()
         .table(Claim::Table)
         .if_not_exists()
-        .col(id(Claim::Id, dialect))
+        .col(random_id(Claim::Id, dialect))
         .col(required(Claim::Owner, dialect.text(255)))
         .col(required(Claim::Nonce, dialect.hexadecimal(64)))
         .col(required(Claim::FileSha1, dialect.hexadecimal(40)))
@@ -134,13 +134,4 @@ fn claim_indexes() -> Vec<IndexCreateStatement> {
         .col(Claim::ExpiresAt)
         .take();
     vec![by_owner, expired]
-}
-
-/// A random id, by which alone rows are found.
-fn id(name: impl IntoIden, dialect: Dialect) -> ColumnDef {
-    required(name, dialect.hexadecimal(32)).primary_key().take()
-}
-
-fn optional(name: impl IntoIden, column_type: ColumnType) -> ColumnDef {
-    ColumnDef::new_with_type(name, column_type).null().take()
 }

@@ -59,7 +59,25 @@ impl Contents<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Lists a shard's contents, in any state, from after the given row on.
+    /// Finds those of the given contents that one shard has and that are available, as they are
+    /// now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn find_available(&self, shard: Shard, sha1s: &[Sha1]) -> Result<Vec<StoredContent>> {
+        let find = || {
+            shard
+                .select()
+                .filter(file::Column::FileSha1.is_in(sha1s.iter().map(Sha1::to_string)))
+                .filter(file::Column::Status.eq(AVAILABLE))
+                .all(self.0.newest())
+        };
+        let rows = attempt(find).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Lists a shard's contents that are available, from after the given row on.
     ///
     /// Gives up to `limit` contents, each with the row's number to go on from.
     ///
@@ -76,6 +94,7 @@ impl Contents<'_> {
             shard
                 .select()
                 .filter(file::Column::Id.gt(after))
+                .filter(file::Column::Status.eq(AVAILABLE))
                 .order_by_asc(file::Column::Id)
                 .limit(limit)
                 .all(self.0.reading())

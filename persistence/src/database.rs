@@ -17,7 +17,8 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use crate::{
-    Claims, Contents, Entries, Error, Result, Schema, Sessions, entities::user_file, schema,
+    Accounts, Claims, Contents, Entries, Error, Links, Purging, Result, Schema, Sessions, Tokens,
+    entities::user_file, schema,
 };
 
 /// How long one operation may take, all its tries included, before the database counts as gone.
@@ -127,6 +128,30 @@ impl Database {
     #[must_use]
     pub fn claims(&self) -> Claims<'_> {
         Claims(self)
+    }
+
+    /// How much owners have, and may have.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts(self)
+    }
+
+    /// The service's own tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens(self)
+    }
+
+    /// The links to owners' files.
+    #[must_use]
+    pub fn links(&self) -> Links<'_> {
+        Links(self)
+    }
+
+    /// The contents that nobody has any more.
+    #[must_use]
+    pub fn purging(&self) -> Purging<'_> {
+        Purging(self)
     }
 
     /// Asks the database for a sign of life.

@@ -2,7 +2,10 @@
 
 pub(crate) mod claim;
 pub(crate) mod file;
+pub(crate) mod link;
+pub(crate) mod token;
 pub(crate) mod upload;
+pub(crate) mod usage;
 pub(crate) mod user_file;
 
 /// A row whose file can be used.

@@ -1,9 +1,11 @@
 //! The owners' entries: who has which content, under which name.
 
+use std::collections::HashSet;
+
 use domain::{FileMeta, FileName, FileStatus, Owner, Sha1, Timestamp};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select, UpdateMany,
     sea_query::{
         Expr, LikeExpr,
         extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _},
@@ -12,8 +14,9 @@ use sea_orm::{
 
 use crate::{
     Database, Error, Result,
-    database::attempt,
+    database::{attempt, transact},
     entities::{AVAILABLE, DELETED, PURGING, user_file},
+    links, usage,
 };
 
 /// One owner's entry for one content.
@@ -112,33 +115,56 @@ impl Entries<'_> {
     ///
     /// When the database fails.
     pub async fn change(&self, owner: &Owner, seen: &Entry, change: &EntryChange) -> Result<bool> {
-        let guarded = || {
-            user_file::Entity::update_many()
-                .col_expr(
-                    user_file::Column::FileName,
-                    Expr::val(change.file_name.as_str()),
-                )
-                .col_expr(
-                    user_file::Column::FileNameFolded,
-                    Expr::val(folded(change.file_name.as_str())),
-                )
-                .col_expr(
-                    user_file::Column::Status,
-                    Expr::val(change.status.map_or(PURGING, stored_status)),
-                )
-                .col_expr(
-                    user_file::Column::UpdateAt,
-                    Expr::val(change.at.microseconds()),
-                )
-                .col_expr(user_file::Column::Version, Expr::val(seen.version + 1))
-                .filter(user_file::Column::Owner.eq(owner.as_str()))
-                .filter(user_file::Column::FileSha1.eq(seen.meta.file_sha1.to_string()))
-                .filter(user_file::Column::Status.eq(stored_status(seen.meta.status)))
-                .filter(user_file::Column::Version.eq(seen.version))
-                .exec(self.0.writing())
+        if change.status == Some(FileStatus::Available) {
+            let update = || guarded(owner, seen, change).exec(self.0.writing());
+            return Ok(attempt(update).await?.rows_affected == 1);
+        }
+        transact(|| async {
+            let transaction = self.0.begin().await?;
+            let work = withdraw(&transaction, owner, seen, change).await;
+            Ok((transaction, work))
+        })
+        .await
+    }
+
+    /// Whether an entry of any owner is for a content, and can be used or restored.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn is_referenced(&self, sha1: &Sha1) -> Result<bool> {
+        let find = || {
+            user_file::Entity::find()
+                .select_only()
+                .column(user_file::Column::Id)
+                .filter(user_file::Column::FileSha1.eq(sha1.to_string()))
+                .filter(user_file::Column::Status.ne(PURGING))
+                .into_tuple::<i64>()
+                .one(self.0.newest())
         };
-        let done = attempt(guarded).await?;
-        Ok(done.rows_affected == 1)
+        Ok(attempt(find).await?.is_some())
+    }
+
+    /// Finds those of the given contents that any entry is for, even one that was given up.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn find_references(&self, sha1s: &[Sha1]) -> Result<HashSet<Sha1>> {
+        let find = || {
+            user_file::Entity::find()
+                .select_only()
+                .column(user_file::Column::FileSha1)
+                .distinct()
+                .filter(user_file::Column::FileSha1.is_in(sha1s.iter().map(Sha1::to_string)))
+                .into_tuple::<String>()
+                .all(self.0.newest())
+        };
+        let found = attempt(find).await?;
+        found
+            .into_iter()
+            .map(|sha1| sha1.parse().map_err(corrupt))
+            .collect()
     }
 
     /// Lists the contents that entries of any owner are for, from after the given row on.
@@ -165,6 +191,52 @@ impl Entries<'_> {
             .map(|(id, sha1)| Ok((id, sha1.parse().map_err(corrupt)?)))
             .collect()
     }
+}
+
+/// Changes an entry to what nobody can download, and so ends the links to it; one that was given
+/// up no longer counts.
+async fn withdraw(
+    transaction: &DatabaseTransaction,
+    owner: &Owner,
+    seen: &Entry,
+    change: &EntryChange,
+) -> Result<bool> {
+    let done = guarded(owner, seen, change).exec(transaction).await?;
+    if done.rows_affected == 0 {
+        return Ok(false);
+    }
+    links::remove_all(transaction, owner, &seen.meta.file_sha1).await?;
+    if change.status.is_none() {
+        let bytes = i64::try_from(seen.meta.file_size).map_err(corrupt)?;
+        usage::charge(transaction, owner, -bytes, -1).await?;
+    }
+    Ok(true)
+}
+
+/// Changes an entry unless somebody else did since it was read.
+fn guarded(owner: &Owner, seen: &Entry, change: &EntryChange) -> UpdateMany<user_file::Entity> {
+    user_file::Entity::update_many()
+        .col_expr(
+            user_file::Column::FileName,
+            Expr::val(change.file_name.as_str()),
+        )
+        .col_expr(
+            user_file::Column::FileNameFolded,
+            Expr::val(folded(change.file_name.as_str())),
+        )
+        .col_expr(
+            user_file::Column::Status,
+            Expr::val(change.status.map_or(PURGING, stored_status)),
+        )
+        .col_expr(
+            user_file::Column::UpdateAt,
+            Expr::val(change.at.microseconds()),
+        )
+        .col_expr(user_file::Column::Version, Expr::val(seen.version + 1))
+        .filter(user_file::Column::Owner.eq(owner.as_str()))
+        .filter(user_file::Column::FileSha1.eq(seen.meta.file_sha1.to_string()))
+        .filter(user_file::Column::Status.eq(stored_status(seen.meta.status)))
+        .filter(user_file::Column::Version.eq(seen.version))
 }
 
 pub(crate) fn by_key(owner: &Owner, sha1: &Sha1) -> Select<user_file::Entity> {

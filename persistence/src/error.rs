@@ -1,5 +1,6 @@
 //! What can go wrong between the service and its database.
 
+use domain::QuotaError;
 use sea_orm::{
     DbErr, RuntimeErr,
     sqlx::{self, mysql::MySqlDatabaseError, postgres::PgDatabaseError, sqlite::SqliteError},
@@ -26,6 +27,9 @@ pub enum Error {
     /// The connection was lost while a transaction was being committed: it may have been, or not.
     #[error("it is not known whether the transaction was committed")]
     CommitUnknown(#[source] Box<Error>),
+    /// An owner has no room for more.
+    #[error(transparent)]
+    QuotaFull(#[from] QuotaError),
     /// A row holds what the service never writes.
     #[error("{table} has a row that cannot be read: {reason}")]
     CorruptRow {

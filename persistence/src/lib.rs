@@ -10,19 +10,27 @@ mod database;
 mod entities;
 mod entries;
 mod error;
+mod links;
 #[doc(hidden)]
 pub mod plans;
+mod purging;
 mod recording;
 mod schema;
 mod sessions;
 mod shard;
+mod tokens;
+mod usage;
 
 pub use claims::{Claim, Claims};
 pub use contents::{Contents, StoredContent};
 pub use database::{Database, Options};
 pub use entries::{Entries, Entry, EntryChange, EntryFilter, Position};
 pub use error::{Error, Result};
+pub use links::{Link, Links};
+pub use purging::Purging;
 pub use recording::{Arrival, Novelty, Recording};
 pub use schema::Schema;
 pub use sessions::{Protocol, Role, Session, SessionState, Sessions};
 pub use shard::Shard;
+pub use tokens::{Token, Tokens};
+pub use usage::{Account, Accounts, Limit, Miscount, OwnQuota};

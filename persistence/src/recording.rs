@@ -1,6 +1,6 @@
 //! Recording an upload: the content's row and the owner's entry, in one transaction.
 
-use domain::{Address, Content, FileName, MediaType, Owner, RandomId, Sha1, Timestamp};
+use domain::{Address, Content, FileName, MediaType, Owner, Quota, RandomId, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
     ExprTrait, QueryFilter, QuerySelect, TryIntoModel, sea_query::Expr,
@@ -9,9 +9,9 @@ use sea_orm::{
 use crate::{
     Database, Entry, Error, Result, Shard, StoredContent,
     database::{attempt, transact},
-    entities::{AVAILABLE, PURGING, file, user_file},
+    entities::{AVAILABLE, PURGING, file, upload, user_file},
     entries::{by_key, folded},
-    sessions,
+    sessions, usage,
 };
 
 /// An upload whose bytes are where they will stay.
@@ -31,6 +31,8 @@ pub struct Arrival<'a> {
     pub lost: Option<&'a Address>,
     /// The session that it was uploaded in, which this completes.
     pub session: Option<RandomId>,
+    /// How much everybody may have who has no quota of their own.
+    pub quota: Quota,
     /// When it is.
     pub at: Timestamp,
 }
@@ -70,14 +72,14 @@ impl Database {
     /// Records an upload: one row for the content, one entry for the owner, whoever else records
     /// the same content at that moment.
     ///
-    /// All who do so queue for the content's row, in the order: session, row, entry. So the entry cannot
-    /// change between being read and being written, except by its owner's own renaming or
-    /// deleting, against which the update is guarded.
+    /// All who do so queue for the content's row, in the order: session, row, entry, count. So the
+    /// entry cannot change between being read and being written, except by its owner's own renaming
+    /// or deleting, against which the update is guarded.
     ///
     /// # Errors
     ///
     /// [`Error::CommitUnknown`] when the bytes have to stay because the row may be there;
-    /// otherwise nothing was recorded.
+    /// otherwise nothing was recorded. [`Error::QuotaFull`] when the owner has no room for it.
     pub async fn record(&self, arrival: &Arrival<'_>) -> Result<Recording> {
         transact(|| async {
             let transaction = self.begin().await?;
@@ -138,10 +140,12 @@ async fn fence(transaction: &DatabaseTransaction, sha1: &Sha1) -> Result<Option<
 }
 
 async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Result<Recording> {
-    if let Some(session) = arrival.session
-        && !sessions::lock_open(transaction, session).await?
-    {
-        return Ok(Recording::SessionOver);
+    let mut session = None;
+    if let Some(id) = arrival.session {
+        session = sessions::lock_open(transaction, id).await?;
+        if session.is_none() {
+            return Ok(Recording::SessionOver);
+        }
     }
     let Some(row) = claim_content(transaction, arrival).await? else {
         return Ok(Recording::BytesNeeded);
@@ -150,15 +154,40 @@ async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Resu
         return Ok(Recording::Collision);
     }
     let StoredContent { address, .. } = row.try_into()?;
-    let (entry, novelty) = claim_entry(transaction, arrival).await?;
-    if let Some(session) = arrival.session {
-        sessions::complete(transaction, session, arrival.content).await?;
+    let claimed = claim_entry(transaction, arrival).await?;
+    if claimed.is_more {
+        charge(transaction, arrival, session.as_ref()).await?;
+    }
+    if let (Some(id), Some(session)) = (arrival.session, &session) {
+        sessions::complete(transaction, id, arrival.content).await?;
+        sessions::remove_parts(transaction, session).await?;
     }
     Ok(Recording::Done {
-        entry: Box::new(entry),
-        novelty,
+        entry: Box::new(claimed.row.try_into()?),
+        novelty: claimed.novelty,
         address,
     })
+}
+
+/// Counts the file for its owner, if there is room for it.
+async fn charge(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+    session: Option<&upload::Model>,
+) -> Result<()> {
+    let size = stored_size(arrival.content)?;
+    usage::charge(transaction, arrival.owner, size, 1).await?;
+    let (quota, mut usage) = usage::weigh(
+        transaction,
+        arrival.owner,
+        &arrival.quota,
+        session,
+        arrival.at,
+    )
+    .await?;
+    usage.bytes = usage.bytes.saturating_sub(arrival.content.size);
+    usage.files = usage.files.saturating_sub(1);
+    Ok(quota.admit_file(&usage, arrival.content.size)?)
 }
 
 /// Makes sure that the content has a row, and locks it.
@@ -203,6 +232,8 @@ async fn claim_content(
             }))
         }
         (Some(row), Some(_)) => Ok(Some(row)),
+        // It was there when it was to be inserted, and was purged since.
+        (None, Some(_)) => Err(Error::Busy(DbErr::RecordNotFound(sha1))),
         _ => Ok(None),
     }
 }
@@ -242,19 +273,33 @@ async fn insert_content(
 async fn claim_entry(
     transaction: &DatabaseTransaction,
     arrival: &Arrival<'_>,
-) -> Result<(Entry, Novelty)> {
+) -> Result<ClaimedEntry> {
     let found = by_key(arrival.owner, &arrival.content.sha1);
-    match found.one(transaction).await? {
-        Some(row) if row.status == AVAILABLE => Ok((row.try_into()?, Novelty::Known)),
-        Some(row) => {
-            let row = restore_entry(transaction, arrival, row).await?;
-            Ok((row.try_into()?, Novelty::Restored))
-        }
-        None => {
-            let row = insert_entry(transaction, arrival).await?;
-            Ok((row.try_into()?, Novelty::New))
-        }
-    }
+    Ok(match found.one(transaction).await? {
+        Some(row) if row.status == AVAILABLE => ClaimedEntry {
+            row,
+            novelty: Novelty::Known,
+            is_more: false,
+        },
+        Some(row) => ClaimedEntry {
+            is_more: row.status == PURGING,
+            row: restore_entry(transaction, arrival, row).await?,
+            novelty: Novelty::Restored,
+        },
+        None => ClaimedEntry {
+            row: insert_entry(transaction, arrival).await?,
+            novelty: Novelty::New,
+            is_more: true,
+        },
+    })
+}
+
+/// An owner's entry after an upload.
+struct ClaimedEntry {
+    row: user_file::Model,
+    novelty: Novelty,
+    /// Whether the owner is counted to have a file more.
+    is_more: bool,
 }
 
 async fn insert_entry(

@@ -4,14 +4,24 @@
 
 mod row;
 
-use domain::{Content, FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp};
+use domain::{
+    Content, FileName, MediaType, Owner, Quota, RandomId, Sha1, Sha256, Timestamp, Usage,
+    tus::Concatenation,
+};
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    TryIntoModel,
     sea_query::{Expr, LockType},
 };
 
-use self::row::{DONE, FAILED, OPEN, stored_length, stored_protocol, stored_role, to_row};
-use crate::{Database, Result, database::attempt, entities::upload};
+use self::row::{DONE, FAILED, stored_length, stored_protocol, to_row};
+pub(crate) use self::row::{OPEN, stored_role};
+use crate::{
+    Database, Result,
+    database::{attempt, transact},
+    entities::upload,
+    usage,
+};
 
 /// An upload that can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +38,8 @@ pub struct Session {
     pub state: SessionState,
     /// How many bytes it will have, if that was said.
     pub length: Option<u64>,
+    /// How many bytes are set aside of the owner's quota while the length is not known.
+    pub held_bytes: Option<u64>,
     /// The name that the file gets.
     pub file_name: FileName,
     /// The media type that was declared.
@@ -82,16 +94,35 @@ pub enum SessionState {
 pub struct Sessions<'a>(pub(crate) &'a Database);
 
 impl Sessions<'_> {
-    /// Adds an upload.
+    /// Adds an upload, if its owner has room for it.
+    ///
+    /// `held` is what the owner's other uploads take that have no row. Who adds one upload waits
+    /// for whoever adds another of the same owner, if there is a quota.
     ///
     /// # Errors
     ///
-    /// When the database fails.
-    pub async fn insert(&self, session: &Session) -> Result<()> {
+    /// [`Error::QuotaFull`](crate::Error::QuotaFull), or when the database fails.
+    pub async fn insert(&self, session: &Session, everybody: &Quota, held: &Usage) -> Result<()> {
         let row = to_row(session)?;
-        let insert =
-            || upload::Entity::insert(row.clone()).exec_without_returning(self.0.writing());
-        attempt(insert).await.map(drop)
+        let insert = || upload::Entity::insert(row.clone());
+        let own = self.0.accounts().find(&session.owner).await?.own;
+        if own.over(everybody).is_unlimited() || session.state != SessionState::Open {
+            let insert = || insert().exec_without_returning(self.0.writing());
+            return attempt(insert).await.map(drop);
+        }
+        transact(|| async {
+            let transaction = self.0.begin().await?;
+            let work = async {
+                let (quota, usage, own) = weigh(&transaction, session, everybody, held).await?;
+                quota.admit_upload(&usage)?;
+                admit_file(&quota, &usage, &own)?;
+                insert().exec_without_returning(&transaction).await?;
+                Ok(())
+            };
+            let work = work.await;
+            Ok((transaction, work))
+        })
+        .await
     }
 
     /// Finds an owner's upload, as it is now.
@@ -156,22 +187,61 @@ impl Sessions<'_> {
         row.map(Session::try_from).transpose()
     }
 
-    /// Says how many bytes an upload will have, unless that was said before.
+    /// Says how many bytes an upload will have, unless that was said before, if its owner has room
+    /// for them.
     ///
-    /// Gives whether it was not.
+    /// Gives whether it was not said before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::QuotaFull`](crate::Error::QuotaFull), or when the database fails.
+    pub async fn settle_length(
+        &self,
+        session: &Session,
+        length: u64,
+        everybody: &Quota,
+        held: &Usage,
+    ) -> Result<bool> {
+        let settled = Session {
+            length: Some(length),
+            ..session.clone()
+        };
+        let length = stored_length(length)?;
+        let own = self.0.accounts().find(&session.owner).await?.own;
+        transact(|| async {
+            let transaction = self.0.begin().await?;
+            let work = async {
+                if !own.over(everybody).is_unlimited() {
+                    let (quota, usage, own) =
+                        weigh(&transaction, &settled, everybody, held).await?;
+                    admit_file(&quota, &usage, &own)?;
+                }
+                let done = update_open(session.id)
+                    .col_expr(upload::Column::Length, Expr::val(length))
+                    .filter(upload::Column::Length.is_null())
+                    .exec(&transaction)
+                    .await?;
+                Ok(done.rows_affected == 1)
+            };
+            let work = work.await;
+            Ok((transaction, work))
+        })
+        .await
+    }
+
+    /// Sets as many bytes of the owner's quota aside as have come of an upload of unknown length.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn settle_length(&self, id: RandomId, length: u64) -> Result<bool> {
-        let length = stored_length(length)?;
+    pub async fn hold(&self, id: RandomId, bytes: u64) -> Result<()> {
+        let bytes = stored_length(bytes)?;
         let update = || {
             update_open(id)
-                .col_expr(upload::Column::Length, Expr::val(length))
-                .filter(upload::Column::Length.is_null())
+                .col_expr(upload::Column::HeldBytes, Expr::val(bytes))
                 .exec(self.0.writing())
         };
-        Ok(attempt(update).await?.rows_affected == 1)
+        attempt(update).await.map(drop)
     }
 
     /// Keeps an upload until another time.
@@ -273,10 +343,59 @@ impl Sessions<'_> {
     }
 }
 
-/// Locks a session's row, and tells whether it is open.
-pub(crate) async fn lock_open(transaction: &DatabaseTransaction, id: RandomId) -> Result<bool> {
+/// What an owner may have, and has beside an upload, which nobody changes until the transaction
+/// ends.
+async fn weigh(
+    transaction: &DatabaseTransaction,
+    session: &Session,
+    everybody: &Quota,
+    held: &Usage,
+) -> Result<(Quota, Usage, upload::Model)> {
+    usage::charge(transaction, &session.owner, 0, 0).await?;
+    let own = to_row(session)?.try_into_model()?;
+    let now = session.create_at;
+    let (quota, usage) =
+        usage::weigh(transaction, &session.owner, everybody, Some(&own), now).await?;
+    Ok((quota, usage.plus(held), own))
+}
+
+/// Makes sure that there is room for what an upload is to become; what is made of others takes the
+/// room that they have.
+fn admit_file(quota: &Quota, usage: &Usage, upload: &upload::Model) -> Result<()> {
+    let bytes = upload.length.unwrap_or_default().unsigned_abs();
+    if upload.role == stored_role(Role::Part) {
+        quota.admit_bytes(usage, bytes)?;
+    } else if upload.role == stored_role(Role::Final) {
+        quota.admit_file(usage, 0)?;
+    } else {
+        quota.admit_file(usage, bytes)?;
+    }
+    Ok(())
+}
+
+/// Locks a session's row, and gives it if it is open.
+pub(crate) async fn lock_open(
+    transaction: &DatabaseTransaction,
+    id: RandomId,
+) -> Result<Option<upload::Model>> {
     let row = by_id(id).lock(LockType::Update).one(transaction).await?;
-    Ok(row.is_some_and(|row| row.status == OPEN))
+    Ok(row.filter(|row| row.status == OPEN))
+}
+
+/// Removes the uploads that an upload was made of; their bytes have no upload then, and go.
+pub(crate) async fn remove_parts(
+    transaction: &DatabaseTransaction,
+    session: &upload::Model,
+) -> Result<()> {
+    let concat = session.concat.as_deref().unwrap_or_default();
+    if let Ok(Concatenation::Final(parts)) = Concatenation::parse(concat) {
+        upload::Entity::delete_many()
+            .filter(upload::Column::Id.is_in(parts.iter().map(RandomId::to_string)))
+            .filter(upload::Column::Owner.eq(session.owner.as_str()))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Says what became of a session that was found open.

@@ -7,7 +7,7 @@
 use domain::Sha1;
 use sea_orm::{
     ActiveModelTrait, EntityTrait, Insert, QueryTrait, Select,
-    sea_query::{Alias, IntoIden, Query, UpdateStatement},
+    sea_query::{Alias, DeleteStatement, IntoIden, Query, UpdateStatement},
 };
 
 use crate::entities::file;
@@ -51,6 +51,10 @@ impl Shard {
 
     pub(crate) fn update(self) -> UpdateStatement {
         Query::update().table(self.table()).take()
+    }
+
+    pub(crate) fn delete(self) -> DeleteStatement {
+        Query::delete().from_table(self.table()).take()
     }
 }
 

@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod entries;
+mod owners;
 mod plans;
 mod recording;
 mod schema;
 mod sessions;
 
-use domain::{Address, Content, MediaType, Owner, Timestamp};
+use domain::{Address, Content, MediaType, Owner, Quota, Timestamp};
 use harness::{Kind, TestDatabase, digests, unique_text};
 use persistence::{Arrival, Database, Entry, Novelty, Options, Recording};
 
@@ -81,6 +82,7 @@ async fn record(
             address: Some(&address),
             lost: None,
             session: None,
+            quota: Quota::NONE,
             at: Timestamp::from_microseconds(at),
         })
         .await

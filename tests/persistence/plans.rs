@@ -55,6 +55,7 @@ async fn finding_and_listing_use_an_index_and_sort_nothing(
         assert!(
             plan.contains("ix_user_file_newest")
                 || plan.contains("uq_user_file_owner_sha1")
+                || plan.contains("ix_user_file_sha1")
                 || plan.contains("sqlite_autoindex"),
             "{plan}"
         );

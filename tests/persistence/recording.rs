@@ -1,6 +1,6 @@
 //! Recording uploads.
 
-use domain::{Content, FileStatus, MediaType, Timestamp};
+use domain::{Content, FileStatus, MediaType, Quota, Timestamp};
 use futures_util::future::join_all;
 use harness::{Kind, TestDatabase, digests};
 use persistence::{Arrival, Database, EntryChange, Novelty, Recording};
@@ -161,6 +161,7 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
                 address: address.as_ref(),
                 lost: None,
                 session: None,
+                quota: Quota::NONE,
                 at: Timestamp::EPOCH,
             };
             let recording = database.record(&arrival).await.unwrap();
@@ -189,6 +190,7 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
         address: None,
         lost: None,
         session: None,
+        quota: Quota::NONE,
         at: Timestamp::EPOCH,
     };
     let recording = database.record(&arrival).await.unwrap();

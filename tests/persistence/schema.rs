@@ -6,8 +6,8 @@ use persistence::{Database, Error, Options};
 
 use crate::{on_every_database, options, record, some_content};
 
-/// The shards, the entries, the uploads and the claims.
-const TABLES: usize = 256 + 3;
+/// The shards, the entries, the uploads, the claims, the accounts, the tokens and the links.
+const TABLES: usize = 256 + 6;
 
 on_every_database! {
     every_step_can_be_taken_back_and_again,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{MediaType, RandomId, Sha1, Timestamp, possession::Nonce};
+use domain::{MediaType, Quota, RandomId, Sha1, Timestamp, Usage, possession::Nonce};
 use futures_util::future::join_all;
 use harness::TestDatabase;
 use persistence::{Arrival, Claim, Database, Protocol, Recording, Role, Session, SessionState};
@@ -36,6 +36,7 @@ fn session(who: &str, protocol: Protocol) -> Session {
         role: Role::Whole,
         state: SessionState::Open,
         length: None,
+        held_bytes: None,
         file_name: "数据 🚀.txt".parse().unwrap(),
         content_type: MediaType::default(),
         expected_sha1: Some(some_content().sha1),
@@ -57,7 +58,10 @@ async fn an_upload_is_found_by_its_owner_and_its_protocol(database: &Database, _
         "/tus/00000000000000000000000000000000 ".repeat(1000)
     ));
     mine.length = Some(5 << 40);
-    sessions.insert(&mine).await.unwrap();
+    sessions
+        .insert(&mine, &Quota::NONE, &Usage::default())
+        .await
+        .unwrap();
     let alice = owner("alice");
     let found = sessions.find(&alice, Protocol::Tus, mine.id).await.unwrap();
     assert_eq!(found, Some(mine.clone()));
@@ -89,8 +93,13 @@ async fn an_upload_is_found_by_its_owner_and_its_protocol(database: &Database, _
 async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
     let sessions = database.sessions();
     let upload = session("alice", Protocol::Tus);
-    sessions.insert(&upload).await.unwrap();
-    let all = join_all((1..=8).map(|length| sessions.settle_length(upload.id, length))).await;
+    sessions
+        .insert(&upload, &Quota::NONE, &Usage::default())
+        .await
+        .unwrap();
+    let (quota, held) = (Quota::NONE, Usage::default());
+    let settle = |length| sessions.settle_length(&upload, length, &quota, &held);
+    let all = join_all((1..=8).map(settle)).await;
     let settled = all.into_iter().filter(|settled| *settled.as_ref().unwrap());
     assert_eq!(settled.count(), 1);
 }
@@ -98,7 +107,10 @@ async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
 async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _: &TestDatabase) {
     let sessions = database.sessions();
     let upload = session("alice", Protocol::Tus);
-    sessions.insert(&upload).await.unwrap();
+    sessions
+        .insert(&upload, &Quota::NONE, &Usage::default())
+        .await
+        .unwrap();
     let content = some_content();
     let address = some_address();
     let arrival = Arrival {
@@ -109,6 +121,7 @@ async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _
         address: Some(&address),
         lost: None,
         session: Some(upload.id),
+        quota: Quota::NONE,
         at: at(2),
     };
     // Whoever records it does so once.
@@ -140,7 +153,10 @@ async fn an_upload_that_is_over_is_listed_and_removed(database: &Database, _: &T
     );
     early.expires_at = at(10);
     for upload in [&early, &late] {
-        sessions.insert(upload).await.unwrap();
+        sessions
+            .insert(upload, &Quota::NONE, &Usage::default())
+            .await
+            .unwrap();
     }
     assert_eq!(sessions.list(None, 10).await.unwrap().len(), 2);
     let over = sessions.list_expired(at(11), 10).await.unwrap();

@@ -12,6 +12,8 @@ pub(crate) struct Model {
     pub(crate) role: i32,
     pub(crate) status: i32,
     pub(crate) length: Option<i64>,
+    /// How many bytes have come of an upload whose length is not known, if there is a quota.
+    pub(crate) held_bytes: Option<i64>,
     pub(crate) file_name: String,
     pub(crate) content_type: String,
     pub(crate) expected_sha1: Option<String>,

@@ -6,7 +6,7 @@ use sea_orm::ActiveValue::Set;
 use super::{Protocol, Role, Session, SessionState};
 use crate::{Error, Result, entities::upload};
 
-pub(super) const OPEN: i32 = 0;
+pub(crate) const OPEN: i32 = 0;
 pub(super) const DONE: i32 = 1;
 pub(super) const FAILED: i32 = 2;
 
@@ -23,6 +23,7 @@ pub(super) fn to_row(session: &Session) -> Result<upload::ActiveModel> {
         role: Set(stored_role(session.role)),
         status: Set(status),
         length: Set(session.length.map(stored_length).transpose()?),
+        held_bytes: Set(session.held_bytes.map(stored_length).transpose()?),
         file_name: Set(session.file_name.to_string()),
         content_type: Set(session.content_type.to_string()),
         expected_sha1: Set(session.expected_sha1.map(|sha1| sha1.to_string())),
@@ -42,7 +43,7 @@ pub(super) fn stored_protocol(protocol: Protocol) -> i32 {
     }
 }
 
-pub(super) fn stored_role(role: Role) -> i32 {
+pub(crate) fn stored_role(role: Role) -> i32 {
     match role {
         Role::Whole => 0,
         Role::Part => 1,
@@ -65,6 +66,7 @@ impl TryFrom<upload::Model> for Session {
             (other, _) => return Err(corrupt(&format!("status {other}"))),
         };
         let length: Option<Result<u64, _>> = row.length.map(TryInto::try_into);
+        let held: Option<Result<u64, _>> = row.held_bytes.map(TryInto::try_into);
         Ok(Self {
             id: parse(&row.id)?,
             owner: parse(&row.owner)?,
@@ -81,6 +83,7 @@ impl TryFrom<upload::Model> for Session {
             },
             state,
             length: length.transpose().map_err(|error| corrupt(&error))?,
+            held_bytes: held.transpose().map_err(|error| corrupt(&error))?,
             file_name: parse(&row.file_name)?,
             content_type: parse(&row.content_type)?,
             expected_sha1: row.expected_sha1.as_deref().map(parse).transpose()?,

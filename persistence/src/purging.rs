@@ -1,0 +1,243 @@
+//! Giving up what was deleted long ago, and the contents that nobody has any more.
+//!
+//! In this order: an entry is given up; when no entry refers to its content any more, the
+//! content's row is, under the lock that everybody takes who records the content; then its bytes
+//! go; then the rows. Entries that were given up stay until then, and are what is found and gone
+//! on with after a crash.
+
+use domain::{Address, Owner, Sha1, Timestamp};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
+};
+
+use crate::{
+    Database, Error, Result, Shard, StoredContent,
+    database::{attempt, transact},
+    entities::{DELETED, PURGING, file, user_file},
+    links, usage,
+};
+
+/// The contents that nobody has any more.
+#[derive(Clone, Copy)]
+pub struct Purging<'a>(pub(crate) &'a Database);
+
+impl Purging<'_> {
+    /// Gives up to `limit` entries up that were deleted before a time; gives how many.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn give_up_deleted(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: u64,
+    ) -> Result<usize> {
+        let list = || {
+            user_file::Entity::find()
+                .filter(user_file::Column::Status.eq(DELETED))
+                .filter(user_file::Column::UpdateAt.lt(before.microseconds()))
+                .order_by_asc(user_file::Column::UpdateAt)
+                .limit(limit)
+                .all(self.0.newest())
+        };
+        let deleted = attempt(list).await?;
+        for row in &deleted {
+            transact(|| async {
+                let transaction = self.0.begin().await?;
+                let work = give_up(&transaction, row, now).await;
+                Ok((transaction, work))
+            })
+            .await?;
+        }
+        Ok(deleted.len())
+    }
+
+    /// Lists up to `limit` entries that were given up before a time, the longest ago first, from
+    /// after a row on that [`Purging::list`] gave.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn list(
+        &self,
+        before: Timestamp,
+        after: Option<(Timestamp, i64)>,
+        limit: u64,
+    ) -> Result<Vec<(Timestamp, i64, Sha1)>> {
+        let (since, last) = after.unwrap_or((Timestamp::EPOCH, 0));
+        let since = since.microseconds();
+        let is_later = Expr::col(user_file::Column::UpdateAt)
+            .gt(since)
+            .or(Expr::col(user_file::Column::Id).gt(last));
+        let look = || {
+            user_file::Entity::find()
+                .select_only()
+                .columns([
+                    user_file::Column::UpdateAt,
+                    user_file::Column::Id,
+                    user_file::Column::FileSha1,
+                ])
+                .filter(user_file::Column::Status.eq(PURGING))
+                .filter(user_file::Column::UpdateAt.gte(since))
+                .filter(user_file::Column::UpdateAt.lt(before.microseconds()))
+                .filter(is_later.clone())
+                .order_by_asc(user_file::Column::UpdateAt)
+                .order_by_asc(user_file::Column::Id)
+                .limit(limit)
+                .into_tuple::<(i64, i64, String)>()
+                .all(self.0.newest())
+        };
+        let rows = attempt(look).await?;
+        rows.into_iter()
+            .map(|(at, id, sha1)| {
+                let sha1 = sha1.parse().map_err(corrupt)?;
+                Ok((Timestamp::from_microseconds(at), id, sha1))
+            })
+            .collect()
+    }
+
+    /// Withdraws a content if no entry refers to it, and all that did were given up before a time,
+    /// and its row is as it was seen; gives whether it is withdrawn.
+    ///
+    /// Whoever records the content at that moment is either seen here, or finds it withdrawn and
+    /// brings bytes of their own.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn withdraw(
+        &self,
+        seen: &StoredContent,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool> {
+        transact(|| async {
+            let transaction = self.0.begin().await?;
+            let work = withdraw(&transaction, seen, before, now).await;
+            Ok((transaction, work))
+        })
+        .await
+    }
+
+    /// Removes what is left of a content: its row, if it is withdrawn with its bytes at an address
+    /// where they are no more; and those of these entries that are still given up.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn forget(
+        &self,
+        sha1: &Sha1,
+        withdrawn: Option<&Address>,
+        entries: &[i64],
+    ) -> Result<()> {
+        transact(|| async {
+            let transaction = self.0.begin().await?;
+            let work = forget(&transaction, sha1, withdrawn, entries).await;
+            Ok((transaction, work))
+        })
+        .await
+    }
+}
+
+async fn give_up(
+    transaction: &DatabaseTransaction,
+    row: &user_file::Model,
+    now: Timestamp,
+) -> Result<()> {
+    let done = user_file::Entity::update_many()
+        .col_expr(user_file::Column::Status, Expr::val(PURGING))
+        .col_expr(user_file::Column::UpdateAt, Expr::val(now.microseconds()))
+        .col_expr(user_file::Column::Version, Expr::val(row.version + 1))
+        .filter(user_file::Column::Id.eq(row.id))
+        .filter(user_file::Column::Status.eq(DELETED))
+        .filter(user_file::Column::Version.eq(row.version))
+        .exec(transaction)
+        .await?;
+    if done.rows_affected == 0 {
+        // Its owner was faster.
+        return Ok(());
+    }
+    let owner: Owner = row.owner.parse().map_err(corrupt)?;
+    links::remove_all(
+        transaction,
+        &owner,
+        &row.file_sha1.parse().map_err(corrupt)?,
+    )
+    .await?;
+    usage::charge(transaction, &owner, -row.file_size, -1).await
+}
+
+async fn withdraw(
+    transaction: &DatabaseTransaction,
+    seen: &StoredContent,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<bool> {
+    let sha1 = seen.content.sha1;
+    let shard = Shard::of(&sha1);
+    let locked = shard
+        .select()
+        .filter(file::Column::FileSha1.eq(sha1.to_string()))
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    let Some(row) = locked.filter(|row| row.file_addr == seen.address.to_string()) else {
+        return Ok(false);
+    };
+    let is_wanted = Expr::col(user_file::Column::Status)
+        .ne(PURGING)
+        .or(Expr::col(user_file::Column::UpdateAt).gte(before.microseconds()));
+    let wanted = user_file::Entity::find()
+        .select_only()
+        .column(user_file::Column::Id)
+        .filter(user_file::Column::FileSha1.eq(sha1.to_string()))
+        .filter(is_wanted)
+        .into_tuple::<i64>()
+        .one(transaction)
+        .await?;
+    if wanted.is_some() {
+        return Ok(false);
+    }
+    if row.status != PURGING {
+        let update = shard
+            .update()
+            .value(file::Column::Status, PURGING)
+            .value(file::Column::UpdateAt, now.microseconds())
+            .and_where(Expr::col(file::Column::FileSha1).eq(sha1.to_string()))
+            .and_where(Expr::col(file::Column::Status).eq(row.status))
+            .take();
+        transaction.execute(&update).await?;
+    }
+    Ok(true)
+}
+
+async fn forget(
+    transaction: &DatabaseTransaction,
+    sha1: &Sha1,
+    withdrawn: Option<&Address>,
+    entries: &[i64],
+) -> Result<()> {
+    if let Some(address) = withdrawn {
+        let delete = Shard::of(sha1)
+            .delete()
+            .and_where(Expr::col(file::Column::FileSha1).eq(sha1.to_string()))
+            .and_where(Expr::col(file::Column::Status).eq(PURGING))
+            .and_where(Expr::col(file::Column::FileAddr).eq(address.to_string()))
+            .take();
+        transaction.execute(&delete).await?;
+    }
+    user_file::Entity::delete_many()
+        .filter(user_file::Column::Id.is_in(entries.iter().copied()))
+        .filter(user_file::Column::Status.eq(PURGING))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn corrupt(reason: impl ToString) -> Error {
+    Error::corrupt("tbl_user_file", &reason)
+}
