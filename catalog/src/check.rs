@@ -7,7 +7,7 @@ use std::{collections::HashMap, fmt, path::PathBuf};
 
 use domain::{Address, Content, ContentHasher, Sha1};
 use futures_util::StreamExt as _;
-use persistence::{Shard, StoredContent};
+use persistence::{Miscount, Shard, StoredContent};
 use serde::Serialize;
 use storage::StoredObject;
 
@@ -76,6 +76,24 @@ pub enum Finding {
         /// The content.
         file_sha1: Sha1,
     },
+    /// A content has a row, and nobody has an entry for it.
+    Unreferenced {
+        /// The content.
+        file_sha1: Sha1,
+    },
+    /// An owner is counted to have something else than there is.
+    Miscount {
+        /// The owner.
+        owner: String,
+        /// The bytes that are counted.
+        counted_bytes: i64,
+        /// The files that are counted.
+        counted_files: i64,
+        /// The bytes that there are.
+        bytes: i64,
+        /// The files that there are.
+        files: i64,
+    },
 }
 
 impl fmt::Display for Finding {
@@ -109,6 +127,35 @@ impl fmt::Display for Finding {
             Self::ContentMissing { file_sha1 } => {
                 write!(f, "{file_sha1}: an entry is for it, and it has no row")
             }
+            Self::Unreferenced { file_sha1 } => {
+                write!(
+                    f,
+                    "{file_sha1}: it has a row, and nobody has an entry for it"
+                )
+            }
+            Self::Miscount {
+                owner,
+                counted_bytes,
+                counted_files,
+                bytes,
+                files,
+            } => write!(
+                f,
+                "{owner} has {bytes} bytes in {files} files, and is counted to have \
+                 {counted_bytes} in {counted_files}; `fileserver quota recount` mends that"
+            ),
+        }
+    }
+}
+
+impl From<Miscount> for Finding {
+    fn from(miscount: Miscount) -> Self {
+        Self::Miscount {
+            owner: miscount.owner.to_string(),
+            counted_bytes: miscount.counted.0,
+            counted_files: miscount.counted.1,
+            bytes: miscount.found.0,
+            files: miscount.found.1,
         }
     }
 }
@@ -159,6 +206,7 @@ impl Catalog {
             check.progress.shards(done, &check.summary);
         }
         check.entries().await?;
+        check.accounts().await?;
         Ok(check.summary)
     }
 }
@@ -185,15 +233,34 @@ impl Check<'_> {
                 return Ok(());
             };
             after = *last;
+            self.unreferenced(&rows).await?;
             for (_, row) in rows {
                 self.summary.contents += 1;
                 self.summary.bytes += row.content.size;
-                self.row(shard, &row).await?;
+                self.row(&row).await?;
             }
         }
     }
 
-    async fn row(&mut self, shard: Shard, row: &StoredContent) -> Result<()> {
+    /// Finds contents that no entry was ever given up for, or has.
+    async fn unreferenced(&mut self, rows: &[(i64, StoredContent)]) -> Result<()> {
+        let entries = self.catalog.0.database.entries();
+        let sha1s: Vec<Sha1> = rows.iter().map(|(_, row)| row.content.sha1).collect();
+        let referenced = entries.find_references(&sha1s).await?;
+        for (_, row) in rows {
+            let file_sha1 = row.content.sha1;
+            // The row goes before the last entry.
+            if !referenced.contains(&file_sha1) && self.catalog.is_current(row).await? {
+                let still = entries.find_references(&[file_sha1]).await?;
+                if still.is_empty() {
+                    self.found(&Finding::Unreferenced { file_sha1 });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn row(&mut self, row: &StoredContent) -> Result<()> {
         let (sha1, address) = (row.content.sha1, row.address.to_string());
         let finding = match self.catalog.0.store.size(&row.address.key).await? {
             None => Finding::BytesMissing {
@@ -224,8 +291,7 @@ impl Check<'_> {
             Some(_) => return Ok(()),
         };
         // The row may have been read before it changed.
-        let contents = self.catalog.0.database.contents();
-        if contents.find_many(shard, &[sha1]).await?.contains(row) {
+        if self.catalog.is_current(row).await? {
             self.found(&finding);
         }
         Ok(())
@@ -319,12 +385,29 @@ impl Check<'_> {
         }
     }
 
+    async fn accounts(&mut self) -> Result<()> {
+        let accounts = self.catalog.0.database.accounts();
+        let mut last = None;
+        while let Some(owner) = accounts.next_owner(last.as_ref()).await? {
+            if let Some(miscount) = accounts.audit(&owner).await? {
+                self.found(&miscount.into());
+            }
+            last = Some(owner);
+        }
+        Ok(())
+    }
+
     async fn references(&mut self, shard: Shard, mut sha1s: Vec<Sha1>) -> Result<()> {
         let contents = self.catalog.0.database.contents();
-        let rows = contents.find_many(shard, &sha1s).await?;
+        let rows = contents.find_available(shard, &sha1s).await?;
         sha1s.retain(|sha1| rows.iter().all(|row| row.content.sha1 != *sha1));
         for file_sha1 in sha1s {
-            self.found(&Finding::ContentMissing { file_sha1 });
+            // Either may have come or gone since it was looked at.
+            let entries = self.catalog.0.database.entries();
+            let is_there = contents.find(&file_sha1).await?.is_some();
+            if !is_there && entries.is_referenced(&file_sha1).await? {
+                self.found(&Finding::ContentMissing { file_sha1 });
+            }
         }
         Ok(())
     }

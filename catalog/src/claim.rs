@@ -139,8 +139,12 @@ impl Catalog {
         let store = &self.0.store;
         let sample = match store.sample(key, claim.file_size, spans.clone()).await {
             Err(error @ (storage::Error::Missing(_) | storage::Error::WrongSize { .. })) => {
-                // An upload brings back what was lost.
-                tracing::error!(content = %claim.file_sha1, %error, "the bytes of a content are lost");
+                // An upload brings back what was lost; or it was purged a moment ago.
+                if let Some(known) = &known
+                    && self.is_current(known).await?
+                {
+                    tracing::error!(content = %claim.file_sha1, %error, "the bytes of a content are lost");
+                }
                 return Ok(None);
             }
             sample => sample?,
@@ -160,6 +164,7 @@ impl Catalog {
             address: None,
             lost: None,
             session: None,
+            quota: self.0.limits.quota,
             at: self.0.clock.now(),
         };
         match self.0.database.record(&arrival).await? {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Sha1, Sha256, UploadError};
+use domain::{QuotaError, Sha1, Sha256, UploadError};
 
 /// What a use case gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -80,6 +80,12 @@ pub enum Error {
     /// The owner makes too many claims.
     #[error("too many claims were made; wait before the next one")]
     TooManyClaims(Duration),
+    /// The owner has no room for more.
+    #[error(transparent)]
+    QuotaFull(#[from] QuotaError),
+    /// There is no such link, or it is over, or its file is not there any more.
+    #[error("there is no such link, or it does not work any more")]
+    LinkNotFound,
     /// The cursor was not made for this listing.
     #[error("the cursor does not belong to this listing")]
     ForeignCursor,
@@ -94,10 +100,19 @@ pub enum Error {
     Interrupted,
     /// The database failed.
     #[error("the database failed")]
-    Database(#[from] persistence::Error),
+    Database(#[source] persistence::Error),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] storage::Error),
+}
+
+impl From<persistence::Error> for Error {
+    fn from(error: persistence::Error) -> Self {
+        match error {
+            persistence::Error::QuotaFull(full) => Self::QuotaFull(full),
+            error => Self::Database(error),
+        }
+    }
 }
 
 impl Error {

@@ -9,15 +9,23 @@ mod claim;
 mod clock;
 mod cursor;
 mod error;
+mod links;
 mod list;
 mod open;
+mod purge;
+mod room;
 mod sessions;
 mod sweep;
+mod tokens;
 mod upload;
+mod usage;
 
 use std::{sync::Arc, time::Duration};
 
+use domain::{Quota, Timestamp};
+use open::Addresses;
 use persistence::Database;
+use room::Rooms;
 use sessions::Turns;
 use storage::Disk;
 
@@ -27,11 +35,18 @@ pub use claim::{ClaimTicket, NewClaim};
 pub use clock::Clock;
 pub use cursor::CursorKey;
 pub use error::{Error, Result};
+pub use links::{IssuedLink, LinkKeys, LinkedFile, NewLink};
 pub use list::Page;
 pub use open::Download;
-pub use persistence::{Entry, EntryFilter, Novelty, Protocol, Role, Session, SessionState};
+pub use persistence::{
+    Entry, EntryFilter, Limit, Link, Miscount, Novelty, OwnQuota, Protocol, Role, Session,
+    SessionState, Token,
+};
+pub use purge::Purged;
 pub use sessions::{Append, AppendRequest, Completes, NewUpload, Outcome, Standing};
+pub use tokens::{NewToken, TokenStanding};
 pub use upload::{Expected, Stored, Upload};
+pub use usage::Allowance;
 
 /// The files that the service keeps: their metadata and their bytes.
 ///
@@ -44,12 +59,15 @@ struct Parts {
     store: Disk,
     clock: Clock,
     cursor_key: CursorKey,
+    link_keys: LinkKeys,
     limits: Limits,
     turns: Turns,
+    rooms: Rooms,
+    addresses: Addresses,
 }
 
 /// What clients may do at most.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
     /// The most bytes that an upload may have, if there is a limit.
     pub max_upload_size: Option<u64>,
@@ -57,25 +75,38 @@ pub struct Limits {
     pub upload_age: Duration,
     /// How many claims an owner may make in a minute.
     pub claims_per_minute: u64,
+    /// How much an owner may have who has no quota of its own.
+    pub quota: Quota,
+    /// The longest that a link may work.
+    pub link_age: Duration,
+    /// How long a deleted file can be restored.
+    pub deleted_age: Duration,
+    /// How long a content stays that nobody has any more.
+    pub purge_grace: Duration,
+}
+
+/// The secrets that the catalogue proves its own words with.
+pub struct Keys {
+    /// That of listings' cursors.
+    pub cursor: CursorKey,
+    /// Those of links.
+    pub links: LinkKeys,
 }
 
 impl Catalog {
     /// The catalogue over a database and a store.
     #[must_use]
-    pub fn new(
-        database: Database,
-        store: Disk,
-        clock: Clock,
-        cursor_key: CursorKey,
-        limits: Limits,
-    ) -> Self {
+    pub fn new(database: Database, store: Disk, clock: Clock, keys: Keys, limits: Limits) -> Self {
         Self(Arc::new(Parts {
             database,
             store,
             clock,
-            cursor_key,
+            cursor_key: keys.cursor,
+            link_keys: keys.links,
             limits,
             turns: Turns::default(),
+            rooms: Rooms::default(),
+            addresses: Addresses::default(),
         }))
     }
 
@@ -83,6 +114,12 @@ impl Catalog {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// Makes sure that the database answers.

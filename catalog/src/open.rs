@@ -1,14 +1,45 @@
 //! Giving a file back.
 
-use domain::Sha1;
+use std::time::{Duration, Instant};
+
+use domain::{Owner, Sha1};
+use persistence::StoredContent;
+use quick_cache::sync::Cache;
 use storage::Object;
 
 use crate::{Catalog, Entry, Error, Result};
 
+/// How many contents' addresses are remembered.
+const MOST: usize = 10_000;
+
+/// How long bytes that somebody else is to send are not looked at again.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+
+/// Where contents were found lately.
+///
+/// An address is never used for another content, so what is there, and has the right size, is the
+/// content, whatever its row says by now. What is not there any more is looked up again.
+pub(crate) struct Addresses(Cache<Sha1, Found>);
+
+#[derive(Clone)]
+struct Found {
+    content: StoredContent,
+    /// When its bytes were last seen to be whole.
+    seen: Option<Instant>,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self(Cache::new(MOST))
+    }
+}
+
 /// An owner's file whose bytes are known to be somewhere.
 pub struct Download {
     catalog: Catalog,
-    content: persistence::StoredContent,
+    owner: Owner,
+    content: StoredContent,
+    seen: Option<Instant>,
 }
 
 impl Catalog {
@@ -17,33 +48,122 @@ impl Catalog {
     /// # Errors
     ///
     /// [`Error::ContentLost`] when there are none: a defect, never a "not found".
-    pub async fn locate(&self, entry: &Entry) -> Result<Download> {
-        let sha1: Sha1 = entry.meta.file_sha1;
-        let content = self.0.database.contents().find(&sha1).await?;
+    pub async fn locate(&self, owner: &Owner, entry: &Entry) -> Result<Download> {
+        let sha1 = entry.meta.file_sha1;
+        let found = match self.0.addresses.0.get(&sha1) {
+            Some(found) => found,
+            None => self.look_up(owner, &sha1).await?,
+        };
         Ok(Download {
             catalog: self.clone(),
-            content: content.ok_or(Error::ContentLost(sha1, None))?,
+            owner: owner.clone(),
+            content: found.content,
+            seen: found.seen,
         })
+    }
+
+    async fn look_up(&self, owner: &Owner, sha1: &Sha1) -> Result<Found> {
+        let contents = self.0.database.contents();
+        let mut content = contents.find(sha1).await?;
+        if content.is_none() {
+            // It may have been deleted and purged since, and uploaded again.
+            self.find(owner, sha1).await?;
+            content = contents.find(sha1).await?;
+        }
+        let found = Found {
+            content: content.ok_or(Error::ContentLost(*sha1, None))?,
+            seen: None,
+        };
+        self.0.addresses.0.insert(*sha1, found.clone());
+        Ok(found)
     }
 }
 
 impl Download {
+    /// The key of the bytes in the store, which were all there a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// As [`Download::open`].
+    pub async fn key(&mut self) -> Result<&str> {
+        if self.seen.is_none_or(|seen| seen.elapsed() > LOOK_AFTER) {
+            if let Err(error) = self.look().await {
+                self.content = self.elsewhere(error).await?;
+                self.look().await.map_err(|error| self.lost(error))?;
+            }
+            let found = Found {
+                content: self.content.clone(),
+                seen: Some(Instant::now()),
+            };
+            let addresses = &self.catalog.0.addresses;
+            addresses.0.insert(self.content.content.sha1, found);
+        }
+        Ok(&self.content.address.key)
+    }
+
+    async fn look(&self) -> Result<(), storage::Error> {
+        let (key, expected) = (&self.content.address.key, self.content.content.size);
+        match self.catalog.0.store.size(key).await? {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(storage::Error::WrongSize {
+                key: key.clone(),
+                expected,
+                found,
+            }),
+            None => Err(storage::Error::Missing(key.clone())),
+        }
+    }
+
     /// Opens the bytes, and gets ready to read them from `start`.
     ///
     /// # Errors
     ///
-    /// [`Error::ContentLost`] when they are not there, or not as many as there should be.
-    pub async fn open(&self, start: u64) -> Result<Object> {
-        let content = &self.content.content;
-        let store = &self.catalog.0.store;
-        let opened = store
-            .open_object(&self.content.address.key, content.size, start)
-            .await;
-        opened.map_err(|error| match error {
-            storage::Error::Missing(_) | storage::Error::WrongSize { .. } => {
-                Error::ContentLost(content.sha1, Some(error))
+    /// [`Error::ContentLost`] when they are not there, or not as many as there should be;
+    /// [`Error::NotFound`] when the file was deleted and purged since it was found.
+    pub async fn open(&mut self, start: u64) -> Result<Object> {
+        match self.read(start).await {
+            Ok(object) => Ok(object),
+            Err(error) => {
+                self.content = self.elsewhere(error).await?;
+                self.read(start).await.map_err(|error| self.lost(error))
             }
-            error => error.into(),
-        })
+        }
     }
+
+    async fn read(&self, start: u64) -> Result<Object, storage::Error> {
+        let (key, size) = (&self.content.address.key, self.content.content.size);
+        self.catalog.0.store.open_object(key, size, start).await
+    }
+
+    /// Where bytes are that are not where they were: the file may have been brought again.
+    async fn elsewhere(&self, error: storage::Error) -> Result<StoredContent> {
+        let sha1 = self.content.content.sha1;
+        if !is_loss(&error) {
+            return Err(error.into());
+        }
+        self.catalog.0.addresses.0.remove(&sha1);
+        self.catalog.find(&self.owner, &sha1).await?;
+        let content = self.catalog.look_up(&self.owner, &sha1).await?.content;
+        if content == self.content {
+            return Err(self.lost(error));
+        }
+        Ok(content)
+    }
+
+    fn lost(&self, error: storage::Error) -> Error {
+        let sha1 = self.content.content.sha1;
+        self.catalog.0.addresses.0.remove(&sha1);
+        if is_loss(&error) {
+            Error::ContentLost(sha1, Some(error))
+        } else {
+            error.into()
+        }
+    }
+}
+
+fn is_loss(error: &storage::Error) -> bool {
+    matches!(
+        error,
+        storage::Error::Missing(_) | storage::Error::WrongSize { .. }
+    )
 }

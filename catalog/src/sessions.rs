@@ -80,7 +80,7 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], or when the database fails.
+    /// [`Error::TooLarge`], [`Error::QuotaFull`], or when the database fails.
     pub async fn begin_upload(
         &self,
         owner: &Owner,
@@ -98,7 +98,7 @@ impl Catalog {
             session.state = SessionState::Done(entry.meta.file_sha1);
             session.length = Some(entry.meta.file_size);
         }
-        self.0.database.sessions().insert(&session).await?;
+        self.insert_session(&session).await?;
         let offset = known.map_or(0, |entry| entry.meta.file_size);
         Ok(Standing {
             session,
@@ -217,6 +217,15 @@ impl Catalog {
         Ok(session)
     }
 
+    /// Adds an upload, if its owner has room for it.
+    async fn insert_session(&self, session: &Session) -> Result<()> {
+        let held = self.0.rooms.held(&session.owner);
+        let sessions = self.0.database.sessions();
+        Ok(sessions
+            .insert(session, &self.0.limits.quota, &held)
+            .await?)
+    }
+
     fn new_session(&self, owner: &Owner, new: NewUpload, role: Role) -> Result<Session> {
         let id = random_id()?;
         let file_name = match new.file_name {
@@ -231,6 +240,7 @@ impl Catalog {
             role,
             state: SessionState::Open,
             length: new.length,
+            held_bytes: None,
             file_name,
             content_type: new.content_type,
             expected_sha1: new.expected.sha1,

@@ -4,14 +4,16 @@
 //! if not, they are made safe and only then recorded, with the owner's entry. From the last byte
 //! on the work goes on even if the client does not wait for it.
 
-use domain::{Content, FileName, MediaType, Owner, RandomId, Sha1, Sha256, UploadError};
+use domain::{
+    Content, FileName, MediaType, Owner, QuotaError, RandomId, Sha1, Sha256, UploadError,
+};
 use persistence::{
     Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, Session, StoredContent,
 };
 use storage::{Incoming, Placed, Received};
 use tracing::Instrument as _;
 
-use crate::{Catalog, Error, Result, sweep};
+use crate::{Catalog, Error, Result, room::Room, sweep};
 
 /// What a client says that its content is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,8 +49,13 @@ impl Expected {
 /// A file that is being uploaded; dropping it leaves nothing behind.
 pub struct Upload {
     catalog: Catalog,
+    owner: Owner,
     incoming: Incoming,
     received: u64,
+    /// Held until the upload has come to its end.
+    room: Option<Room>,
+    /// How many bytes an upload may have for which there is no room, since its owner has the file.
+    known: Option<(u64, QuotaError)>,
 }
 
 /// Whose a content becomes, and as what.
@@ -95,14 +102,45 @@ impl Stored {
 }
 
 impl Catalog {
-    /// Begins an upload whose bytes come in one go.
-    #[must_use]
-    pub fn upload(&self) -> Upload {
-        Upload {
+    /// Begins an upload whose bytes come in one go, so many as far as that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::QuotaFull`] when its owner has no room for it, unless the file is said to be one
+    /// that the owner has; or when the database fails.
+    pub async fn upload(
+        &self,
+        owner: &Owner,
+        expected: &Expected,
+        bytes: Option<u64>,
+    ) -> Result<Upload> {
+        let mut known = None;
+        let room = match self.hold_upload(owner, bytes.unwrap_or_default()).await {
+            Err(Error::QuotaFull(full)) => {
+                let size = self.find_counted(owner, expected).await?;
+                known = Some((size.ok_or(full)?, full));
+                None
+            }
+            room => room?,
+        };
+        Ok(Upload {
             catalog: self.clone(),
+            owner: owner.clone(),
             incoming: self.0.store.receive(),
             received: 0,
-        }
+            room,
+            known,
+        })
+    }
+
+    /// How many bytes the file has that an upload is said to bring, if its owner is counted to have
+    /// it: it is there, or can be restored.
+    async fn find_counted(&self, owner: &Owner, expected: &Expected) -> Result<Option<u64>> {
+        let Some(sha1) = expected.sha1 else {
+            return Ok(None);
+        };
+        let entry = self.0.database.entries().find(owner, &sha1).await?;
+        Ok(entry.map(|entry| entry.meta.file_size))
     }
 }
 
@@ -111,12 +149,18 @@ impl Upload {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`], or when the store fails.
+    /// [`Error::TooLarge`], [`Error::QuotaFull`], or when the store fails.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.received += bytes.len() as u64;
         let limit = self.catalog.0.limits.max_upload_size;
         if let Some(limit) = limit.filter(|limit| self.received > *limit) {
             return Err(Error::TooLarge(limit));
+        }
+        if let Some(room) = &mut self.room {
+            room.extend_to(self.received)?;
+        }
+        if let Some((_, full)) = self.known.filter(|(size, _)| self.received > *size) {
+            return Err(full.into());
         }
         Ok(self.incoming.write(bytes).await?)
     }
@@ -129,22 +173,24 @@ impl Upload {
     /// the database fails. Nothing is stored then, except that a commit whose outcome is unknown
     /// may turn out to have been made.
     pub async fn finish(
-        self,
-        owner: &Owner,
+        mut self,
         file_name: FileName,
         content_type: MediaType,
         expected: Expected,
     ) -> Result<Stored> {
-        let owner = owner.clone();
         let work = async move {
             let received = self.incoming.finish().await?;
             expected.verify(&received.content)?;
             let filing = Filing {
-                owner: &owner,
+                owner: &self.owner,
                 file_name: &file_name,
                 content_type: &content_type,
                 session: None,
             };
+            // From here on the database counts.
+            if let Some(room) = &mut self.room {
+                room.empty();
+            }
             self.catalog.store(&filing, received).await
         };
         let work = tokio::spawn(work.in_current_span());
@@ -168,6 +214,7 @@ impl Catalog {
             address: None,
             lost: None,
             session: filing.session,
+            quota: self.0.limits.quota,
             at: self.0.clock.now(),
         };
         // Looking before locking spares a transaction for what is new, and looking for the bytes
@@ -202,10 +249,17 @@ impl Catalog {
         settle(database, placed, recorded, &content).await
     }
 
+    /// Whether a content's row still says what it said.
+    pub(crate) async fn is_current(&self, known: &StoredContent) -> Result<bool> {
+        let contents = self.0.database.contents();
+        let found = contents.find(&known.content.sha1).await?;
+        Ok(found.as_ref() == Some(known))
+    }
+
     /// Whether a content's bytes are where its row says, as many as it says.
     async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
         let size = self.0.store.size(&known.address.key).await?;
-        if size != Some(known.content.size) {
+        if size != Some(known.content.size) && self.is_current(known).await? {
             tracing::error!(address = %known.address, "the bytes of a content are lost");
         }
         Ok(size == Some(known.content.size))

@@ -12,7 +12,8 @@ use domain::{Address, Sha1};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
-    Abandoned, Error, Incoming, Object, Result, error::blocking, key, sample, staging::Staging,
+    Abandoned, Condemned, Error, Incoming, Object, Result, error::blocking, key, sample,
+    staging::Staging,
 };
 
 /// A store on a local disk: objects in folders below one, and the bytes that arrive in another.
@@ -107,6 +108,18 @@ impl Disk {
         .await
     }
 
+    /// Marks an object whose row is about to go; as long as it is marked, it goes even if nobody
+    /// comes to removing it, unless a row points at it then.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn condemn(&self, key: &str) -> Result<Condemned> {
+        let disk = self.clone();
+        let key = key.to_owned();
+        blocking(move || Condemned::new(disk, key)).await
+    }
+
     /// Lists the objects of the contents whose SHA-1 ends in this byte.
     ///
     /// # Errors
@@ -192,6 +205,16 @@ impl Disk {
     /// Removes an object; one that is not there is no failure.
     pub(crate) fn remove(&self, key: &str) -> Result<()> {
         remove_file(&self.path(key)?)
+    }
+
+    /// Removes an object so that no power failure brings it back.
+    pub(crate) fn remove_for_good(&self, key: &str) -> Result<()> {
+        let path = self.path(key)?;
+        remove_file(&path)?;
+        match path.parent() {
+            Some(folder) if folder.exists() => sync_folder(folder),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn path(&self, key: &str) -> Result<PathBuf> {

@@ -8,6 +8,7 @@
 //! The bytes of an upload that can be resumed arrive in one [`Appending`] after another, and stay
 //! until it is finished or removed.
 
+mod condemned;
 mod disk;
 mod error;
 mod incoming;
@@ -19,6 +20,7 @@ mod sample;
 mod staging;
 mod uploads;
 
+pub use condemned::Condemned;
 pub use disk::{Disk, Listing, StoredObject};
 pub use error::{Error, Result};
 pub use incoming::{Incoming, Received};

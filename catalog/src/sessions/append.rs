@@ -8,7 +8,7 @@ use storage::{Appending, End, Kept};
 use tokio::time::{Instant, sleep_until};
 
 use super::{expected, turns::Turn};
-use crate::{Catalog, Error, Result, Stored};
+use crate::{Catalog, Error, Result, Stored, room::Room};
 
 /// How often to look whether another process wants to go on with an upload.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -64,6 +64,9 @@ pub struct Append {
     extent: Extent,
     completes: Completes,
     appending: Appending,
+    /// What the upload holds of its owner's quota while nobody knows how many bytes it will have;
+    /// given back before the next request's turn.
+    room: Option<Room>,
     turn: Turn,
     /// When to look whether another process wants to go on with the upload.
     look_at: Instant,
@@ -94,8 +97,8 @@ impl Catalog {
     /// # Errors
     ///
     /// [`Error::UploadNotFound`], [`Error::UploadGone`], [`Error::UploadDone`],
-    /// [`Error::UploadIsFinal`], [`Error::Superseded`], or [`Error::Upload`] for what does not
-    /// fit to where the upload stands; nothing was changed then.
+    /// [`Error::UploadIsFinal`], [`Error::Superseded`], [`Error::QuotaFull`], or
+    /// [`Error::Upload`] for what does not fit to where the upload stands; nothing was changed then.
     pub async fn append(
         &self,
         owner: &Owner,
@@ -123,12 +126,13 @@ impl Catalog {
                 return Err(refusal);
             }
         };
-        if session.length.is_none()
-            && let Some(length) = extent.length
-            && !self.0.database.sessions().settle_length(id, length).await?
-        {
-            return Err(Error::Superseded);
-        }
+        let room = match self.make_room(&session, &extent, request.bytes).await {
+            Ok(room) => room,
+            Err(refusal) => {
+                appending.break_off().await?;
+                return Err(refusal);
+            }
+        };
         Ok(Append {
             catalog: self.clone(),
             session,
@@ -136,8 +140,40 @@ impl Catalog {
             completes: request.completes,
             appending,
             turn,
+            room,
             look_at: Instant::now() + LOOK_EVERY,
         })
+    }
+
+    /// Makes sure that an upload's owner has room for what is appended, and for all of the upload
+    /// if that was said just now.
+    async fn make_room(
+        &self,
+        session: &Session,
+        extent: &Extent,
+        bytes: Option<u64>,
+    ) -> Result<Option<Room>> {
+        match (session.length, extent.length) {
+            (Some(_), _) => Ok(None),
+            (None, Some(length)) => {
+                let held = self.0.rooms.held(&session.owner);
+                let (sessions, quota) = (self.0.database.sessions(), &self.0.limits.quota);
+                let settled = sessions.settle_length(session, length, quota, &held);
+                settled.await?.then_some(None).ok_or(Error::Superseded)
+            }
+            (None, None) => {
+                let needed = extent.offset.saturating_add(bytes.unwrap_or_default());
+                self.hold_bytes(session, needed).await
+            }
+        }
+    }
+
+    /// Sets aside what an upload of unknown length has, until its next request.
+    async fn keep_room(&self, session: &Session, is_held: bool, bytes: u64) -> Result<()> {
+        if is_held {
+            self.0.database.sessions().hold(session.id, bytes).await?;
+        }
+        Ok(())
     }
 
     /// Finds an upload that bytes can be appended to.
@@ -208,12 +244,15 @@ impl Append {
     ///
     /// # Errors
     ///
-    /// [`Error::Upload`] when there are more, or when the store fails.
+    /// [`Error::Upload`] when there are more, [`Error::QuotaFull`], or when the store fails.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let extent = Extent {
             offset: self.appending.offset(),
             ..self.extent
         };
+        if let Some(room) = &mut self.room {
+            room.extend_to(extent.offset.saturating_add(bytes.len() as u64))?;
+        }
         let room = usize::try_from(extent.room().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let fitting = &bytes[..bytes.len().min(room)];
         self.appending.write(fitting).await?;
@@ -228,6 +267,9 @@ impl Append {
     pub async fn break_off(self) -> Result<u64> {
         let offset = self.appending.break_off().await?;
         self.catalog.prolong(&self.session).await?;
+        self.catalog
+            .keep_room(&self.session, self.room.is_some(), offset)
+            .await?;
         Ok(offset)
     }
 
@@ -271,6 +313,9 @@ impl Append {
         };
         if !is_complete {
             let offset = extent.offset;
+            self.catalog
+                .keep_room(&self.session, self.room.is_some(), offset)
+                .await?;
             return Ok(Outcome::Open { offset, expires_at });
         }
         if self.session.role == Role::Part {
@@ -279,6 +324,8 @@ impl Append {
                 .end_part(&self.session, *kept, expires_at)
                 .await;
         }
+        // From here on the database counts.
+        drop(self.room);
         let stored = self.catalog.finish(self.session, *kept, self.turn).await?;
         Ok(Outcome::Stored {
             stored: Box::new(stored),

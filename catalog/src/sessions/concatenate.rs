@@ -60,7 +60,7 @@ impl Catalog {
         }
         let mut session = self.new_session(owner, new, Role::Final)?;
         session.length = Some(length);
-        self.0.database.sessions().insert(&session).await?;
+        self.insert_session(&session).await?;
         Ok(session)
     }
 
