@@ -6,7 +6,9 @@ use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 
 use crate::{
     client::Connection,
-    commands::{get::Get, ls::Ls, mv::Mv, put::Put, rm::Rm},
+    commands::{
+        get::Get, ls::Ls, mv::Mv, put::Put, quota::QuotaAction, rm::Rm, token::TokenAction,
+    },
     settings::{self, Settings},
 };
 
@@ -57,6 +59,16 @@ pub(crate) enum Command {
         /// As JSON rather than YAML.
         #[arg(long)]
         json: bool,
+    },
+    /// Make, list and revoke the tokens that let somebody in.
+    Token {
+        #[command(subcommand)]
+        action: TokenAction,
+    },
+    /// Show and set how much owners may have.
+    Quota {
+        #[command(subcommand)]
+        action: QuotaAction,
     },
     /// Give files to a server.
     ///
@@ -233,7 +245,7 @@ mod tests {
         assert!(refusal(&[], "max_upload_sizes = 5").contains("max_upload_sizes"));
         assert!(refusal(&[], "max_upload_size = -5").contains("max-upload-size"));
         assert!(refusal(&["--listen", "here"], "").contains("here"));
-        assert!(refusal(&[], "token = \"x\"").contains("token"));
+        assert!(refusal(&[], "token = \"x\"").contains("`token`"));
         let known = ["FILESERVER_LISTEN", "FILESERVER_SERVER", "FILESERVER_TOKEN"];
         let known = known.map(OsString::from).into_iter();
         assert!(refuse_unknown_variables(known).is_ok());

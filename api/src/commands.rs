@@ -7,8 +7,10 @@ pub(crate) mod migrate;
 pub(crate) mod mv;
 pub(crate) mod openapi;
 pub(crate) mod put;
+pub(crate) mod quota;
 pub(crate) mod rm;
 pub(crate) mod serve;
+pub(crate) mod token;
 
 use std::{
     fmt,
@@ -19,7 +21,7 @@ use std::{
     process::ExitCode,
 };
 
-use catalog::{Catalog, Clock, CursorKey};
+use catalog::{Catalog, Clock, CursorKey, Keys, LinkKeys};
 use persistence::Database;
 use storage::Disk;
 use tracing_subscriber::EnvFilter;
@@ -50,6 +52,25 @@ fn fail(failure: &Failure) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// What a subcommand lists, a line each.
+struct Table<W>(W);
+
+impl<W: io::Write> Table<W> {
+    fn new(output: W) -> Self {
+        Self(output)
+    }
+
+    /// Prints a row, whose cells are separated by tabulators.
+    fn row(&mut self, cells: &[&dyn fmt::Display]) -> Result<(), Failure> {
+        let cells: Vec<String> = cells.iter().map(ToString::to_string).collect();
+        self.line(&cells.join("\t"))
+    }
+
+    fn line(&mut self, line: &dyn fmt::Display) -> Result<(), Failure> {
+        Ok(writeln!(self.0, "{line}")?)
+    }
+}
+
 /// Begins to log.
 fn log(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&settings.log)
@@ -77,9 +98,12 @@ async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
     bring_up_to_date(settings).await?;
     let database = Database::connect(&settings.database()).await?;
     let store = Disk::open("disk", data).await?;
-    let key = cursor_key(settings)?;
+    let keys = Keys {
+        cursor: cursor_key(settings)?,
+        links: link_keys(settings)?,
+    };
     let limits = settings.limits();
-    Ok(Catalog::new(database, store, Clock::system(), key, limits))
+    Ok(Catalog::new(database, store, Clock::system(), keys, limits))
 }
 
 async fn bring_up_to_date(settings: &Settings) -> Result<(), Failure> {
@@ -108,12 +132,27 @@ fn cursor_key(settings: &Settings) -> Result<CursorKey, Failure> {
         Some(digits) => digits.clone(),
         None => kept_key(&settings.data_dir.join("cursor.key"))?,
     };
-    // The shape of a SHA-256 is that of the key.
-    let key: domain::Sha256 = digits
-        .trim()
-        .parse()
-        .map_err(|error| Failure(format!("the cursors' key cannot be read: {error}")))?;
-    Ok(CursorKey::new(*key.as_bytes()))
+    let key = read_key(&digits);
+    let key = key.map_err(|error| Failure(format!("the cursors' key cannot be read: {error}")))?;
+    Ok(CursorKey::new(key))
+}
+
+fn link_keys(settings: &Settings) -> Result<LinkKeys, Failure> {
+    let mut all = settings.link_keys.clone();
+    if all.is_empty() {
+        all.push(kept_key(&settings.data_dir.join("link.key"))?);
+    }
+    let keys = all.iter().map(|digits| read_key(digits));
+    let keys: Vec<[u8; 32]> = keys
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure(format!("a key of links cannot be read: {error}")))?;
+    LinkKeys::new(keys).ok_or_else(|| Failure("there is no key for links".to_owned()))
+}
+
+/// A key in hexadecimal digits; its shape is that of a SHA-256.
+fn read_key(digits: &str) -> Result<[u8; 32], domain::DigestError> {
+    let key: domain::Sha256 = digits.trim().parse()?;
+    Ok(*key.as_bytes())
 }
 
 /// The key in a file, which is made if it is not there.

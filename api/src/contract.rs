@@ -6,15 +6,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use actix_web::{App, http::StatusCode};
+use actix_web::{
+    App,
+    http::{Method, StatusCode},
+};
+use domain::Scope;
 use serde_json::json;
 use utoipa::{
-    OpenApi,
+    Modify, OpenApi,
     openapi::{
         Content, Header, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder,
         example::ExampleBuilder,
-        path::{Operation, Parameter, PathItem},
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         schema::{ObjectBuilder, Schema, SchemaType, Type},
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 use utoipa_actix_web::AppExt as _;
@@ -31,6 +36,8 @@ use crate::{
         description = "Keeps one copy of each distinct content, named by its SHA-1, and gives it back fast and whole. \
             The same content under different names from different owners is one copy and many entries.\n\n\
             Problems come as `application/problem+json` (RFC 9457). \
+            A request without good credentials gets 401, if the service asks for any; \
+            what belongs to somebody else is 404, as if it were not there. \
             A wrong method gets 405 with `Allow`, an unknown URL 404. \
             Every answer has an `X-Request-Id`: the request's, or a new one.",
     ),
@@ -43,11 +50,36 @@ use crate::{
             Every request but `OPTIONS` has to say `Tus-Resumable: 1.0.0`, and so does every answer; \
             `X-HTTP-Method-Override` comes before the method"),
         (name = "claims", description = "Proving to have a file instead of uploading it"),
+        (name = "links", description = "Giving a file to somebody without credentials"),
+        (name = "usage", description = "How much the caller has, and may have"),
         (name = "service", description = "The service itself"),
     ),
     components(schemas(Problem)),
+    modifiers(&Credentials),
 )]
 struct Base;
+
+/// The name of the security scheme.
+const BEARER: &str = "bearer";
+
+/// Tells what credentials look like.
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("a token of the service's, or a JWT")
+            .description(Some(
+                "A token that `fileserver token create` made, or a JWT of the issuer that the \
+                 service trusts (RFC 6750); whether it is needed is a setting. The scopes are \
+                 `files:read`, `files:write`, `metrics:read`, and `admin`, with which `X-Owner` \
+                 says for whom a request is made.",
+            ));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
+    }
+}
 
 /// The contract, ready to be given out.
 pub(crate) struct Contract {
@@ -55,13 +87,29 @@ pub(crate) struct Contract {
     pub(crate) yaml: String,
     /// The fields that answers may have.
     pub(crate) fields: BTreeSet<String>,
-    operations: Vec<OperationRoute>,
+    routes: Vec<Route>,
 }
 
-struct OperationRoute {
+/// An operation, by where it is and who may use it.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// Its id.
+    pub(crate) operation: String,
+    /// Who may use it.
+    pub(crate) access: Access,
+    /// Whether its requests may have a body of any length.
+    pub(crate) takes_bytes: bool,
     template: String,
-    method: String,
-    operation: String,
+    method: &'static str,
+}
+
+/// Who may use an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever reaches it.
+    Open,
+    /// Whoever has credentials with this scope, for an owner.
+    Scoped(Scope),
 }
 
 impl Contract {
@@ -72,43 +120,75 @@ impl Contract {
     /// When it cannot be written down: a defect.
     pub(crate) fn new() -> Result<Self, Box<dyn std::error::Error>> {
         let openapi = collect();
-        let operations = openapi
-            .paths
-            .paths
-            .iter()
-            .flat_map(|(template, item)| {
-                methods(item)
-                    .into_iter()
-                    .map(|(method, operation)| OperationRoute {
-                        template: template.clone(),
-                        method: method.to_owned(),
-                        operation: operation.operation_id.clone().unwrap_or_default(),
-                    })
-            })
-            .collect();
+        let paths = openapi.paths.paths.iter();
+        let routes = paths.flat_map(|(template, item)| {
+            let methods = methods(item).into_iter();
+            methods.map(|(method, operation)| Route::new(template, method, operation))
+        });
+        let routes = routes.collect::<Result<_, _>>()?;
         Ok(Self {
             json: openapi.to_json()?,
             yaml: openapi.to_yaml()?,
             fields: fields(&openapi),
-            operations,
+            routes,
         })
     }
 
     /// The methods that the resource at a path has; none if there is no such resource.
     pub(crate) fn methods_of(&self, path: &str) -> Vec<&str> {
-        self.operations
+        self.routes
             .iter()
             .filter(|route| fits(&route.template, path))
-            .map(|route| route.method.as_str())
+            .map(|route| route.method)
             .collect()
     }
 
-    /// The id of the operation that a method is at a URL of this form.
-    pub(crate) fn operation(&self, template: &str, method: &str) -> Option<&str> {
-        self.operations
+    /// The operation that a method is at a path.
+    pub(crate) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
+        self.routes
             .iter()
-            .find(|route| route.template == template && route.method == method)
-            .map(|route| route.operation.as_str())
+            .find(|route| route.method == method.as_str() && fits(&route.template, path))
+    }
+}
+
+impl Route {
+    /// # Errors
+    ///
+    /// When the operation does not say who may use it: a defect.
+    fn new(template: &str, method: &'static str, operation: &Operation) -> Result<Self, String> {
+        let id = operation.operation_id.clone().unwrap_or_default();
+        let access = access(operation).ok_or_else(|| format!("who may use {id}?"))?;
+        Ok(Self {
+            operation: id,
+            access,
+            takes_bytes: takes_bytes(operation),
+            template: template.to_owned(),
+            method,
+        })
+    }
+}
+
+/// Whether an operation's requests have a body that is a file, or a part of one.
+fn takes_bytes(operation: &Operation) -> bool {
+    match &operation.request_body {
+        Some(RefOr::T(body)) => !body.content.contains_key("application/json"),
+        _ => false,
+    }
+}
+
+/// Who may use an operation, as its `security` says: nothing but `{}`, or a scope.
+fn access(operation: &Operation) -> Option<Access> {
+    let requirements = serde_json::to_value(operation.security.as_ref()?).ok()?;
+    let [requirement] = requirements.as_array()?.as_slice() else {
+        return None;
+    };
+    let Some(scopes) = requirement.get(BEARER) else {
+        let is_open = requirement.as_object()?.is_empty();
+        return is_open.then_some(Access::Open);
+    };
+    match scopes.as_array()?.as_slice() {
+        [scope] => scope.as_str()?.parse().ok().map(Access::Scoped),
+        _ => None,
     }
 }
 
@@ -194,6 +274,13 @@ fn complete(operation: &mut Operation) {
         .operation_id
         .as_ref()
         .is_some_and(|id| id.starts_with("offer_"));
+    if let Some(Access::Scoped(scope)) = access(operation) {
+        complete_scoped(operation, scope);
+    }
+    if operation.request_body.is_some() {
+        let slow = "`too-slow`: the body did not come fast enough";
+        add_answer(operation, "408", slow, &[]);
+    }
     if !of_service && !is_offer {
         let responses = &mut operation.responses.responses;
         let internal = Response::new("`internal`: the service's log has the cause");
@@ -231,6 +318,75 @@ fn complete(operation: &mut Operation) {
         response
             .headers
             .insert("X-Request-Id".to_owned(), id.into());
+    }
+}
+
+/// Adds to an operation what all have that need credentials.
+fn complete_scoped(operation: &mut Operation, scope: Scope) {
+    let challenge = ("WWW-Authenticate", "What credentials are needed (RFC 6750)");
+    let unauthorized = "`missing-credentials` or `invalid-credentials`";
+    add_answer(operation, "401", unauthorized, &[challenge]);
+    let forbidden = format!(
+        "`insufficient-scope`: the credentials are not for `{scope}`, or, with `X-Owner`, not for \
+         `admin`"
+    );
+    add_answer(operation, "403", &forbidden, &[challenge]);
+    let limits = [
+        ("Retry-After", "How many seconds to wait"),
+        (
+            "RateLimit",
+            "How many requests are left, if that is limited",
+        ),
+        (
+            "RateLimit-Policy",
+            "How many may be made, if that is limited",
+        ),
+    ];
+    let busy = if takes_bytes(operation) {
+        "`rate-limited`, or `too-many-uploads`: as many of the owner's are running as are taken in"
+    } else {
+        "`rate-limited`"
+    };
+    add_answer(operation, "429", busy, &limits);
+    add_answer(
+        operation,
+        "400",
+        "`invalid-header`: `X-Owner` names nobody",
+        &[],
+    );
+    let owner = ParameterBuilder::new()
+        .name("X-Owner")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "For whom the request is made; that needs the scope `admin`",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(owner.build().into());
+}
+
+/// Adds an answer to an operation, or what it can mean besides.
+fn add_answer(operation: &mut Operation, status: &str, description: &str, fields: &[(&str, &str)]) {
+    let responses = &mut operation.responses.responses;
+    let response = responses
+        .entry(status.to_owned())
+        .or_insert_with(|| Response::new("").into());
+    let RefOr::T(response) = response else {
+        return;
+    };
+    if response.description.is_empty() {
+        description.clone_into(&mut response.description);
+    } else if !response.description.contains(description) {
+        response.description = format!("{}; or {description}", response.description);
+    }
+    for (name, description) in fields {
+        let field = header(description, Type::String);
+        response
+            .headers
+            .entry((*name).to_owned())
+            .or_insert_with(|| field.into());
     }
 }
 

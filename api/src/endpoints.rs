@@ -8,6 +8,7 @@ pub(crate) mod claim_file;
 pub(crate) mod create_tus_upload;
 pub(crate) mod download_file;
 pub(crate) mod find_file;
+pub(crate) mod follow_link;
 pub(crate) mod inspect_tus_upload;
 pub(crate) mod inspect_upload;
 pub(crate) mod list_files;
@@ -17,9 +18,12 @@ pub(crate) mod prove_claim;
 pub(crate) mod put_file;
 pub(crate) mod read_contract;
 pub(crate) mod read_metrics;
+pub(crate) mod read_usage;
 pub(crate) mod remove_file;
 pub(crate) mod remove_tus_upload;
 pub(crate) mod remove_upload;
+pub(crate) mod share_file;
+pub(crate) mod unshare_file;
 pub(crate) mod update_file;
 pub(crate) mod upload_file;
 
@@ -30,7 +34,7 @@ use actix_web::{
 use catalog::Entry;
 use utoipa::ToSchema;
 
-use crate::http::conditional::entry_tag;
+use crate::{http::conditional::entry_tag, observe::Stored};
 
 /// The bytes of a file.
 #[derive(ToSchema)]
@@ -41,7 +45,11 @@ pub(crate) struct FileContent(Vec<u8>);
 /// Answers with what is told about a file.
 fn describe(mut response: HttpResponseBuilder, entry: &Entry) -> HttpResponse {
     identify(&mut response, entry);
-    response.json(&entry.meta)
+    let mut response = response.json(&entry.meta);
+    response
+        .extensions_mut()
+        .insert(Stored(entry.meta.file_sha1));
+    response
 }
 
 /// Says which version of an entry an answer is about, and that it may be another next time.

@@ -1,6 +1,7 @@
 //! Reading and writing the parts of HTTP messages that endpoints share.
 
 pub(crate) mod accept;
+pub(crate) mod address;
 pub(crate) mod body;
 pub(crate) mod conditional;
 pub(crate) mod digest_fields;

@@ -16,6 +16,7 @@ use domain::{FileName, MediaType, Owner};
 use mime::Mime;
 
 use crate::{
+    admission::is_too_slow,
     http::{
         body,
         digest_fields::{self, REPR_DIGEST},
@@ -23,6 +24,15 @@ use crate::{
     problem::{Place, Problem, ProblemType},
     service::Service,
 };
+
+/// What is known of a file before its bytes arrive.
+struct Reading<'a> {
+    service: &'a Service,
+    headers: &'a HeaderMap,
+    named: Option<FileName>,
+    announced: Expected,
+    upload: Upload,
+}
 
 /// A file whose bytes have arrived.
 struct Arrived {
@@ -47,11 +57,27 @@ pub(crate) async fn receive(
     body::refuse_content_coding(headers)?;
     let declared = digest_fields::read(headers, &REPR_DIGEST, Place::Header)?;
     let announced = digest_fields::join(announced, declared)?;
-    let arrived = match body_kind(headers)? {
-        Body::Form => form::read(service, headers, payload, named, announced).await?,
-        Body::Raw(content_type) => {
-            raw::read(service, headers, payload, named, content_type, announced).await?
+    let (kind, catalog) = (body_kind(headers)?, &service.catalog);
+    let bytes = match &kind {
+        // There is more in a form than the file.
+        Body::Form => None,
+        Body::Raw(_) => {
+            let bytes = body::content_length(headers);
+            raw::refuse_too_large(bytes, catalog.limits().max_upload_size)?;
+            bytes
         }
+    };
+    let upload = catalog.upload(owner, &announced, bytes).await?;
+    let reading = Reading {
+        service,
+        headers,
+        named,
+        announced,
+        upload,
+    };
+    let arrived = match kind {
+        Body::Form => form::read(reading, payload).await?,
+        Body::Raw(content_type) => raw::read(reading, payload, content_type).await?,
     };
     let Arrived {
         upload,
@@ -59,9 +85,7 @@ pub(crate) async fn receive(
         content_type,
         expected,
     } = arrived;
-    let stored = upload
-        .finish(owner, file_name, content_type, expected)
-        .await?;
+    let stored = upload.finish(file_name, content_type, expected).await?;
     service.metrics.stored(&stored);
     Ok(stored)
 }
@@ -90,6 +114,11 @@ fn only_one(
 
 fn unnamed(detail: &str) -> Problem {
     Problem::new(ProblemType::InvalidFileName, detail)
+}
+
+fn too_slow() -> Problem {
+    let detail = "the body did not come fast enough, and was broken off";
+    Problem::new(ProblemType::TooSlow, detail)
 }
 
 enum Body {
@@ -126,8 +155,9 @@ fn body_kind(headers: &HeaderMap) -> Result<Body, Problem> {
     }
 }
 
-fn broken_off(error: &PayloadError) -> Problem {
+pub(crate) fn broken_off(error: &PayloadError) -> Problem {
     match error {
+        error if is_too_slow(error) => too_slow(),
         PayloadError::Incomplete(_) => {
             Problem::body("the body ended before as many bytes came as were announced")
         }

@@ -1,9 +1,13 @@
 //! The `fileserver` binary: the service's API over HTTP, and its subcommands.
 
+mod admission;
+mod auth;
 mod cli;
 mod client;
 mod commands;
+mod connections;
 mod contract;
+mod delivery;
 mod endpoints;
 mod http;
 mod intake;
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
         Command::Migrate { direction } => commands::migrate::run(&cli.settings, direction),
         Command::Check { digests, json } => commands::check::run(&cli.settings, digests, json),
         Command::Openapi { json } => commands::openapi::run(json),
+        Command::Token { action } => commands::token::run(&cli.settings, &action),
+        Command::Quota { action } => commands::quota::run(&cli.settings, &action),
         Command::Put(put) => commands::put::run(&put),
         Command::Get(get) => commands::get::run(&get),
         Command::Ls(ls) => commands::ls::run(&ls),

@@ -1,23 +1,37 @@
 //! What is seen of each request: its id, one line in the log, and its part of the numbers.
+//!
+//! Requests that need credentials or a link are the audit log: their lines have the target `audit`,
+//! and say who did what to which file, from where, with which result.
 
 use std::{
+    cell::OnceCell,
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
 use actix_web::{
-    Error,
+    Error, HttpMessage as _,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HeaderName, HeaderValue},
     middleware::Next,
     web::{Bytes, Data},
 };
+use domain::{Owner, Sha1};
+use percent_encoding::percent_decode_str;
 use tracing::Instrument as _;
 
-use crate::{contract::Contract, problem::Fault, service::Service};
+use crate::{
+    admission::{Admission, Unread},
+    auth::{self, Identity},
+    connections::{Connection, InHand},
+    contract::{Access, Contract},
+    problem::Fault,
+    service::Service,
+};
 
 /// The field by which a request is found again in logs.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,28 +39,77 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// No id that anybody makes is longer.
 const LONGEST_ID: usize = 128;
 
+/// What links' URLs begin with, of which the rest is a secret.
+const LINKS: &str = "/d/";
+
+/// What is found out about a request on its way to its handler.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    told: OnceCell<(Arc<Identity>, Owner)>,
+}
+
+impl Story {
+    /// Notes who makes the request, and for whom, whether they may or not.
+    pub(crate) fn is_told_of(&self, identity: &Arc<Identity>, named: Option<&HeaderValue>) {
+        let named = named.and_then(|name| auth::read_owner(name).ok());
+        let owner = named.unwrap_or_else(|| identity.owner.clone());
+        // It is told once.
+        let _ = self.told.set((Arc::clone(identity), owner));
+    }
+}
+
+/// Whose file an answer is about; it comes with the answer.
+pub(crate) struct Subject {
+    pub(crate) owner: Owner,
+    pub(crate) sha1: Sha1,
+}
+
+/// Which of the caller's files an answer is about; it comes with the answer.
+pub(crate) struct Stored(pub(crate) Sha1);
+
 /// Accompanies requests from their header to their answer's last byte.
 #[derive(Clone)]
 pub(crate) struct Observer {
     pub(crate) service: Data<Service>,
     pub(crate) contract: Data<Contract>,
+    pub(crate) admission: Data<Admission>,
 }
 
 impl Observer {
     pub(crate) async fn observe(
         self,
-        request: ServiceRequest,
+        mut request: ServiceRequest,
         next: Next<impl MessageBody + 'static>,
     ) -> Result<ServiceResponse<BoxBody>, Error> {
+        let (payload, unread) = self.admission.pace.of(request.take_payload());
+        request.set_payload(payload);
+        let in_hand = request.conn_data::<Arc<Connection>>().map(InHand::new);
         let id = request_id(&request);
         let id_text = id.to_str().unwrap_or_default();
         let span = tracing::info_span!("request", id = id_text);
+        let route = self
+            .contract
+            .route(request.method(), request.match_info().as_str());
+        let client = self.admission.client(&request);
         let mut record = Record::begin(self.service.into_inner(), &request, id_text);
+        record.client = client.map(|client| client.to_string());
+        if let Some(route) = route {
+            record.operation.clone_from(&route.operation);
+            record.is_audited = matches!(route.access, Access::Scoped(_))
+                || request.match_info().as_str().starts_with(LINKS);
+        }
+        let story = Rc::clone(&record.story);
+        request.extensions_mut().insert(story);
         let response = next.call(request).instrument(span).await?;
-        record.answered(&response, &self.contract);
+        record.answered(&response);
         let mut response = response.map_body(|_, body| {
             let body = body.boxed();
-            BoxBody::new(Observed { body, record })
+            BoxBody::new(Observed {
+                body,
+                record,
+                _unread: unread,
+                _in_hand: in_hand,
+            })
         });
         response.headers_mut().insert(REQUEST_ID, id);
         Ok(response)
@@ -73,8 +136,12 @@ struct Record {
     id: String,
     method: String,
     path: String,
-    peer: Option<String>,
+    client: Option<String>,
     operation: String,
+    is_audited: bool,
+    story: Rc<Story>,
+    owner: Option<String>,
+    file: Option<String>,
     status: Option<u16>,
     sent: u64,
 }
@@ -87,21 +154,32 @@ impl Record {
             began: Instant::now(),
             id: id.to_owned(),
             method: request.method().to_string(),
-            path: request.path().to_owned(),
-            peer: request.peer_addr().map(|peer| peer.to_string()),
+            path: shown_path(request),
+            client: None,
             operation: "none".to_owned(),
+            is_audited: false,
+            story: Rc::default(),
+            owner: None,
+            file: request.match_info().get("file_sha1").map(str::to_owned),
             status: None,
             sent: 0,
         }
     }
 
-    fn answered<B>(&mut self, response: &ServiceResponse<B>, contract: &Contract) {
+    fn answered<B>(&mut self, response: &ServiceResponse<B>) {
         self.status = Some(response.status().as_u16());
-        let template = response.request().match_pattern().unwrap_or_default();
-        if let Some(operation) = contract.operation(&template, &self.method) {
-            operation.clone_into(&mut self.operation);
+        let extensions = response.response().extensions();
+        if let Some(named) = response.request().match_info().get("file_sha1") {
+            self.file = Some(named.to_ascii_lowercase());
         }
-        if let Some(fault) = response.response().extensions().get::<Fault>() {
+        if let Some(Subject { owner, sha1 }) = extensions.get() {
+            self.owner = Some(owner.to_string());
+            self.file = Some(sha1.to_string());
+        }
+        if let Some(Stored(sha1)) = extensions.get() {
+            self.file = Some(sha1.to_string());
+        }
+        if let Some(fault) = extensions.get::<Fault>() {
             self.service.metrics.failed(*fault);
         }
     }
@@ -114,17 +192,49 @@ impl Drop for Record {
         let status = self.status.unwrap_or(499);
         let metrics = &self.service.metrics;
         metrics.end_request(&self.operation, status, self.sent, took);
+        let milliseconds = took.as_secs_f64() * 1e3;
+        if !self.is_audited {
+            tracing::info!(
+                request_id = self.id,
+                method = self.method,
+                path = self.path,
+                client = self.client,
+                operation = self.operation,
+                status,
+                sent = self.sent,
+                milliseconds,
+                "request"
+            );
+            return;
+        }
+        let told = self.story.told.get();
+        let owner = told.map(|(_, owner)| owner.as_str());
         tracing::info!(
+            target: "audit",
             request_id = self.id,
+            actor = told.map(|(identity, _)| identity.actor.as_str()),
+            owner = owner.or(self.owner.as_deref()),
+            operation = self.operation,
+            file_sha1 = self.file,
+            client = self.client,
             method = self.method,
             path = self.path,
-            peer = self.peer,
-            operation = self.operation,
             status,
             sent = self.sent,
-            milliseconds = took.as_secs_f64() * 1e3,
+            milliseconds,
             "request"
         );
+    }
+}
+
+/// The path as the log shows it: without what may be a link's secret, however it is spelled.
+fn shown_path(request: &ServiceRequest) -> String {
+    let path = request.path();
+    let plain = percent_decode_str(path).decode_utf8_lossy();
+    if plain.to_ascii_lowercase().contains(LINKS) {
+        format!("{LINKS}-")
+    } else {
+        path.to_owned()
     }
 }
 
@@ -132,6 +242,8 @@ impl Drop for Record {
 struct Observed {
     body: BoxBody,
     record: Record,
+    _unread: Option<Unread>,
+    _in_hand: Option<InHand>,
 }
 
 impl MessageBody for Observed {

@@ -81,6 +81,12 @@ problem_types! {
         "The request contradicts the length that the upload was said to have.";
     CompletedUpload = "https://iana.org/assignments/http-problem-types#completed-upload", StatusCode::BAD_REQUEST,
         "The upload is complete, and nothing can be appended to it.";
+    MissingCredentials = "urn:fileserver:problem:missing-credentials", StatusCode::UNAUTHORIZED,
+        "The request does not say who makes it.";
+    InvalidCredentials = "urn:fileserver:problem:invalid-credentials", StatusCode::UNAUTHORIZED,
+        "The request's credentials let nobody in.";
+    InsufficientScope = "urn:fileserver:problem:insufficient-scope", StatusCode::FORBIDDEN,
+        "The request's credentials do not allow this.";
     FinalUpload = "urn:fileserver:problem:final-upload", StatusCode::FORBIDDEN,
         "The upload is made of others, and nothing can be appended to it.";
     NotFound = "urn:fileserver:problem:not-found", StatusCode::NOT_FOUND,
@@ -89,12 +95,16 @@ problem_types! {
         "There is no such upload.";
     ClaimNotFound = "urn:fileserver:problem:claim-not-found", StatusCode::NOT_FOUND,
         "There is no such claim, or it was used before, or it has expired.";
+    LinkNotFound = "urn:fileserver:problem:link-not-found", StatusCode::NOT_FOUND,
+        "There is no such link, or it does not work any more.";
     NoSuchResource = "urn:fileserver:problem:no-such-resource", StatusCode::NOT_FOUND,
         "There is nothing at this URL.";
     MethodNotAllowed = "urn:fileserver:problem:method-not-allowed", StatusCode::METHOD_NOT_ALLOWED,
         "The resource does not have this method.";
     NotAcceptable = "urn:fileserver:problem:not-acceptable", StatusCode::NOT_ACCEPTABLE,
         "The answer would be JSON, which the request does not accept.";
+    TooSlow = "urn:fileserver:problem:too-slow", StatusCode::REQUEST_TIMEOUT,
+        "The request's body did not come fast enough.";
     DigestCollision = "urn:fileserver:problem:digest-collision", StatusCode::CONFLICT,
         "Another content with the same SHA-1 is stored.";
     MismatchingOffset = "https://iana.org/assignments/http-problem-types#mismatching-upload-offset", StatusCode::CONFLICT,
@@ -119,12 +129,18 @@ problem_types! {
         "The claim is not proven; upload the file.";
     TooManyClaims = "urn:fileserver:problem:too-many-claims", StatusCode::TOO_MANY_REQUESTS,
         "More claims were made than are taken in a minute.";
+    RateLimited = "urn:fileserver:problem:rate-limited", StatusCode::TOO_MANY_REQUESTS,
+        "More requests were made than are taken in a second.";
+    TooManyUploads = "urn:fileserver:problem:too-many-uploads", StatusCode::TOO_MANY_REQUESTS,
+        "As many uploads of the owner are being sent as are taken in at a time.";
     ChecksumMismatch = "urn:fileserver:problem:checksum-mismatch", checksum_mismatch(),
         "The bytes do not have the checksum that was announced, and were dropped.";
     Internal = "urn:fileserver:problem:internal", StatusCode::INTERNAL_SERVER_ERROR,
         "The service has a defect, or its data were damaged.";
     Unavailable = "urn:fileserver:problem:unavailable", StatusCode::SERVICE_UNAVAILABLE,
         "The service cannot do this at the moment.";
+    QuotaFull = "urn:fileserver:problem:quota-full", StatusCode::INSUFFICIENT_STORAGE,
+        "The owner has as much as it may have.";
     StorageFull = "urn:fileserver:problem:storage-full", StatusCode::INSUFFICIENT_STORAGE,
         "There is no room left.";
 }

@@ -19,6 +19,7 @@ use crate::{
         create_tus_upload::create_tus_upload,
         download_file::download_file,
         find_file::find_file,
+        follow_link::follow_link,
         inspect_tus_upload::inspect_tus_upload,
         inspect_upload::inspect_upload,
         list_files::list_files,
@@ -28,9 +29,12 @@ use crate::{
         put_file::put_file,
         read_contract::{read_contract_json, read_contract_yaml},
         read_metrics::read_metrics,
+        read_usage::read_usage,
         remove_file::remove_file,
         remove_tus_upload::remove_tus_upload,
         remove_upload::remove_upload,
+        share_file::share_file,
+        unshare_file::unshare_file,
         update_file::update_file,
         upload_file::upload_file,
     },
@@ -47,6 +51,9 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(update_file)
         .service(remove_file)
         .service(download_file)
+        .service(share_file)
+        .service(unshare_file)
+        .service(follow_link)
         .service(offer_resumption)
         .service(offer_resumption_to)
         .service(inspect_upload)
@@ -61,6 +68,7 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(offer_tus_to)
         .service(claim_file)
         .service(prove_claim)
+        .service(read_usage)
         .service(check_health)
         .service(check_readiness)
         .service(read_metrics)

@@ -2,31 +2,45 @@
 
 use std::{
     future::{Ready, ready},
-    time::Duration,
+    sync::Arc,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::HeaderName,
+};
 use catalog::Catalog;
 use domain::Owner;
 
-use crate::{metrics::Metrics, problem::Problem};
+use crate::{
+    auth::{self, Identity},
+    metrics::Metrics,
+    problem::Problem,
+};
+
+/// The field by which an admin says for whom a request is made.
+pub(crate) const X_OWNER: HeaderName = HeaderName::from_static("x-owner");
 
 /// What every handler works with.
 pub(crate) struct Service {
     pub(crate) catalog: Catalog,
     pub(crate) metrics: Metrics,
-    /// How long to wait for the next byte of a body that is appended to an upload.
-    pub(crate) upload_idle_timeout: Duration,
+    /// Where nginx has the objects, if it is to send them.
+    pub(crate) accel: Option<String>,
+    /// What links' URLs begin with.
+    pub(crate) public_url: String,
 }
 
-/// For whom a request is made: all files have one owner while there is no authentication.
+/// For whom a request is made, which was found out before.
 pub(crate) struct Caller(pub(crate) Owner);
 
 impl FromRequest for Caller {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(Owner::anonymous())))
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let extensions = request.extensions();
+        let identity = extensions.get::<Arc<Identity>>();
+        let owner = identity.map(|identity| Self(identity.owner.clone()));
+        ready(owner.ok_or_else(auth::missing))
     }
 }

@@ -3,10 +3,14 @@
 //! Each setting is defined once, as a flag. What the file says becomes that flag's default, so
 //! that every value is read and refused in the same way, wherever it comes from.
 
+mod access;
+
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use catalog::Limits;
 use clap::{Args, ValueEnum};
+
+pub(crate) use self::access::Access;
 
 /// Where a secret or any other value is really found.
 const FROM_ENVIRONMENT: &str = "env:";
@@ -36,15 +40,8 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_NO_MIGRATE", global = true)]
     pub(crate) no_migrate: bool,
 
-    /// Who may use the service.
-    #[arg(
-        long,
-        env = "FILESERVER_AUTH",
-        default_value = "none",
-        global = true,
-        value_name = "WAY"
-    )]
-    pub(crate) auth: Authentication,
+    #[command(flatten)]
+    pub(crate) access: Access,
 
     /// The most bytes that an upload may have; unless given, there is no limit.
     #[arg(long, env = "FILESERVER_MAX_UPLOAD_SIZE", global = true, value_name = "BYTES", value_parser = parse::<u64>)]
@@ -53,14 +50,6 @@ pub(crate) struct Settings {
     /// How many seconds an upload is kept of which nothing is heard.
     #[arg(long, env = "FILESERVER_UPLOAD_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
     pub(crate) upload_age: NonZeroU32,
-
-    /// After how many seconds without a byte the body of a resumable upload's request is broken off.
-    #[arg(long, env = "FILESERVER_UPLOAD_IDLE_TIMEOUT", default_value = "120", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
-    pub(crate) upload_idle_timeout: NonZeroU32,
-
-    /// How many claims on contents an owner may make in a minute.
-    #[arg(long, env = "FILESERVER_CLAIMS_PER_MINUTE", default_value = "300", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
-    pub(crate) claims_per_minute: NonZeroU32,
 
     /// An origin whose pages may use the service (CORS), or `*` for all; may be given repeatedly,
     /// or separated by commas.
@@ -71,6 +60,35 @@ pub(crate) struct Settings {
     /// share; unless given, one is made and kept in the data folder.
     #[arg(long, env = "FILESERVER_CURSOR_KEY", global = true, hide_env_values = true, hide_default_value = true, value_name = "KEY", value_parser = resolve)]
     pub(crate) cursor_key: Option<String>,
+
+    /// The secrets that links are signed with, 64 hexadecimal digits each, which replicas share,
+    /// separated by commas: the first signs, and links that any of them signed work; unless given,
+    /// one is made and kept in the data folder.
+    #[arg(long, env = "FILESERVER_LINK_KEYS", global = true, hide_env_values = true, hide_default_value = true, value_delimiter = ',', value_name = "KEYS", value_parser = resolve)]
+    pub(crate) link_keys: Vec<String>,
+
+    /// The most seconds that a link may work.
+    #[arg(long, env = "FILESERVER_LINK_AGE", default_value = "604800", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    pub(crate) link_age: NonZeroU32,
+
+    /// What the URLs of links begin with, such as `https://files.example.org`; unless given, they
+    /// begin with the path.
+    #[arg(long, env = "FILESERVER_PUBLIC_URL", global = true, value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: Option<String>,
+
+    /// Where the nginx in front has the objects in an internal location, such as `/_objects/`; every
+    /// trusted proxy has to be such an nginx then. Unless given, the service sends the bytes itself.
+    #[arg(long, env = "FILESERVER_ACCEL_REDIRECT", global = true, value_name = "PATH", value_parser = internal_location)]
+    pub(crate) accel_redirect: Option<String>,
+
+    /// How many seconds a deleted file can be restored.
+    #[arg(long, env = "FILESERVER_DELETED_AGE", default_value = "2592000", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    pub(crate) deleted_age: u32,
+
+    /// How many seconds the bytes stay of what nobody has any more; no download takes longer to
+    /// begin.
+    #[arg(long, env = "FILESERVER_PURGE_GRACE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    pub(crate) purge_grace: u32,
 
     /// How many threads answer requests; unless given, one for each processor.
     #[arg(long, env = "FILESERVER_WORKERS", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
@@ -94,13 +112,6 @@ pub(crate) struct Settings {
         value_name = "FORMAT"
     )]
     pub(crate) log_format: LogFormat,
-}
-
-/// Who may use the service.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Authentication {
-    /// Whoever reaches it; only on a loopback address.
-    None,
 }
 
 /// How to log.
@@ -129,13 +140,17 @@ impl Settings {
         Limits {
             max_upload_size: self.max_upload_size,
             upload_age: Duration::from_secs(self.upload_age.get().into()),
-            claims_per_minute: self.claims_per_minute.get().into(),
+            claims_per_minute: self.access.claims_per_minute.get().into(),
+            quota: self.access.quota(),
+            link_age: Duration::from_secs(self.link_age.get().into()),
+            deleted_age: Duration::from_secs(self.deleted_age.into()),
+            purge_grace: Duration::from_secs(self.purge_grace.into()),
         }
     }
 
     /// Refuses what would let everybody in from everywhere.
     pub(crate) fn refuse_open_door(&self) -> Result<(), String> {
-        if self.auth == Authentication::None && !self.listen.ip().is_loopback() {
+        if self.access.is_open() && !self.listen.ip().is_loopback() {
             return Err(format!(
                 "without authentication the service listens on a loopback address only, not on {}",
                 self.listen
@@ -184,6 +199,26 @@ where
     resolve(value)?
         .parse()
         .map_err(|error: T::Err| error.to_string())
+}
+
+fn public_url(value: &str) -> Result<String, String> {
+    let value = resolve(value)?;
+    let url: reqwest::Url = value
+        .parse()
+        .map_err(|error| format!("it is no URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
+        return Err("it begins with `https://` or `http://`, and has no query".to_owned());
+    }
+    Ok(value.trim_end_matches('/').to_owned())
+}
+
+fn internal_location(value: &str) -> Result<String, String> {
+    let value = resolve(value)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_".contains(&byte);
+    if !value.starts_with('/') || !value.ends_with('/') || !value.bytes().all(is_plain) {
+        return Err("it begins and ends with `/`, and has letters and digits between".to_owned());
+    }
+    Ok(value)
 }
 
 /// A value, or that of an environment variable (`env:NAME`) or of a file (`file:PATH`).

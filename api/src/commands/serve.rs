@@ -15,9 +15,22 @@ use utoipa_actix_web::AppExt as _;
 
 use super::{Failure, fail, log, open_catalog};
 use crate::{
-    contract::Contract, http::tus, metrics::Metrics, observe::Observer, problem::Causes, routes,
-    service::Service, settings::Settings,
+    admission::{self, Admission, KEYS_EVERY, Pace, Slots, Turnover},
+    auth::{Authenticator, jwt::JwtVerifier},
+    connections::Connections,
+    contract::Contract,
+    http::tus,
+    metrics::Metrics,
+    observe::Observer,
+    problem::Causes,
+    routes,
+    service::Service,
+    settings::Settings,
 };
+
+/// How long a connection is kept on which nothing is asked: longer than nginx keeps it, which would
+/// otherwise use one that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// How often to look, at least, for what processes left behind that are gone, and for uploads that
 /// are over.
@@ -41,14 +54,22 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     sweep(&catalog).await;
     let sweeping = actix_web::rt::spawn(keep_sweeping(catalog.clone()));
 
+    let admission = Data::new(admission(settings, catalog.clone()).await?);
+    let refreshing = actix_web::rt::spawn(keep_keys(admission.clone()));
     let service = Data::new(Service {
         catalog: catalog.clone(),
         metrics: Metrics::new(),
-        upload_idle_timeout: Duration::from_secs(settings.upload_idle_timeout.get().into()),
+        accel: settings.accel_redirect.clone(),
+        public_url: settings.public_url.clone().unwrap_or_default(),
     });
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
     let signals = Signals::new()?;
-    let (server, addresses) = bind(settings, service, Data::new(contract))?;
+    let parts = Parts {
+        service,
+        contract: Data::new(contract),
+        admission,
+    };
+    let (server, addresses) = bind(settings, parts)?;
     let stopping = signals.stop(server.handle());
     for address in addresses {
         tracing::info!(%address, "listening");
@@ -61,24 +82,67 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         }
     }
     sweeping.abort();
+    refreshing.abort();
     catalog.close().await;
     tracing::info!("stopped");
     Ok(())
 }
 
-fn bind(
-    settings: &Settings,
+/// What all threads that answer requests share.
+struct Parts {
     service: Data<Service>,
     contract: Data<Contract>,
+    admission: Data<Admission>,
+}
+
+/// What decides who may do how much.
+async fn admission(settings: &Settings, catalog: Catalog) -> Result<Admission, Failure> {
+    let access = &settings.access;
+    let jwt = match access.jwt().map_err(Failure)? {
+        Some(jwt) => Some(JwtVerifier::open(jwt).await?),
+        None => None,
+    };
+    Ok(Admission {
+        authenticator: Authenticator::new(catalog, access.takes_own_tokens(), jwt),
+        turnover: access.requests_per_second.map(Turnover::new),
+        slots: Slots::new(
+            access.concurrent_uploads.get() as usize,
+            access.concurrent_uploads_per_owner.get() as usize,
+        ),
+        pace: Pace {
+            idle: Duration::from_secs(access.body_idle_timeout.get().into()),
+            bytes_per_second: access.body_min_rate.get(),
+        },
+        trusted_proxies: access.trusted_proxies.clone(),
+    })
+}
+
+fn bind(
+    settings: &Settings,
+    parts: Parts,
 ) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), Failure> {
+    let Parts {
+        service,
+        contract,
+        admission,
+    } = parts;
+    let header_timeout = Duration::from_secs(settings.access.header_timeout.get().into());
+    let connections = Connections::new(KEEP_ALIVE + header_timeout);
+    actix_web::rt::spawn(connections.clone().keep_closing());
     let origins = settings.cors_origins.clone();
     let observer = Observer {
         service: service.clone(),
         contract: contract.clone(),
+        admission: admission.clone(),
     };
     let mut server = HttpServer::new(move || {
         let observer = observer.clone();
+        let gate = (admission.clone(), contract.clone(), service.clone());
         App::new()
+            .wrap(from_fn(move |request, next| {
+                let (admission, contract, service) = gate.clone();
+                admission::admit(admission, contract, service, request, next)
+            }))
             .wrap(from_fn(tus::speak))
             .wrap(Condition::new(
                 !origins.is_empty(),
@@ -90,6 +154,7 @@ fn bind(
             .wrap(from_fn(tus::understand))
             .app_data(service.clone())
             .app_data(contract.clone())
+            .app_data(admission.clone())
             .into_utoipa_app()
             .configure(routes::operations)
             .into_app()
@@ -97,6 +162,9 @@ fn bind(
             .default_service(web::to(routes::otherwise))
     })
     .tcp_nodelay(true)
+    .client_request_timeout(header_timeout)
+    .keep_alive(KEEP_ALIVE)
+    .on_connect(move |stream, data| connections.accept(stream, data))
     .shutdown_timeout(settings.shutdown_timeout)
     .disable_signals();
     if let Some(workers) = settings.workers {
@@ -158,9 +226,21 @@ impl Signals {
     }
 }
 
+async fn keep_keys(admission: Data<Admission>) {
+    loop {
+        tokio::time::sleep(KEYS_EVERY).await;
+        admission.authenticator.refresh_keys().await;
+    }
+}
+
 async fn keep_sweeping(catalog: Catalog) {
-    // Uploads go not much later than they were promised to be kept.
-    let every = (catalog.limits().upload_age / 4).clamp(Duration::from_secs(1), SWEEP_EVERY);
+    // What is kept for a time goes not much later.
+    let limits = catalog.limits();
+    let shortest = limits
+        .upload_age
+        .min(limits.purge_grace)
+        .min(limits.deleted_age);
+    let every = (shortest / 4).clamp(Duration::from_secs(1), SWEEP_EVERY);
     loop {
         if let Err(error) = catalog.recover_sessions().await {
             let error = Causes(&error);
@@ -175,7 +255,13 @@ async fn keep_sweeping(catalog: Catalog) {
 
 /// What cannot be told yet about what was left behind keeps nobody from being served.
 async fn sweep(catalog: &Catalog) {
-    for swept in [catalog.sweep().await, catalog.sweep_sessions().await] {
+    let swept = [
+        catalog.sweep().await,
+        catalog.sweep_sessions().await,
+        catalog.sweep_links().await,
+        catalog.purge().await.map(drop),
+    ];
+    for swept in swept {
         if let Err(error) = swept {
             tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
         }

@@ -32,6 +32,7 @@ use crate::{
         TusChecksum,
     ),
     request_body(content = super::FileContent, content_type = "application/offset+octet-stream"),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 204, description = "The bytes are kept", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),
@@ -57,7 +58,7 @@ use crate::{
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),
             ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
         )),
-        (status = 507, description = "`storage-full`"),
+        (status = 507, description = "`storage-full` or `quota-full`"),
     ),
 )]
 #[patch("/tus/{upload_id}")]
@@ -111,7 +112,7 @@ async fn append_to(
     let append = match catalog.append(owner, Protocol::Tus, id, append).await {
         Ok(append) => append,
         Err(Error::UploadDone { sha1, length }) => {
-            refuse_after_end(service, offset, length, payload).await?;
+            refuse_after_end(offset, length, payload).await?;
             let expires_at = catalog.find_expiry(owner, Protocol::Tus, id).await?;
             tus::progress(&mut response, Some(length), expires_at);
             tus::done(&mut response, &sha1);
@@ -148,7 +149,6 @@ pub(super) async fn take(
 
 /// A request for an upload that is complete changes nothing; it may ask for the answer again.
 async fn refuse_after_end(
-    service: &Service,
     provided: u64,
     length: u64,
     payload: web::Payload,
@@ -157,7 +157,7 @@ async fn refuse_after_end(
         let expected = length;
         return Err(Error::from(UploadError::Offset { expected, provided }).into());
     }
-    if has_bytes(service, payload).await? {
+    if has_bytes(payload).await? {
         return Err(told_offset(UploadError::Surplus(length).into(), length));
     }
     Ok(())

@@ -27,6 +27,7 @@ use crate::{
         ("Content-Digest" = Option<String>, Header, description = "The digests of the request's body (RFC 9530)"),
     ),
     request_body(content = FileContent, content_type = "application/partial-upload"),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 204, description = "The bytes are kept", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),
@@ -63,7 +64,7 @@ use crate::{
         (status = 422, description = "`digest-mismatch`: nothing was kept of the request's bytes, or, with `Upload-Complete: ?1`, the upload is over", headers(
             ("Upload-Complete" = String, description = "`?1` if the upload is over"),
         )),
-        (status = 507, description = "`storage-full`"),
+        (status = 507, description = "`storage-full` or `quota-full`"),
     ),
 )]
 #[patch("/uploads/{upload_id}")]

@@ -20,6 +20,7 @@ pub(crate) struct Health {
 #[utoipa::path(
     get,
     tag = "service",
+    security(()),
     responses(
         (status = 200, description = "It runs", body = Health),
         (status = 400, description = "`invalid-query`"),

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[utoipa::path(
     get,
     tag = "service",
+    security(()),
     responses(
         (status = 200, description = "It can", body = Health),
         (status = 400, description = "`invalid-query`"),

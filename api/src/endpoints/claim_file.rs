@@ -64,6 +64,7 @@ pub(crate) struct ClaimRange {
 #[utoipa::path(
     tag = "claims",
     request_body(content = FileClaim, content_type = "application/json"),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 201, description = "What has to be proven", body = ClaimChallenge, headers(
             ("Location" = String, description = "The claim's URL"),

@@ -41,6 +41,7 @@ use crate::{
         TusChecksum,
     ),
     request_body(content = Option<super::FileContent>, content_type = "application/offset+octet-stream"),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 201, description = "The upload can go on, or is complete", headers(
             ("Location" = String, description = "The upload's URL"),
@@ -55,7 +56,7 @@ use crate::{
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`digest-mismatch`: the upload is complete and has other digests than it was said to have, and is over"),
         (status = 460, description = "`checksum-mismatch`: nothing was kept"),
-        (status = 507, description = "`storage-full`"),
+        (status = 507, description = "`storage-full` or `quota-full`"),
     ),
 )]
 #[post("/tus")]

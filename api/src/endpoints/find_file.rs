@@ -25,6 +25,7 @@ use crate::{
     params(
         FilePath, Precondition, Revalidation
     ),
+    security(("bearer" = ["files:read"])),
     responses(
         (status = 200, description = "What there is to tell", body = FileMeta, headers(
             ("ETag" = String, description = "The entry's version"),

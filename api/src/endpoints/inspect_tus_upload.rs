@@ -21,6 +21,7 @@ use crate::{
 #[utoipa::path(
     tag = "tus",
     params(UploadPath, TusVersion),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 200, description = "How far it has come, and what was said of it", headers(
             ("Upload-Offset" = u64, description = "How many bytes it has; not there while it is being made of others"),
@@ -38,7 +39,7 @@ use crate::{
         (status = 410, description = "`upload-gone`"),
         (status = 412, description = "`unsupported-version`"),
         (status = 422, description = "`digest-mismatch`: the upload cannot be completed, and is over"),
-        (status = 507, description = "`storage-full`: the upload cannot be completed now"),
+        (status = 507, description = "`storage-full` or `quota-full`: the upload cannot be completed now"),
     ),
 )]
 #[head("/tus/{upload_id}")]

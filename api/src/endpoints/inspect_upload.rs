@@ -21,6 +21,7 @@ use crate::{
     get,
     tag = "uploads",
     params(UploadPath),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 204, description = "How far it has come", headers(
             ("Upload-Offset" = u64, description = "How many bytes it has"),

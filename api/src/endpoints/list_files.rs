@@ -46,6 +46,7 @@ struct FileList {
         ("name" = Option<String>, Query, description = "List files with this in their name, in upper or lower case", max_length = 255),
         ("file_sha1" = Option<Vec<String>>, Query, description = "List these files", max_items = 100, explode = true),
     ),
+    security(("bearer" = ["files:read"])),
     responses(
         (status = 200, description = "A part of the listing", body = FileList, headers(
             ("Link" = String, description = "The next part's URL, with `rel=\"next\"`, unless this is the last"),

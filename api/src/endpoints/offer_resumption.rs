@@ -13,6 +13,7 @@ use crate::{
 /// Tells that uploads can be resumed, and what they may be
 #[utoipa::path(
     tag = "uploads",
+    security(()),
     responses(
         (status = 204, description = "What uploads may be", headers(
             ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
@@ -28,6 +29,7 @@ pub(crate) async fn offer_resumption(service: web::Data<Service>) -> HttpRespons
 #[utoipa::path(
     tag = "uploads",
     params(FilePath),
+    security(()),
     responses(
         (status = 204, description = "What uploads may be", headers(
             ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
@@ -45,6 +47,7 @@ pub(crate) async fn offer_resumption_to(service: web::Data<Service>) -> HttpResp
 #[utoipa::path(
     tag = "uploads",
     params(UploadPath),
+    security(()),
     responses(
         (status = 204, description = "What uploads may be", headers(
             ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),

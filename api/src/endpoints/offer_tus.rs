@@ -12,6 +12,7 @@ use crate::{
 /// It needs no `Tus-Resumable`, and takes any.
 #[utoipa::path(
     tag = "tus",
+    security(()),
     responses(
         (status = 204, description = "The version, and what there is besides the core", headers(
             ("Tus-Version" = String, description = "`1.0.0`"),
@@ -32,6 +33,7 @@ pub(crate) async fn offer_tus(service: web::Data<Service>) -> HttpResponse {
 #[utoipa::path(
     tag = "tus",
     params(UploadPath),
+    security(()),
     responses(
         (status = 204, description = "The version, and what there is besides the core", headers(
             ("Tus-Version" = String, description = "`1.0.0`"),

@@ -29,6 +29,7 @@ struct ClaimProof {
     tag = "claims",
     params(("claim_id" = String, Path, description = "The claim's id", pattern = "^[0-9a-f]{32}$", example = "00000000000000000000000000000000")),
     request_body(content = ClaimProof, content_type = "application/json"),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 201, description = "The caller has the file now", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
@@ -46,7 +47,7 @@ struct ClaimProof {
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`claim-refused`: upload the file"),
-        (status = 507, description = "`storage-full`: nothing was stored"),
+        (status = 507, description = "`storage-full` or `quota-full`: nothing was stored"),
     ),
 )]
 #[put("/claims/{claim_id}")]

@@ -30,6 +30,7 @@ use crate::{
         ResumableFields,
     ),
     request_body(content((FileContent = "application/octet-stream"))),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 201, description = "The caller has the file now", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`; after `Upload-Complete: ?0` that of the upload, which has begun"),
@@ -52,7 +53,7 @@ use crate::{
         )),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`digest-mismatch`: nothing was stored"),
-        (status = 507, description = "`storage-full`: nothing was stored"),
+        (status = 507, description = "`storage-full` or `quota-full`: nothing was stored"),
     ),
 )]
 #[put("/files/{file_sha1}")]

@@ -8,6 +8,7 @@ use crate::{contract::Contract, http::query::NoQuery, problem::Problem};
 #[utoipa::path(
     get,
     tag = "service",
+    security(()),
     responses(
         (status = 200, description = "This contract", body = Object, content_type = "application/json", example = json!({"openapi": "3.1.0"})),
         (status = 400, description = "`invalid-query`"),
@@ -27,6 +28,7 @@ pub(crate) async fn read_contract_json(
 #[utoipa::path(
     get,
     tag = "service",
+    security(()),
     responses(
         (status = 200, description = "This contract", body = Object, content_type = "application/yaml", example = json!({"openapi": "3.1.0"})),
         (status = 400, description = "`invalid-query`"),

@@ -6,13 +6,14 @@ use crate::{
     http::query::NoQuery,
     metrics,
     problem::{Fault, Problem},
-    service::Service,
+    service::{Caller, Service},
 };
 
 /// Gives the service's numbers to Prometheus
 #[utoipa::path(
     get,
     tag = "service",
+    security(("bearer" = ["metrics:read"])),
     responses(
         (status = 200, description = "The numbers, in the text format of OpenMetrics", body = String, content_type = "application/openmetrics-text", example = json!("fileserver_uploads_total 1\n# EOF\n")),
         (status = 400, description = "`invalid-query`"),
@@ -23,6 +24,7 @@ use crate::{
 )]
 #[route("/metrics", method = "GET", method = "HEAD")]
 pub(crate) async fn read_metrics(
+    _: Caller,
     _: NoQuery,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, Problem> {

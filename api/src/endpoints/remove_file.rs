@@ -25,6 +25,7 @@ use crate::{
         ("purge" = Option<bool>, Query, description = "Give up the right to restore it"),
         Precondition,
     ),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 204, description = "It is deleted"),
         (status = 400, description = "`invalid-sha1` or `invalid-query`"),

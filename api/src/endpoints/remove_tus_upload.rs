@@ -19,6 +19,7 @@ use crate::{
 #[utoipa::path(
     tag = "tus",
     params(UploadPath, TusVersion),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 204, description = "It is gone"),
         (status = 400, description = "`invalid-query`"),

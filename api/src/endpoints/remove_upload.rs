@@ -15,6 +15,7 @@ use crate::{
 #[utoipa::path(
     tag = "uploads",
     params(UploadPath),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 204, description = "It is gone"),
         (status = 400, description = "`invalid-query`"),

@@ -55,6 +55,7 @@ struct FileChange {
         FilePath, Precondition
     ),
     request_body(content((FileChange = "application/merge-patch+json"), (FileChange = "application/json"))),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 200, description = "What it became", body = FileMeta, headers(
             ("ETag" = String, description = "The entry's new version"),

@@ -51,6 +51,7 @@ struct UploadForm {
         ResumableFields,
     ),
     request_body(content((UploadForm = "multipart/form-data"), (FileContent = "application/octet-stream"))),
+    security(("bearer" = ["files:write"])),
     responses(
         (status = 201, description = "The caller has the file now", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`; after `Upload-Complete: ?0` that of the upload, which has begun"),
@@ -73,7 +74,7 @@ struct UploadForm {
         )),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`digest-mismatch`: nothing was stored"),
-        (status = 507, description = "`storage-full`: nothing was stored"),
+        (status = 507, description = "`storage-full` or `quota-full`: nothing was stored"),
     ),
 )]
 #[post("/files")]

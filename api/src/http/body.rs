@@ -2,11 +2,15 @@
 
 use actix_web::{
     http::header::{self, HeaderMap},
-    web::{Bytes, Payload},
+    web::{Bytes, BytesMut, Payload},
 };
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
-use crate::problem::{Place, Problem, ProblemType};
+use crate::{
+    intake::broken_off,
+    problem::{Place, Problem, ProblemType},
+};
 
 /// How many bytes the body has, if that was said.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -52,11 +56,17 @@ pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> 
 }
 
 /// Reads a body that has more bytes than anybody needs for what it says only by mistake.
-pub(crate) async fn read_short(payload: Payload) -> Result<Bytes, Problem> {
+pub(crate) async fn read_short(mut payload: Payload) -> Result<Bytes, Problem> {
     const MOST_BYTES: usize = 16 * 1024;
-    let body = payload.to_bytes_limited(MOST_BYTES).await;
-    body.map_err(|_| catalog::Error::TooLarge(MOST_BYTES as u64))?
-        .map_err(|_| Problem::body("the body could not be read to its end"))
+    let mut body = BytesMut::new();
+    while let Some(bytes) = payload.next().await {
+        let bytes = bytes.map_err(|error| broken_off(&error))?;
+        if body.len() + bytes.len() > MOST_BYTES {
+            return Err(catalog::Error::TooLarge(MOST_BYTES as u64).into());
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body.freeze())
 }
 
 /// Reads a short JSON body.

@@ -161,7 +161,7 @@ mod tests {
         let mut limits = Limits {
             max_upload_size: None,
             upload_age: Duration::from_mins(1),
-            claims_per_minute: 1,
+            ..Limits::default()
         };
         let said = |limits: &Limits| limit(limits, limits.upload_age).1;
         assert_eq!(said(&limits), "min-size=0, max-age=60");

@@ -13,7 +13,10 @@ use actix_web::{
 use catalog::{Session, SessionState};
 use domain::{ByteCountError, Checksum, Timestamp, parse_byte_count, tus};
 
-use crate::problem::{Problem, ProblemType, UPLOAD_OFFSET};
+use crate::{
+    observe::Stored,
+    problem::{Problem, ProblemType, UPLOAD_OFFSET},
+};
 
 /// Where uploads by this protocol are.
 pub(crate) const PREFIX: &str = "/tus";
@@ -239,6 +242,7 @@ pub(crate) fn expires(at: Timestamp) -> (HeaderName, HeaderValue) {
 /// Says what file an upload has become.
 pub(crate) fn done(response: &mut HttpResponseBuilder, sha1: &domain::Sha1) {
     response.insert_header((header::CONTENT_LOCATION, format!("/files/{sha1}")));
+    response.extensions_mut().insert(Stored(*sha1));
 }
 
 /// Says what was said about an upload.

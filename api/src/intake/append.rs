@@ -4,7 +4,6 @@ use actix_web::web::Payload;
 use catalog::{Append, Error};
 use domain::UploadError;
 use futures_util::StreamExt as _;
-use tokio::time::{Instant, timeout, timeout_at};
 
 use super::broken_off;
 use crate::{problem::Problem, service::Service};
@@ -25,22 +24,18 @@ pub(crate) async fn pump(
     append: &mut Append,
     mut payload: Payload,
 ) -> Result<(), Stop> {
-    let idle = service.upload_idle_timeout;
-    let mut deadline = Instant::now() + idle;
     loop {
         let next = tokio::select! {
-            next = timeout_at(deadline, payload.next()) => next,
+            next = payload.next() => next,
             () = append.superseded() => {
                 refuse_superseded(append).await?;
                 continue;
             }
         };
-        let next = next.map_err(|_| Stop::Broken(stalled()))?;
         let Some(bytes) = next else {
             return Ok(());
         };
         let bytes = bytes.map_err(|error| Stop::Broken(broken_off(&error)))?;
-        deadline = Instant::now() + idle;
         refuse_superseded(append).await?;
         service.metrics.received(bytes.len());
         match append.write(&bytes).await {
@@ -60,22 +55,13 @@ async fn refuse_superseded(append: &mut Append) -> Result<(), Stop> {
 }
 
 /// Whether a body has any byte, which it does not say beforehand.
-pub(crate) async fn has_bytes(service: &Service, mut payload: Payload) -> Result<bool, Problem> {
-    loop {
-        let next = timeout(service.upload_idle_timeout, payload.next()).await;
-        match next.map_err(|_| stalled())? {
-            None => return Ok(false),
-            Some(bytes) => {
-                if !bytes.map_err(|error| broken_off(&error))?.is_empty() {
-                    return Ok(true);
-                }
-            }
+pub(crate) async fn has_bytes(mut payload: Payload) -> Result<bool, Problem> {
+    while let Some(bytes) = payload.next().await {
+        if !bytes.map_err(|error| broken_off(&error))?.is_empty() {
+            return Ok(true);
         }
     }
-}
-
-fn stalled() -> Problem {
-    Problem::body("no byte came for too long; go on from Upload-Offset")
+    Ok(false)
 }
 
 /// Ends appending before all bytes have come, and tells how many there are, if that can be told.

@@ -12,7 +12,7 @@ use catalog::{Expected, Upload};
 use domain::{Content, ContentHasher, FileName, MediaType};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Arrived, broken_off, file_name, only_one, unnamed};
+use super::{Arrived, Reading, broken_off, file_name, only_one, unnamed};
 use crate::{
     http::{
         digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST},
@@ -33,21 +33,26 @@ struct FilePart {
     expected: Expected,
 }
 
-pub(super) async fn read(
-    service: &Service,
-    headers: &HeaderMap,
-    payload: Payload,
-    named: Option<FileName>,
-    announced: Expected,
-) -> Result<Arrived, Problem> {
+pub(super) async fn read(reading: Reading<'_>, payload: Payload) -> Result<Arrived, Problem> {
+    let Reading {
+        service,
+        headers,
+        named,
+        announced,
+        upload,
+    } = reading;
+    let mut upload = Some(upload);
     let message = Message::new(headers, payload)?;
     let mut parts = Multipart::new(headers, message.stream().boxed_local());
     let mut file: Option<FilePart> = None;
     let mut name_part: Option<FileName> = None;
     while let Some(mut part) = parts.try_next().await.map_err(|error| malformed(&error))? {
         match part.name().unwrap_or_default() {
-            "file" if file.is_some() => return Err(wrong_part("file", "there are two files")),
-            "file" => file = Some(read_file(service, &mut part, announced).await?),
+            "file" => {
+                let upload = upload.take();
+                let upload = upload.ok_or_else(|| wrong_part("file", "there are two files"))?;
+                file = Some(read_file(service, &mut part, announced, upload).await?);
+            }
             "file_name" => {
                 let name = read_name(&mut part).await?;
                 name_part = only_one(name, name_part.take())?;
@@ -75,6 +80,7 @@ async fn read_file(
     service: &Service,
     part: &mut Field,
     announced: Expected,
+    mut upload: Upload,
 ) -> Result<FilePart, Problem> {
     let headers = part.headers();
     let mut expected = announced;
@@ -84,7 +90,6 @@ async fn read_file(
     }
     let file_name = disposition::file_name(headers, Place::Part)?;
     let content_type = media_type(headers)?;
-    let mut upload = service.catalog.upload();
     while let Some(bytes) = part.try_next().await.map_err(|error| malformed(&error))? {
         service.metrics.received(bytes.len());
         upload.write(&bytes).await?;

@@ -36,6 +36,8 @@ impl From<catalog::Error> for Problem {
                 // Whole seconds, and late rather than early.
                 (wait.as_secs() + 1).into(),
             ),
+            Error::QuotaFull(_) => told(ProblemType::QuotaFull),
+            Error::LinkNotFound => told(ProblemType::LinkNotFound),
             Error::ForeignCursor => told(ProblemType::InvalidCursor).named(Place::Query, "cursor"),
             Error::Contended | Error::Interrupted | Error::SessionOver => {
                 Self::unavailable(Fault::Service, &error)
@@ -72,7 +74,10 @@ impl Problem {
             | Error::Busy(_)
             | Error::CommitUnknown(_)
             | Error::Unusable(_) => Self::unavailable(Fault::Database, error),
-            Error::CorruptRow { .. } | Error::Other(_) => Self::internal(Fault::Database, error),
+            // The catalogue tells of it by itself.
+            Error::QuotaFull(_) | Error::CorruptRow { .. } | Error::Other(_) => {
+                Self::internal(Fault::Database, error)
+            }
         }
     }
 

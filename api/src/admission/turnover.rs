@@ -1,0 +1,114 @@
+//! How many requests an owner may make (draft-ietf-httpapi-ratelimit-headers).
+
+use std::{num::NonZeroU32, time::Duration};
+
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use domain::Owner;
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::keyed::DashMapStateStore,
+};
+
+use crate::problem::{Problem, ProblemType};
+
+pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Owners who have not been heard of for a while are forgotten when there are more than these.
+const MANY_OWNERS: usize = 10_000;
+
+type Limiter =
+    RateLimiter<Owner, DashMapStateStore<Owner>, DefaultClock, StateInformationMiddleware>;
+
+/// So many requests of an owner in a second, and as many at once.
+pub(crate) struct Turnover {
+    limiter: Limiter,
+    per_second: NonZeroU32,
+}
+
+/// What is left to an owner after a request.
+pub(crate) struct Turn {
+    per_second: NonZeroU32,
+    /// How many requests could follow at once, or how long to wait for the next.
+    left: Result<u32, Duration>,
+}
+
+impl Turnover {
+    pub(crate) fn new(per_second: NonZeroU32) -> Self {
+        let limiter = RateLimiter::dashmap(Quota::per_second(per_second));
+        Self {
+            limiter: limiter.with_middleware(),
+            per_second,
+        }
+    }
+
+    /// Counts a request of an owner.
+    pub(crate) fn take(&self, owner: &Owner) -> Turn {
+        if self.limiter.len() > MANY_OWNERS {
+            self.limiter.retain_recent();
+        }
+        let left = match self.limiter.check_key(owner) {
+            Ok(state) => Ok(state.remaining_burst_capacity()),
+            Err(refused) => Err(refused.wait_time_from(DefaultClock::default().now())),
+        };
+        Turn {
+            per_second: self.per_second,
+            left,
+        }
+    }
+}
+
+impl Turn {
+    /// Refuses the request if it was one too many.
+    pub(crate) fn refuse_too_many(&self) -> Result<(), Problem> {
+        let Err(wait) = self.left else {
+            return Ok(());
+        };
+        let most = self.per_second;
+        let detail = format!("an owner may make {most} requests a second; wait before the next");
+        // Whole seconds, and late rather than early.
+        let seconds = HeaderValue::from(wait.as_secs() + 1);
+        Err(Problem::new(ProblemType::RateLimited, detail)
+            .with_header(header::RETRY_AFTER, seconds))
+    }
+
+    /// Says in an answer how many requests are left.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let most = self.per_second;
+        let (left, seconds) = match self.left {
+            Ok(left) => (left, 1),
+            Err(wait) => (0, wait.as_secs() + 1),
+        };
+        let policy = HeaderValue::try_from(format!("\"requests\";q={most};w=1"));
+        let state = HeaderValue::try_from(format!("\"requests\";r={left};t={seconds}"));
+        if let (Ok(policy), Ok(state)) = (policy, state) {
+            headers.insert(RATE_LIMIT_POLICY, policy);
+            headers.insert(RATE_LIMIT, state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_owners_haste_is_not_anothers() {
+        let turnover = Turnover::new(NonZeroU32::new(3).unwrap());
+        let (alice, bob): (Owner, Owner) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        let turns: Vec<Turn> = (0..4).map(|_| turnover.take(&alice)).collect();
+        assert!(turns[2].refuse_too_many().is_ok());
+        let refusal = turns[3].refuse_too_many().unwrap_err();
+        assert_eq!(refusal.kind, ProblemType::RateLimited);
+        assert!(turnover.take(&bob).refuse_too_many().is_ok());
+        let mut headers = HeaderMap::new();
+        turns[0].tell(&mut headers);
+        assert_eq!(
+            headers.get(RATE_LIMIT_POLICY).unwrap(),
+            "\"requests\";q=3;w=1"
+        );
+        assert_eq!(headers.get(RATE_LIMIT).unwrap(), "\"requests\";r=2;t=1");
+    }
+}

@@ -1,0 +1,150 @@
+//! `fileserver token`: makes, lists and revokes tokens.
+
+use std::{io, process::ExitCode, time::Duration};
+
+use catalog::{Catalog, NewToken, Token};
+use clap::Subcommand;
+use domain::{Owner, RandomId, Scope};
+use serde_json::json;
+
+use super::{Failure, Table, fail, open_catalog};
+use crate::settings::Settings;
+
+/// What to do with tokens.
+#[derive(Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a token, and print it: it is not shown again.
+    Create {
+        /// For whom it speaks.
+        #[arg(long)]
+        owner: Owner,
+        /// What it allows: `files:read`, `files:write`, `metrics:read`, and `admin`, which may act
+        /// for any owner; separated by commas.
+        #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPES")]
+        scope: Vec<Scope>,
+        /// How long it can be used, such as `90d` or `12h`; for ever unless given.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires: Option<Duration>,
+        /// What it is for.
+        #[arg(long, default_value = "", value_parser = label)]
+        label: String,
+    },
+    /// List tokens, oldest first: id, owner, scopes, made, expires, last used, state, label.
+    List {
+        /// Those of one owner only.
+        #[arg(long)]
+        owner: Option<Owner>,
+        /// As JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token: within a second it lets nobody in.
+    Revoke {
+        /// Its id, as it is listed.
+        id: RandomId,
+    },
+}
+
+#[actix_web::main]
+pub(crate) async fn run(settings: &Settings, action: &TokenAction) -> ExitCode {
+    match act(settings, action).await {
+        Ok(code) => code,
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn act(settings: &Settings, action: &TokenAction) -> Result<ExitCode, Failure> {
+    let catalog = open_catalog(settings).await?;
+    let acted = perform(&catalog, action).await;
+    catalog.close().await;
+    acted
+}
+
+async fn perform(catalog: &Catalog, action: &TokenAction) -> Result<ExitCode, Failure> {
+    match action {
+        TokenAction::Create {
+            owner,
+            scope,
+            expires,
+            label,
+        } => {
+            let new = NewToken {
+                owner: owner.clone(),
+                scopes: scope.iter().copied().collect(),
+                label: label.clone(),
+                lifetime: *expires,
+            };
+            let (text, token) = catalog.create_token(new).await?;
+            eprintln!(
+                "token {} of {}, which is shown only now:",
+                token.id, token.owner
+            );
+            println!("{}", text.reveal());
+        }
+        TokenAction::List { owner, json } => {
+            let tokens = catalog.list_tokens(owner.as_ref()).await?;
+            list(catalog, &tokens, *json)?;
+        }
+        TokenAction::Revoke { id } => {
+            if !catalog.revoke_token(*id).await? {
+                eprintln!("fileserver: there is no token {id}");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(catalog: &Catalog, tokens: &[Token], as_json: bool) -> Result<(), Failure> {
+    let mut table = Table::new(io::stdout().lock());
+    for token in tokens {
+        let state = state(catalog, token);
+        if as_json {
+            table.line(&json!({
+                "id": token.id.to_string(),
+                "owner": token.owner.as_str(),
+                "scopes": token.scopes.to_string(),
+                "label": token.label,
+                "create_at": token.create_at,
+                "expires_at": token.expires_at,
+                "used_at": token.used_at,
+                "revoke_at": token.revoke_at,
+                "state": state,
+            }))?;
+            continue;
+        }
+        let or_never = |moment: Option<domain::Timestamp>| {
+            moment.map_or_else(|| "never".to_owned(), |moment| moment.to_string())
+        };
+        table.row(&[
+            &token.id,
+            &token.owner,
+            &token.scopes.to_string().replace(' ', ","),
+            &token.create_at,
+            &or_never(token.expires_at),
+            &or_never(token.used_at),
+            &state,
+            &token.label,
+        ])?;
+    }
+    Ok(())
+}
+
+fn state(catalog: &Catalog, token: &Token) -> &'static str {
+    let now = catalog.now();
+    if token.revoke_at.is_some() {
+        "revoked"
+    } else if token.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        "expired"
+    } else {
+        "good"
+    }
+}
+
+/// A label is one line that can be stored.
+fn label(text: &str) -> Result<String, String> {
+    if text.len() > Owner::MAX_BYTES || text.chars().any(char::is_control) {
+        return Err("a label is one line of at most 255 bytes".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,117 @@
+//! Connections on which nothing is asked any more are closed.
+//!
+//! The HTTP library bounds how long the first header on a connection may take, and how long nothing
+//! at all may come after an answer; a header that comes byte by byte after that, or a body that
+//! nobody reads, is bounded here.
+
+use std::{
+    any::Any,
+    net::{Shutdown, TcpStream},
+    os::fd::AsFd as _,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use actix_web::{dev::Extensions, rt::net};
+
+/// How often to look.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The connections of this process.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    open: Arc<Mutex<Vec<Weak<Connection>>>>,
+    began: Instant,
+    /// How long nothing may be asked on one.
+    idle: Duration,
+}
+
+/// A connection, as its requests see it.
+pub(crate) struct Connection {
+    socket: TcpStream,
+    began: Instant,
+    /// How many requests are being answered.
+    in_hand: AtomicUsize,
+    /// When there was one the last time, in milliseconds since the start.
+    last: AtomicU64,
+}
+
+/// A request that is being answered on a connection.
+pub(crate) struct InHand(Arc<Connection>);
+
+impl Connections {
+    pub(crate) fn new(idle: Duration) -> Self {
+        Self {
+            open: Arc::default(),
+            began: Instant::now(),
+            idle,
+        }
+    }
+
+    /// Takes note of a new connection, which its requests find among its data.
+    pub(crate) fn accept(&self, stream: &dyn Any, data: &mut Extensions) {
+        let Some(stream) = stream.downcast_ref::<net::TcpStream>() else {
+            return;
+        };
+        let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
+            // Without descriptors left there is nothing to be done for this one either.
+            return;
+        };
+        let connection = Arc::new(Connection {
+            socket: socket.into(),
+            began: self.began,
+            in_hand: AtomicUsize::new(0),
+            last: AtomicU64::new(milliseconds(self.began.elapsed())),
+        });
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() == open.capacity() {
+            open.retain(|connection| connection.strong_count() > 0);
+        }
+        open.push(Arc::downgrade(&connection));
+        data.insert(connection);
+    }
+
+    /// Closes what is idle for too long, again and again.
+    pub(crate) async fn keep_closing(self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = milliseconds(self.began.elapsed());
+            let idle = milliseconds(self.idle);
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.retain(|connection| {
+                let Some(connection) = connection.upgrade() else {
+                    return false;
+                };
+                let is_idle = connection.in_hand.load(Ordering::Acquire) == 0
+                    && now.saturating_sub(connection.last.load(Ordering::Acquire)) > idle;
+                if is_idle {
+                    // One that is closed already needs nothing.
+                    let _ = connection.socket.shutdown(Shutdown::Both);
+                }
+                !is_idle
+            });
+        }
+    }
+}
+
+impl InHand {
+    pub(crate) fn new(connection: &Arc<Connection>) -> Self {
+        connection.in_hand.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(connection))
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let now = milliseconds(self.0.began.elapsed());
+        self.0.last.store(now, Ordering::Release);
+        self.0.in_hand.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,295 @@
+//! Giving a file's bytes to whoever may have them: by the service itself, or by nginx.
+
+mod byteranges;
+
+use std::net::SocketAddr;
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
+    http::{
+        Method,
+        header::{self, ETag, HeaderName, HeaderValue, LastModified},
+    },
+    web::{self, Data},
+};
+use catalog::{Download, Entry, Link};
+use domain::{ByteRange, Owner};
+use futures_util::{TryStreamExt as _, stream};
+use storage::Object;
+
+use crate::{
+    admission::Admission,
+    http::{
+        conditional::{Validators, Verdict},
+        digest_fields::{self, REPR_DIGEST},
+        disposition,
+        query::Query,
+        ranges::{Wanted, wanted},
+    },
+    observe::Subject,
+    problem::{Problem, ProblemType},
+    service::Service,
+};
+
+const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
+
+/// What nginx cannot weigh as it should be (`docker/nginx/templates`).
+const NOT_FOR_NGINX: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
+
+/// Whose file somebody gets, and why.
+pub(crate) struct Delivery<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) owner: &'a Owner,
+    pub(crate) entry: Entry,
+    /// Whether the client would rather show the file than save it.
+    pub(crate) inline: bool,
+    /// The link by which somebody came who needs no credentials.
+    pub(crate) link: Option<&'a Link>,
+}
+
+/// Reads from the query how a file is to be shown, if that is said.
+pub(crate) fn read_disposition(query: &mut Query) -> Result<Option<bool>, Problem> {
+    match query.one("disposition")?.as_deref() {
+        None => Ok(None),
+        Some("attachment") => Ok(Some(false)),
+        Some("inline") => Ok(Some(true)),
+        Some(_) => {
+            let detail = "`disposition` is `attachment` or `inline`";
+            Err(Problem::query("disposition", detail))
+        }
+    }
+}
+
+impl Delivery<'_> {
+    /// Answers a request for the file's bytes, or for their header.
+    pub(crate) async fn answer(self, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+        let subject = Subject {
+            owner: self.owner.clone(),
+            sha1: self.entry.meta.file_sha1,
+        };
+        let mut response = self.weigh(request).await?;
+        response.extensions_mut().insert(subject);
+        Ok(response)
+    }
+
+    async fn weigh(self, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+        let meta = &self.entry.meta;
+        let validators = Validators::of_content(&meta.file_sha1, meta.upload_at);
+        let verdict = validators.weigh(request);
+        let answer = Answer {
+            delivery: self,
+            validators,
+        };
+        match verdict {
+            Verdict::Failed => return Err(catalog::Error::PreconditionFailed.into()),
+            Verdict::NotModified => {
+                let mut response = HttpResponse::NotModified();
+                answer.identify(&mut response);
+                return Ok(response.finish());
+            }
+            Verdict::Proceed if *request.method() == Method::HEAD => {
+                return Ok(answer.header_alone());
+            }
+            Verdict::Proceed => {}
+        }
+        let size = answer.delivery.entry.meta.file_size;
+        let ranges = if answer.validators.allow_range(request) {
+            wanted(request, size)
+        } else {
+            Wanted::Whole
+        };
+        if ranges == Wanted::Unsatisfiable {
+            return Err(unsatisfiable(size));
+        }
+        answer.send(request, ranges).await
+    }
+}
+
+fn unsatisfiable(size: u64) -> Problem {
+    let problem = Problem::new(
+        ProblemType::RangeNotSatisfiable,
+        format!("the file has {size} bytes"),
+    );
+    match HeaderValue::try_from(format!("bytes */{size}")) {
+        Ok(value) => problem.with_header(header::CONTENT_RANGE, value),
+        Err(_) => problem,
+    }
+}
+
+/// What a file's bytes are sent with.
+struct Answer<'a> {
+    delivery: Delivery<'a>,
+    validators: Validators,
+}
+
+impl Answer<'_> {
+    async fn send(&self, request: &HttpRequest, ranges: Wanted) -> Result<HttpResponse, Problem> {
+        let Delivery {
+            service,
+            owner,
+            entry,
+            link,
+            ..
+        } = &self.delivery;
+        let download = service.catalog.locate(owner, entry).await;
+        let mut download = download.map_err(|error| self.lost(error))?;
+        let by_nginx = accel(service, request);
+        let prepared = match by_nginx {
+            Some(prefix) => self.hand_over(prefix, &mut download, &ranges).await?,
+            None => match ranges {
+                Wanted::Parts(parts) => self.parts(&mut download, &parts).await?,
+                _ => self.whole(&mut download).await?,
+            },
+        };
+        // Only now is it certain that the bytes are there.
+        if let Some(link) = link {
+            service.catalog.count_download(link).await?;
+        }
+        Ok(prepared)
+    }
+
+    /// A file that is gone is not there for whoever came by a link, and neither is the link.
+    fn lost(&self, error: catalog::Error) -> Problem {
+        match error {
+            catalog::Error::NotFound if self.delivery.link.is_some() => {
+                catalog::Error::LinkNotFound.into()
+            }
+            error => error.into(),
+        }
+    }
+
+    /// Lets nginx send the bytes, with all that is said here about them.
+    async fn hand_over(
+        &self,
+        prefix: &str,
+        download: &mut Download,
+        ranges: &Wanted,
+    ) -> Result<HttpResponse, Problem> {
+        let key = download.key().await.map_err(|error| self.lost(error))?;
+        let location = match ranges {
+            Wanted::Parts(_) => format!("{prefix}{key}"),
+            _ => format!("{prefix}whole/{key}"),
+        };
+        let mut response = self.begin(HttpResponse::Ok());
+        response
+            .insert_header((header::CONTENT_TYPE, self.content_type()))
+            .insert_header((X_ACCEL_REDIRECT, location));
+        Ok(response.finish())
+    }
+
+    async fn whole(&self, download: &mut Download) -> Result<HttpResponse, Problem> {
+        let object = download.open(0).await.map_err(|error| self.lost(error))?;
+        let mut response = self.begin(HttpResponse::Ok());
+        response.insert_header((header::CONTENT_TYPE, self.content_type()));
+        let size = self.delivery.entry.meta.file_size;
+        Ok(send(response, object, ByteRange::whole(size)))
+    }
+
+    fn header_alone(&self) -> HttpResponse {
+        let mut response = self.begin(HttpResponse::Ok());
+        response.insert_header((header::CONTENT_TYPE, self.content_type()));
+        // The answer to `HEAD` says how long the answer to `GET` would be.
+        let nothing = stream::empty::<Result<web::Bytes, std::io::Error>>();
+        response.body(SizedStream::new(
+            self.delivery.entry.meta.file_size,
+            nothing,
+        ))
+    }
+
+    async fn parts(
+        &self,
+        download: &mut Download,
+        parts: &[ByteRange],
+    ) -> Result<HttpResponse, Problem> {
+        let meta = &self.delivery.entry.meta;
+        let mut response = self.begin(HttpResponse::PartialContent());
+        let object = download.open(parts[0].start).await;
+        let object = object.map_err(|error| self.lost(error))?;
+        let [part] = parts else {
+            let content_type = &meta.content_type;
+            return Ok(byteranges::send(response, object, parts, content_type));
+        };
+        response
+            .insert_header((header::CONTENT_TYPE, self.content_type()))
+            .insert_header((header::CONTENT_RANGE, content_range(*part, meta.file_size)));
+        Ok(send(response, object, *part))
+    }
+
+    fn content_type(&self) -> &str {
+        self.delivery.entry.meta.content_type.as_str()
+    }
+
+    /// What all answers say about the file's identity.
+    fn identify(&self, response: &mut HttpResponseBuilder) {
+        // A link may end before the file does, so it is asked for again.
+        let caching = if self.delivery.link.is_some() {
+            "private, no-cache"
+        } else {
+            "private, immutable"
+        };
+        response
+            .insert_header(ETag(self.validators.etag.clone()))
+            .insert_header((header::CACHE_CONTROL, caching));
+        if let Some(modified) = self.validators.last_modified {
+            response.insert_header(LastModified(modified));
+        }
+    }
+
+    fn begin(&self, mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+        let meta = &self.delivery.entry.meta;
+        let inline = self.delivery.inline && meta.content_type.runs_no_script();
+        let disposition = if inline { "inline" } else { "attachment" };
+        self.identify(&mut response);
+        response
+            .insert_header((
+                header::CONTENT_DISPOSITION,
+                disposition::value(disposition, &meta.file_name),
+            ))
+            .insert_header((
+                REPR_DIGEST,
+                digest_fields::value(&meta.file_sha1, &meta.file_sha256),
+            ))
+            .insert_header((header::ACCEPT_RANGES, "bytes"))
+            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header((
+                HeaderName::from_static("content-security-policy"),
+                "default-src 'none'; sandbox",
+            ));
+        if self.delivery.link.is_some() {
+            // Where the file leads is not to learn the link.
+            response.insert_header((header::REFERRER_POLICY, "no-referrer"));
+        }
+        response
+    }
+}
+
+/// Where nginx has the objects, if it is to answer a request that it has passed on.
+///
+/// Whoever comes to the service by another way gets the bytes from it.
+fn accel<'a>(service: &'a Service, request: &HttpRequest) -> Option<&'a str> {
+    let prefix = service.accel.as_deref()?;
+    let headers = request.headers();
+    let peer: Option<SocketAddr> = request.peer_addr();
+    let is_proxied = request
+        .app_data::<Data<Admission>>()
+        .is_some_and(|admission| admission.is_proxied(peer));
+    let is_for_nginx = NOT_FOR_NGINX
+        .iter()
+        .all(|field| !headers.contains_key(field));
+    (is_proxied && is_for_nginx).then_some(prefix)
+}
+
+fn content_range(part: ByteRange, size: u64) -> String {
+    format!("bytes {}-{}/{size}", part.start, part.end - 1)
+}
+
+/// Sends one range; a short one together with the header.
+fn send(mut response: HttpResponseBuilder, object: Object, range: ByteRange) -> HttpResponse {
+    if let Some(bytes) = object.ready(range) {
+        response.body(bytes)
+    } else {
+        let bytes = object.stream(range).map_err(std::io::Error::other);
+        response.body(SizedStream::new(range.length(), bytes))
+    }
+}

@@ -1,0 +1,34 @@
+//! `DELETE /files/{file_sha1}/links`
+
+use actix_web::{HttpResponse, delete, web};
+
+use crate::{
+    http::{parameters::FilePath, path::PathSha1, query::NoQuery},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Ends all links to a file
+///
+/// The file stays as it is. That there were none is no failure.
+#[utoipa::path(
+    tag = "links",
+    params(FilePath),
+    security(("bearer" = ["files:write"])),
+    responses(
+        (status = 204, description = "No link leads to it"),
+        (status = 400, description = "`invalid-sha1` or `invalid-query`"),
+        (status = 404, description = "`not-found`"),
+        (status = 507, description = "`storage-full`: nothing was changed"),
+    ),
+)]
+#[delete("/files/{file_sha1}/links")]
+pub(crate) async fn unshare_file(
+    Caller(owner): Caller,
+    service: web::Data<Service>,
+    PathSha1(sha1): PathSha1,
+    _: NoQuery,
+) -> Result<HttpResponse, Problem> {
+    service.catalog.remove_links(&owner, &sha1).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
