@@ -43,7 +43,6 @@ impl Begun {
     pub(crate) fn requests(&self, client: &Client) -> Vec<reqwest::RequestBuilder> {
         let tus = |method, url: &str| TusUpload::request_at(client, method, url);
         let http = |method| client.request(method, &self.http);
-        let proof = serde_json::json!({"proof": digests(b"x").sha256});
         vec![
             tus(Method::POST, "/tus").header("upload-length", 5),
             TusUpload::at(client, &self.tus)
@@ -55,7 +54,7 @@ impl Begun {
                 .header("content-type", "application/partial-upload")
                 .body(random(10)),
             client.request(Method::POST, "/claims").json(&a_claim()),
-            client.request(Method::PUT, &self.claim).json(&proof),
+            client.request(Method::PUT, &self.claim).json(&proof()),
             tus(Method::DELETE, &self.tus),
             http(Method::DELETE),
         ]
@@ -70,9 +69,14 @@ impl Begun {
     }
 }
 
-fn a_claim() -> serde_json::Value {
+pub(crate) fn a_claim() -> serde_json::Value {
     let sha1 = digests(b"x").sha1;
     serde_json::json!({"file_sha1": sha1, "file_size": 1, "file_name": "a"})
+}
+
+/// What proves nothing.
+pub(crate) fn proof() -> serde_json::Value {
+    serde_json::json!({"proof": digests(b"x").sha256})
 }
 
 /// Sends requests one after the other.

@@ -10,6 +10,40 @@ use tokio::{
 };
 
 #[tokio::test]
+async fn swagger_ui_authorizes_with_a_token() {
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_AUTH", "token")]).await;
+    let token = server.token("alice", "files:read,files:write");
+    let alice = server.client().with_token(&token);
+    alice.upload("hers.txt", unique_text()).await;
+    let browser = Browser::start().await;
+    browser.open(&server.client().url("/swagger-ui/")).await;
+    let list = "#operations-files-list_files";
+    browser
+        .click(&format!("{list} .opblock-summary-control"))
+        .await;
+    browser.click(&format!("{list} .execute")).await;
+    let status = format!("{list} .live-responses-table tbody .response-col_status");
+    assert!(browser.text(&status).await.starts_with("401"));
+
+    browser.click(".auth-wrapper .authorize").await;
+    browser.type_into(".auth-container input", &token).await;
+    browser.click(".auth-btn-wrapper .authorize").await;
+    // For whoever wants to look at it.
+    if let Some(path) = std::env::var_os("SCREENSHOT_AUTHORIZE") {
+        browser.screenshot(path.as_ref()).await;
+    }
+    browser.click(".auth-btn-wrapper .btn-done").await;
+    browser.click(&format!("{list} .btn-clear")).await;
+    browser.click(&format!("{list} .execute")).await;
+    let body = format!("{list} .live-responses-table tbody .response-col_description");
+    let answer = browser.text(&body).await;
+    assert!(answer.contains("hers.txt"), "{answer}");
+    assert!(browser.text(&status).await.starts_with("200"));
+    browser.close().await;
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn swagger_ui_shows_and_exercises_the_service() {
     let server = Server::start(Kind::Sqlite, &[]).await;
     let browser = Browser::start().await;

@@ -55,6 +55,7 @@ async fn upload_as_bob(server: &Server, bytes: &[u8]) -> Sha1 {
     let _ = server.database().sql(&format!(
         "UPDATE tbl_user_file SET owner = 'bob' WHERE file_sha1 = '{sha1}'"
     ));
+    assert!(server.command(&["quota", "recount"]).status.success());
     client
         .get(&format!("/files/{sha1}"))
         .await

@@ -185,6 +185,7 @@ async fn the_command_line_puts_lists_gets_renames_and_removes() {
         // Somebody else's content is proven, not sent.
         let theirs = format!("UPDATE tbl_user_file SET owner = 'bob' WHERE file_sha1 = '{sha1}'");
         let _ = server.database().sql(&theirs);
+        assert!(server.command(&["quota", "recount"]).status.success());
         let (_, err) = run(fileserver(&server, &["put", path]), 0).await;
         assert!(err.contains("instant"), "{err}");
 

@@ -59,6 +59,8 @@ async fn check(server: &Server, table: &str) {
         .run(steps)
         .await;
     }
+    // The tables give files to others behind the service's back.
+    assert!(server.command(&["quota", "recount"]).status.success());
 }
 
 struct Conversation<'a> {

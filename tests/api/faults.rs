@@ -2,11 +2,14 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use harness::{Kind, Server, TusUpload, digests, eventually, random, unique_text};
+use harness::{Client, Kind, Server, TusUpload, digests, eventually, random, unique_text};
 use reqwest::Method;
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
-use crate::begun::{Begun, send_all};
+use crate::{
+    begun::{Begun, a_claim, proof, send_all},
+    linking::{share, unshare},
+};
 
 /// A small file system of its own, which goes when this is dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -40,6 +43,26 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Makes claims, and gives their URLs.
+async fn claim_often(client: &Client) -> Vec<String> {
+    let mut claims = Vec::new();
+    for _ in 0..20 {
+        let claim = client.request(Method::POST, "/claims").json(&a_claim());
+        claims.push(client.send(claim).await.header("location").to_owned());
+    }
+    claims
+}
+
+/// Uses claims up, for one of which there is no room.
+async fn prove_until_full(client: &Client, claims: &[String]) {
+    let mut statuses = Vec::new();
+    for claim in claims {
+        let proof = client.request(Method::PUT, claim).json(&proof());
+        statuses.push(client.send(proof).await.status.as_u16());
+    }
+    assert!(statuses.contains(&507), "{statuses:?}");
+}
+
 #[tokio::test]
 async fn a_full_disk_is_told_and_loses_nothing() {
     // On SQLite the database lies on that disk, too.
@@ -54,9 +77,13 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     let client = server.client();
     let kept = random(1_000_000);
     let kept_meta = client.upload_raw("kept.bin", kept.clone()).await.meta();
+    let sha1 = kept_meta.file_sha1.to_string();
+    assert_eq!(client.send(share(client, &sha1)).await.status, 201);
     let begun = Begun::new(&server).await;
     begun.receive_the_rest(disk.path());
-
+    let claims = claim_often(client).await;
+    let room = disk.path().join("room for later");
+    std::fs::write(&room, vec![0; 1_000_000]).unwrap();
     let too_much = client.upload_raw("big.bin", random(40_000_000)).await;
     too_much.problem(507, "storage-full");
     assert_eq!(client.list_all("").await.len(), 1);
@@ -91,14 +118,6 @@ async fn a_full_disk_is_told_and_loses_nothing() {
         .await
         .problem(507, "storage-full");
     client.get("/readyz").await.problem(507, "storage-full");
-    for request in begun.requests(client) {
-        let answer = client.send(request).await;
-        if answer.status != 404 {
-            answer.problem(507, "storage-full");
-        }
-    }
-    let completing = TusUpload::request_at(client, Method::HEAD, &begun.full);
-    assert_eq!(client.send(completing).await.status, 507);
     // The database's log has some room of its own, which is soon used up.
     let mut name = 0;
     let full = loop {
@@ -110,19 +129,34 @@ async fn a_full_disk_is_told_and_loses_nothing() {
         }
     };
     full.problem(507, "storage-full");
+    for request in begun.requests(client) {
+        let answer = client.send(request).await;
+        // What is there no more needs no room; and a claim's use needs little.
+        if !matches!(answer.status.as_u16(), 404 | 422) {
+            answer.problem(507, "storage-full");
+        }
+    }
+    prove_until_full(client, &claims).await;
+    let completing = TusUpload::request_at(client, Method::HEAD, &begun.full);
+    assert_eq!(client.send(completing).await.status, 507);
     client
         .delete(&kept_meta.file_sha1)
         .await
         .problem(507, "storage-full");
+    for request in [unshare(client, &sha1), share(client, &sha1)] {
+        client.send(request).await.problem(507, "storage-full");
+    }
 
     assert_eq!(client.get(&kept_meta.location.to_string()).await.body, kept);
+    std::fs::remove_file(room).unwrap();
     for filler in 0..file {
         std::fs::remove_file(disk.path().join(format!("filler{filler}"))).unwrap();
     }
     let answer = client.upload_raw("small.bin", unique_text()).await;
     assert_eq!(answer.status, 201, "there is room again: {}", answer.text());
     let completed = TusUpload::at(client, &begun.full).inspect().await;
-    assert!(completed.headers.contains_key("content-location"));
+    let is_there = completed.headers.contains_key("content-location");
+    assert!(is_there, "{completed:?}");
     begun.end(client).await;
     server.stop().await;
     let check = server.command(&["check", "--digests"]);
@@ -140,6 +174,8 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
         let client = server.client();
         let (sha1, bytes) = client.upload_some("kept.txt").await;
         let begun = Begun::new(&server).await;
+        let link = client.send(share(client, &sha1.to_string())).await.json()["url"].clone();
+        let link = link.as_str().unwrap().to_owned();
 
         proxy.cut();
         let objects = server.objects();
@@ -157,6 +193,10 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
             client.delete(&sha1).await,
             client.get("/readyz").await,
             client.get(&begun.http).await,
+            client.get("/usage").await,
+            client.get(&link).await,
+            client.send(share(client, &sha1.to_string())).await,
+            client.send(unshare(client, &sha1.to_string())).await,
             client
                 .send(client.request(Method::PUT, &put).body("x"))
                 .await,

@@ -47,14 +47,14 @@ async fn an_upload_of_which_nothing_is_heard_expires() {
 
 #[tokio::test]
 async fn a_request_that_stalls_is_broken_off_and_what_came_is_kept() {
-    let server = Server::start(Kind::Sqlite, &[("FILESERVER_UPLOAD_IDLE_TIMEOUT", "1")]).await;
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_BODY_IDLE_TIMEOUT", "1")]).await;
     let upload = TusUpload::begin(server.client(), 1000, &[]).await;
     let mut stalled = half_a_patch(&server, &upload, 0, 1000, &[1; 500], "").await;
     let mut told = Vec::new();
     let read = timeout(Duration::from_secs(5), stalled.read_to_end(&mut told)).await;
     read.expect("the connection is closed").unwrap();
     let told = String::from_utf8_lossy(&told);
-    assert!(told.starts_with("HTTP/1.1 400"), "{told}");
+    assert!(told.starts_with("HTTP/1.1 408"), "{told}");
     assert!(told.contains("upload-offset: 500"), "{told}");
     assert_eq!(upload.offset().await, 500);
     // Nor does one wait for ever that has nothing left to bring.

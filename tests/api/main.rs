@@ -6,6 +6,8 @@
     reason = "a test that cannot go on panics"
 )]
 
+mod access;
+mod audit;
 mod bad_input;
 mod begun;
 mod browser;
@@ -16,11 +18,17 @@ mod completing;
 mod conformance;
 mod crash;
 mod downloading;
+mod fairness;
 mod faults;
 mod limits;
+mod linking;
 mod listing;
+mod nginx;
 mod power;
+mod purging;
+mod quotas;
 mod resuming;
 mod service;
 mod subcommands;
+mod tokens;
 mod uploading;

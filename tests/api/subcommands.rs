@@ -178,7 +178,7 @@ fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
             "/nowhere.toml",
         ),
         (vec!["serve"], vec![("FILESERVER_LOG", "a=b=c")], "filter"),
-        (vec!["serve"], vec![("FILESERVER_AUTH", "token")], "none"),
+        (vec!["serve"], vec![("FILESERVER_AUTH", "magic")], "none"),
         (
             vec!["serve", "--data-dir", "/proc/nowhere"],
             vec![],

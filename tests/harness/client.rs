@@ -18,6 +18,7 @@ pub struct Client {
     base: String,
     http: reqwest::Client,
     contract: Contract,
+    token: Option<String>,
 }
 
 /// An answer that came whole.
@@ -52,6 +53,25 @@ impl Client {
             contract: Contract::new(contract.json().await.unwrap()),
             base,
             http,
+            token: None,
+        }
+    }
+
+    /// The same, with a token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// The same, by way of another address, such as a proxy's.
+    #[must_use]
+    pub fn by_way_of(&self, base: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -63,7 +83,11 @@ impl Client {
 
     /// Begins a request.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, self.url(path))
+        let request = self.http.request(method, self.url(path));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     /// Sends a request, and holds the answer against the contract.
@@ -90,6 +114,9 @@ impl Client {
         assert!(head.body.is_empty());
         if ranged && matches!(answer.status.as_u16(), 206 | 416) {
             assert_eq!(head.status, StatusCode::OK, "there is no part of a header");
+            return;
+        }
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
             return;
         }
         if answer.status == StatusCode::INTERNAL_SERVER_ERROR {

@@ -13,6 +13,8 @@ mod client;
 mod contents;
 mod contract;
 mod databases;
+mod issuer;
+mod nginx;
 mod proxy;
 mod server;
 mod tus;
@@ -21,27 +23,33 @@ pub use browser::Browser;
 pub use client::{Answer, Client, http};
 pub use contents::{digests, random, unique_text};
 pub use databases::{Kind, TestDatabase};
+pub use issuer::Issuer;
+pub use nginx::Nginx;
 pub use proxy::Proxy;
 pub use server::{Server, binary, eventually};
 pub use tus::TusUpload;
 
 /// Makes a test of each function for each database.
 ///
-/// Each runs against a server of its own, which is then stopped, and whose rows and bytes are
+/// Each runs against a server of its own, with some settings if they are given (`with`), which is then stopped, and whose rows and bytes are
 /// checked.
 #[macro_export]
 macro_rules! on_every_database {
     ($($(#[$attribute:meta])* $test:ident,)+) => {
-        $crate::on_every_database!(@ sqlite, Sqlite, $($test)+);
-        $crate::on_every_database!(@ mariadb, MariaDb, $($test)+);
-        $crate::on_every_database!(@ postgres, Postgres, $($test)+);
+        $crate::on_every_database!(with &[]; $($test,)+);
     };
-    (@ $module:ident, $kind:ident, $($test:ident)+) => {
+    (with $settings:expr; $($test:ident,)+) => {
+        $crate::on_every_database!(@ sqlite, Sqlite, $settings, $($test)+);
+        $crate::on_every_database!(@ mariadb, MariaDb, $settings, $($test)+);
+        $crate::on_every_database!(@ postgres, Postgres, $settings, $($test)+);
+    };
+    (@ $module:ident, $kind:ident, $settings:expr, $($test:ident)+) => {
         mod $module {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    $crate::Server::with($crate::Kind::$kind, async |server| {
+                    let kind = $crate::Kind::$kind;
+                    $crate::Server::with(kind, $settings, async |server| {
                         super::$test(server).await;
                     })
                     .await;

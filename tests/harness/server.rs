@@ -5,7 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -28,8 +28,12 @@ pub struct Server {
     _folder: TempDir,
     settings: Vec<(&'static str, OsString)>,
     process: Mutex<Process>,
+    log: Log,
     client: Client,
 }
+
+/// The lines that a process has logged.
+type Log = Arc<std::sync::Mutex<String>>;
 
 struct Process {
     child: Child,
@@ -38,8 +42,8 @@ struct Process {
 
 impl Server {
     /// Runs a test against a server, then stops it, and checks that nothing was lost or left.
-    pub async fn with(kind: Kind, test: impl AsyncFn(&Self)) {
-        let server = Self::start(kind, &[]).await;
+    pub async fn with(kind: Kind, settings: &[(&'static str, &str)], test: impl AsyncFn(&Self)) {
+        let server = Self::start(kind, settings).await;
         test(&server).await;
         server.finish().await;
     }
@@ -80,7 +84,8 @@ impl Server {
             all.retain(|(other, _)| other != name);
             all.push((*name, value.into()));
         }
-        let process = Process::start(&all).await;
+        let log = Log::default();
+        let process = Process::start(&all, &log).await;
         let client = Client::new(format!("http://{}", process.address)).await;
         Self {
             database,
@@ -88,6 +93,7 @@ impl Server {
             _folder: folder,
             settings: all,
             process: Mutex::new(process),
+            log,
             client,
         }
     }
@@ -128,13 +134,19 @@ impl Server {
         let address = process.address.clone();
         settings.retain(|(name, _)| *name != "FILESERVER_LISTEN");
         settings.push(("FILESERVER_LISTEN", address.into()));
-        *process = Process::start(&settings).await;
+        *process = Process::start(&settings, &self.log).await;
+    }
+
+    /// Changes a setting, for the next start.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.retain(|(other, _)| *other != name);
+        self.settings.push((name, value.into()));
     }
 
     /// Starts another process with its settings, on a port of its own; it goes when its handle is
     /// dropped.
     pub async fn second_process(&self) -> (Child, Client) {
-        let process = Process::start(&self.settings).await;
+        let process = Process::start(&self.settings, &Log::default()).await;
         let client = Client::new(format!("http://{}", process.address)).await;
         (process.child, client)
     }
@@ -184,6 +196,33 @@ impl Server {
         let sums = report.lines().last().unwrap();
         let sums: Value = serde_json::from_str(sums).unwrap();
         assert_eq!(sums["findings"], 0);
+    }
+
+    /// Makes a token, and gives its text.
+    #[must_use]
+    pub fn token(&self, owner: &str, scopes: &str) -> String {
+        let created = self.command(&["token", "create", "--owner", owner, "--scope", scopes]);
+        let said = String::from_utf8_lossy(&created.stderr);
+        assert!(created.status.success(), "{said}");
+        String::from_utf8(created.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A client of an owner's, with a token that allows all but to act for others.
+    #[must_use]
+    pub fn client_of(&self, owner: &str) -> Client {
+        let token = self.token(owner, "files:read,files:write");
+        self.client.with_token(&token)
+    }
+
+    /// What it has logged since it was started last.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Where it listens.
+    pub async fn address(&self) -> String {
+        self.process.lock().await.address.clone()
     }
 
     /// Runs a subcommand with its settings.
@@ -242,7 +281,7 @@ impl Server {
 }
 
 impl Process {
-    async fn start(settings: &[(&'static str, OsString)]) -> Self {
+    async fn start(settings: &[(&'static str, OsString)], log: &Log) -> Self {
         let mut child = TokioCommand::new(binary())
             .arg("serve")
             .envs(settings.to_vec())
@@ -263,14 +302,19 @@ impl Process {
             panic!("the server did not start: {said}");
         });
         let address = address.await.expect("the server starts");
-        tokio::spawn(show_errors(lines));
+        tokio::spawn(keep(lines, Arc::clone(log)));
         Self { child, address }
     }
 }
 
-/// Shows what the server complains about, if the test fails.
-async fn show_errors(mut lines: tokio::io::Lines<BufReader<ChildStderr>>) {
+/// Keeps what the server says, and shows what it complains about if the test fails.
+async fn keep(mut lines: tokio::io::Lines<BufReader<ChildStderr>>, log: Log) {
     while let Ok(Some(line)) = lines.next_line().await {
+        {
+            let mut log = log.lock().unwrap();
+            log.push_str(&line);
+            log.push('\n');
+        }
         if line.contains("\"ERROR\"") || line.contains("panicked") {
             eprintln!("{line}");
         }
@@ -286,6 +330,13 @@ pub async fn eventually(is_so: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("what was waited for did not come");
+}
+
+/// What second it is.
+#[expect(clippy::disallowed_methods, reason = "tokens are for real moments")]
+pub(crate) fn now() -> u64 {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.unwrap().as_secs()
 }
 
 /// Sends a signal to a process.

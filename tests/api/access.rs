@@ -1,0 +1,325 @@
+//! Who may do what: every operation of the contract, with every kind of credentials.
+//!
+//! The operations come from the contract itself, so none can be forgotten: one that is not known
+//! here fails the test.
+
+use harness::{Answer, Client, Server, TusUpload, digests, on_every_database, unique_text};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::linking::share;
+
+on_every_database! {
+    with &[("FILESERVER_AUTH", "token")];
+    every_operation_is_for_its_owner_with_the_right_scope,
+    whoever_knows_every_hash_and_id_gets_nothing,
+    an_admin_acts_for_others_and_nobody_else_does,
+}
+
+/// An operation that needs credentials.
+struct Operation {
+    id: String,
+    method: Method,
+    template: String,
+    scope: String,
+}
+
+/// What a stranger to a resource gets.
+#[derive(PartialEq)]
+enum Foreign {
+    /// As if there were nothing.
+    NotFound,
+    /// It is about what is theirs.
+    Own,
+}
+
+/// What belongs to an owner, new for each operation that is tried.
+struct Belongings {
+    sha1: String,
+    http: String,
+    tus: String,
+    claim: String,
+}
+
+fn operations(contract: &Value) -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for (template, item) in contract["paths"].as_object().unwrap() {
+        for (verb, operation) in item.as_object().unwrap() {
+            let security = operation["security"].as_array();
+            let security = security.unwrap_or_else(|| panic!("{verb} {template}: for whom?"));
+            if let Some(scopes) = security[0].get("bearer") {
+                operations.push(Operation {
+                    id: operation["operationId"].as_str().unwrap().to_owned(),
+                    method: verb.to_uppercase().parse().unwrap(),
+                    template: template.clone(),
+                    scope: scopes[0].as_str().unwrap().to_owned(),
+                });
+            }
+        }
+    }
+    assert!(operations.len() > 20);
+    operations
+}
+
+impl Belongings {
+    async fn of(client: &Client) -> Self {
+        let (sha1, _) = client.upload_some("mine.txt").await;
+        let begun = client.request(Method::POST, "/files?file_name=begun");
+        let begun = client
+            .send(begun.header("upload-complete", "?0").body("x"))
+            .await;
+        let claim = json!({"file_sha1": sha1, "file_size": 1, "file_name": "claimed"});
+        let claim = client.request(Method::POST, "/claims").json(&claim);
+        Self {
+            sha1: sha1.to_string(),
+            http: begun.header("location").to_owned(),
+            tus: TusUpload::begin(client, 2, &[]).await.url,
+            claim: client.send(claim).await.header("location").to_owned(),
+        }
+    }
+
+    /// Removes the uploads, which would count as leftovers.
+    async fn end(&self, client: &Client) {
+        for url in [&self.http, &self.tus] {
+            client
+                .send(TusUpload::request_at(client, Method::DELETE, url))
+                .await;
+        }
+    }
+
+    /// A request for an operation that its owner may make, and what a stranger gets for it.
+    fn request(&self, client: &Client, operation: &Operation) -> (RequestBuilder, Foreign) {
+        let new = unique_text();
+        let path = operation.template.replace("{file_sha1}", &self.sha1);
+        let to = |path: &str| {
+            let request = client.request(operation.method.clone(), path);
+            request.header("tus-resumable", "1.0.0")
+        };
+        let append = |url: &str, media_type: &str, offset: usize| {
+            to(url)
+                .header("content-type", media_type)
+                .header("upload-offset", offset)
+        };
+        match operation.id.trim_end_matches("_head") {
+            "upload_file" => (to("/files?file_name=a").body(new), Foreign::Own),
+            "put_file" => {
+                let sha1 = digests(new.as_bytes()).sha1;
+                (
+                    to(&format!("/files/{sha1}?file_name=a")).body(new),
+                    Foreign::Own,
+                )
+            }
+            "list_files" | "read_usage" | "read_metrics" => (to(&path), Foreign::Own),
+            "find_file" | "download_file" | "remove_file" | "unshare_file" => {
+                (to(&path), Foreign::NotFound)
+            }
+            "update_file" => (
+                to(&path).json(&json!({"file_name": "renamed"})),
+                Foreign::NotFound,
+            ),
+            "share_file" => (
+                to(&path).json(&json!({"expires_in": 60})),
+                Foreign::NotFound,
+            ),
+            "inspect_upload" | "remove_upload" => (to(&self.http), Foreign::NotFound),
+            "append_upload" => {
+                let request = append(&self.http, "application/partial-upload", 1);
+                (
+                    request.header("upload-complete", "?1").body("y"),
+                    Foreign::NotFound,
+                )
+            }
+            "create_tus_upload" => (to("/tus").header("upload-length", 0), Foreign::Own),
+            "inspect_tus_upload" | "remove_tus_upload" => (to(&self.tus), Foreign::NotFound),
+            "append_tus_upload" => {
+                let request = append(&self.tus, "application/offset+octet-stream", 0);
+                (request.body(new[..2].to_owned()), Foreign::NotFound)
+            }
+            "claim_file" => {
+                let sha1 = digests(new.as_bytes()).sha1;
+                let claim = json!({"file_sha1": sha1, "file_size": 1, "file_name": "a"});
+                (to("/claims").json(&claim), Foreign::Own)
+            }
+            "prove_claim" => (
+                to(&self.claim).json(&json!({"proof": "0".repeat(64)})),
+                Foreign::NotFound,
+            ),
+            other => panic!("who may use {other}? say it here"),
+        }
+    }
+}
+
+/// What a problem is, of answers to `HEAD`, too, which have no body.
+fn is_problem(answer: &Answer, operation: &Operation, status: u16, kind: &str) {
+    let id = &operation.id;
+    assert_eq!(answer.status, status, "{id}: {}", answer.text());
+    if operation.method != Method::HEAD {
+        answer.problem(status, kind);
+    }
+}
+
+async fn send(client: &Client, (request, _): (RequestBuilder, Foreign)) -> Answer {
+    client.try_send(request).await.unwrap()
+}
+
+/// All scopes but one.
+fn all_but(scope: &str) -> String {
+    let all = ["files:read", "files:write", "metrics:read", "admin"];
+    let others = all.into_iter().filter(|other| *other != scope);
+    others.collect::<Vec<_>>().join(",")
+}
+
+async fn every_operation_is_for_its_owner_with_the_right_scope(server: &Server) {
+    let stranger = server.client();
+    let all = "files:read,files:write,metrics:read";
+    let alice = stranger.with_token(&server.token("alice", all));
+    let bob = stranger.with_token(&server.token("bob", all));
+    let operations = operations(&stranger.get("/openapi.json").await.json());
+    for scope in ["files:read", "files:write", "metrics:read"] {
+        let lacking = stranger.with_token(&server.token("alice", &all_but(scope)));
+        for operation in operations
+            .iter()
+            .filter(|operation| operation.scope == scope)
+        {
+            let id = &operation.id;
+            let own = Belongings::of(&alice).await;
+
+            let answer = send(stranger, own.request(stranger, operation)).await;
+            is_problem(&answer, operation, 401, "missing-credentials");
+            assert_eq!(
+                answer.header("www-authenticate"),
+                "Bearer realm=\"fileserver\""
+            );
+
+            let forged = stranger.with_token("fst_AAAA");
+            let answer = send(&forged, own.request(&forged, operation)).await;
+            is_problem(&answer, operation, 401, "invalid-credentials");
+            let challenge = answer.header("www-authenticate");
+            assert!(
+                challenge.contains("error=\"invalid_token\""),
+                "{id}: {challenge}"
+            );
+
+            let answer = send(&lacking, own.request(&lacking, operation)).await;
+            is_problem(&answer, operation, 403, "insufficient-scope");
+            let challenge = answer.header("www-authenticate");
+            assert!(
+                challenge.contains(&format!("scope=\"{scope}\"")),
+                "{id}: {challenge}"
+            );
+
+            let (request, foreign) = own.request(&bob, operation);
+            let answer = bob.try_send(request).await.unwrap();
+            if foreign == Foreign::NotFound {
+                assert_eq!(answer.status, 404, "{id}: {}", answer.text());
+            } else {
+                assert!(answer.status.is_success(), "{id}: {}", answer.text());
+                assert!(
+                    !answer.text().contains(&own.sha1),
+                    "{id}: {}",
+                    answer.text()
+                );
+            }
+
+            let answer = send(&alice, own.request(&alice, operation)).await;
+            // A wrong proof is refused only to whom the claim belongs.
+            let is_done = answer.status.is_success() || id == "prove_claim" && answer.status == 422;
+            assert!(is_done, "{id}: {} {}", answer.status, answer.text());
+            own.end(&alice).await;
+        }
+    }
+}
+
+async fn whoever_knows_every_hash_and_id_gets_nothing(server: &Server) {
+    let alice = server.client_of("alice");
+    let (sha1, bytes) = alice.upload_some("secret.txt").await;
+    let link = alice.send(share(&alice, &sha1.to_string())).await.json();
+    let mallory = server.client_of("mallory");
+    // What is there and what is not get the same answers.
+    let absent = digests(unique_text().as_bytes()).sha1;
+    for path in ["", "/content", "?status=deleted"] {
+        let [there, not_there] = [sha1, absent].map(|sha1| format!("/files/{sha1}{path}"));
+        let (there, not_there) = (mallory.get(&there).await, mallory.get(&not_there).await);
+        assert_eq!(there.status, not_there.status, "{path}");
+        assert_eq!(there.body, not_there.body, "{path}");
+    }
+    assert!(
+        mallory
+            .list_all(&format!("file_sha1={sha1}"))
+            .await
+            .is_empty()
+    );
+    mallory.delete(&sha1).await.problem(404, "not-found");
+    let restore = json!({"status": "available"});
+    mallory
+        .patch(&sha1, &restore)
+        .await
+        .problem(404, "not-found");
+    mallory
+        .send(share(&mallory, &sha1.to_string()))
+        .await
+        .problem(404, "not-found");
+    // To say that one has it is not to have it.
+    let creation = TusUpload::request_at(&mallory, Method::POST, "/tus");
+    let metadata = format!("sha1 {}", base64(&sha1.to_string()));
+    let creation = creation
+        .header("upload-length", bytes.len())
+        .header("upload-metadata", metadata);
+    let begun = mallory.send(creation).await;
+    assert_eq!(begun.header("upload-offset"), "0");
+    let upload = TusUpload::at(&mallory, begun.header("location"));
+    upload.remove().await;
+    // Deleting one's own is nobody else's business.
+    assert_eq!(mallory.upload("mine.txt", bytes.clone()).await.status, 201);
+    assert_eq!(mallory.delete(&sha1).await.status, 204);
+    let content = alice.get(&format!("/files/{sha1}/content")).await;
+    assert_eq!(content.body, bytes);
+    let url = link["url"].as_str().unwrap();
+    assert_eq!(server.client().get(url).await.body, bytes);
+    assert_eq!(alice.list_all("").await[0].file_name.as_str(), "secret.txt");
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(text)
+}
+
+async fn an_admin_acts_for_others_and_nobody_else_does(server: &Server) {
+    let alice = server.client_of("alice");
+    let (sha1, _) = alice.upload_some("hers.txt").await;
+    let everything = "files:read,files:write,metrics:read,admin";
+    let root = server
+        .client()
+        .with_token(&server.token("root", everything));
+    let path = format!("/files/{sha1}");
+    root.get(&path).await.problem(404, "not-found");
+    let for_alice = root.request(Method::GET, &path).header("x-owner", "alice");
+    assert_eq!(
+        root.send(for_alice).await.meta().file_name.as_str(),
+        "hers.txt"
+    );
+    let spoofed = alice.request(Method::GET, &path).header("x-owner", "alice");
+    alice.send(spoofed).await.problem(403, "insufficient-scope");
+    let twice = root.request(Method::GET, &path);
+    let twice = twice.header("x-owner", "alice").header("x-owner", "bob");
+    root.send(twice).await.problem(400, "invalid-header");
+    // For every operation it is clear when it is for nobody.
+    let operations = operations(&root.get("/openapi.json").await.json());
+    let own = Belongings::of(&alice).await;
+    for operation in &operations {
+        let (request, _) = own.request(&root, operation);
+        let answer = root.try_send(request.header("x-owner", "")).await.unwrap();
+        is_problem(&answer, operation, 400, "invalid-header");
+    }
+    // Whom an admin works for, and who it was, stands in the log.
+    let log = server.log();
+    let line = log.lines().find(|line| {
+        line.contains("\"owner\":\"alice\"") && line.contains("\"operation\":\"find_file\"")
+    });
+    let line: Value = serde_json::from_str(line.unwrap()).unwrap();
+    let actor = line["actor"].as_str().unwrap();
+    let listed = server.command(&["token", "list", "--owner", "root", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(actor, format!("token:{}", listed["id"].as_str().unwrap()));
+    own.end(&alice).await;
+}

@@ -1,0 +1,313 @@
+//! Downloads through a real nginx, with the configuration that the project ships.
+
+use std::{process::Command, time::Duration};
+
+use futures_util::future::join_all;
+use harness::{Client, Kind, Nginx, Server, eventually, random, unique_text};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::linking::share;
+
+/// Rates that no test reaches by chance.
+const UNLIMITED: [(&str, &str); 5] = [
+    ("PROXY_API_REQUESTS", "100000r/s"),
+    ("PROXY_API_BURST", "100000"),
+    ("PROXY_DOWNLOAD_REQUESTS", "100000r/s"),
+    ("PROXY_DOWNLOAD_BURST", "100000"),
+    ("PROXY_DOWNLOAD_CONNECTIONS", "1000"),
+];
+
+async fn start(settings: &[(&'static str, &str)]) -> Server {
+    let mut all = vec![
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_TRUSTED_PROXIES", "127.0.0.1"),
+        ("FILESERVER_ACCEL_REDIRECT", "/_objects/"),
+    ];
+    all.extend(settings);
+    Server::start(Kind::Sqlite, &all).await
+}
+
+/// The fields of a download that say what it is.
+const FIELDS: [&str; 10] = [
+    "accept-ranges",
+    "cache-control",
+    "content-disposition",
+    "content-security-policy",
+    "content-type",
+    "etag",
+    "last-modified",
+    "referrer-policy",
+    "repr-digest",
+    "x-content-type-options",
+];
+
+#[tokio::test]
+async fn a_download_through_nginx_is_as_one_from_the_service() {
+    let server = start(&[]).await;
+    let nginx = Nginx::before(&server, &UNLIMITED).await;
+    let direct = server.client_of("alice");
+    let bytes = random(700_000);
+    let meta = direct.upload_raw("数 据.bin", bytes.clone()).await.meta();
+    let sha1 = meta.file_sha1;
+    // A service whose settings do not know of nginx says what is right.
+    let plain = Server::start(Kind::Sqlite, &[]).await;
+    plain.client().upload_raw("数 据.bin", bytes.clone()).await;
+    let link = direct.send(share(&direct, &sha1.to_string())).await.json();
+    let link = link["url"].as_str().unwrap().to_owned();
+    let through = direct.by_way_of(nginx.base());
+    let content = format!("/files/{sha1}/content");
+    let tag = format!("\"{sha1}\"");
+    for fields in [
+        &[][..],
+        &[("range", "bytes=10-19")],
+        &[("range", "bytes=-5")],
+        &[("range", "bytes=699999-")],
+        &[("range", "bytes=0-0,100-109")],
+        &[("range", "bytes=700000-")],
+        &[("range", "bytes=abc")],
+        &[("range", "lines=1-2")],
+        &[("range", "bytes=1-2"), ("if-range", &tag)],
+        &[("range", "bytes=1-2"), ("if-range", "\"other\"")],
+        &[("if-none-match", &tag)],
+        &[("if-none-match", "\"other\"")],
+        &[("if-match", &tag)],
+        &[("if-match", "\"other\"")],
+        &[("if-modified-since", "Thu, 01 Jan 2032 00:00:00 GMT")],
+        &[("if-unmodified-since", "Thu, 01 Jan 1998 00:00:00 GMT")],
+        &[("if-modified-since", "Thu, 01 Jan 1998 00:00:00 GMT")],
+    ] {
+        let ask = |client: &Client, method: Method, path: &str| {
+            let mut request = client.request(method, path);
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            let client = client.clone();
+            async move { client.try_send(request).await.unwrap() }
+        };
+        for path in [&content, &link] {
+            let by_link = *path == link;
+            let expected = ask(plain.client(), Method::GET, &content).await;
+            let answer = ask(&through, Method::GET, path).await;
+            assert_eq!(
+                answer.status,
+                expected.status,
+                "{fields:?}: {}",
+                answer.text()
+            );
+            let is_multipart = expected.header("content-type").starts_with("multipart/");
+            if is_multipart {
+                for piece in [&bytes[..1], &bytes[100..110]] {
+                    let is_there = answer.body.windows(piece.len()).any(|found| found == piece);
+                    assert!(is_there, "{fields:?}");
+                }
+            } else if expected.status.is_success() {
+                assert!(answer.body == expected.body, "{fields:?}");
+            }
+            for field in FIELDS {
+                let same = answer.header(field) == expected.header(field);
+                let differs = match field {
+                    "content-type" => is_multipart,
+                    "last-modified" => !answer.header(field).is_empty(),
+                    "cache-control" | "referrer-policy" => by_link,
+                    _ => false,
+                };
+                let (found, wanted) = (answer.header(field), expected.header(field));
+                assert!(same || differs, "{fields:?} {field}: {found}, not {wanted}");
+                assert!(
+                    answer.headers.get_all(field).iter().count() <= 1,
+                    "{fields:?} {field}"
+                );
+            }
+            assert!(!answer.headers.contains_key("x-accel-redirect"));
+            assert!(!answer.header("x-request-id").is_empty());
+        }
+        let expected = ask(plain.client(), Method::HEAD, &content).await;
+        let head = ask(&through, Method::HEAD, &content).await;
+        assert_eq!(head.status, expected.status, "{fields:?}");
+        assert_eq!(
+            head.header("content-length"),
+            expected.header("content-length")
+        );
+    }
+    plain.finish().await;
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn without_nginx_the_service_sends_the_bytes() {
+    let settings = [("FILESERVER_TRUSTED_PROXIES", "127.0.0.9")];
+    let server = start(&settings).await;
+    let alice = server.client_of("alice");
+    let (sha1, bytes) = alice.upload_some("a.txt").await;
+    let answer = alice.get(&format!("/files/{sha1}/content")).await;
+    assert_eq!(answer.body, bytes);
+    assert!(!answer.headers.contains_key("x-accel-redirect"));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn nobody_gets_past_the_service_to_the_objects() {
+    let server = start(&[]).await;
+    let nginx = Nginx::before(&server, &UNLIMITED).await;
+    let alice = server.client_of("alice");
+    let (sha1, bytes) = alice.upload_some("secret.txt").await;
+    let object = server.objects().remove(0);
+    let name = object.file_name().unwrap().to_str().unwrap();
+    let key = format!("{}/{name}", &sha1.to_string()[38..]);
+    let address = nginx.base().strip_prefix("http://").unwrap();
+    for path in [
+        format!("/_objects/{key}"),
+        format!("/_objects/whole/{key}"),
+        format!("//_objects/{key}"),
+        format!("/_objects//{key}"),
+        format!("/%5fobjects/{key}"),
+        format!("/_objects%2f{key}"),
+        format!("/x/../_objects/{key}"),
+        format!("/x/%2e%2e/_objects/{key}"),
+        format!("/files/..%2f_objects/{key}"),
+        format!("/d/..%2f..%2f_objects/{key}"),
+        format!("/_objects/../_objects/{key}"),
+        "/_objects/../../fileserver.db".to_owned(),
+        "/_objects/whole/../../../etc/passwd".to_owned(),
+        "/_store/".to_owned(),
+        format!("http://x/_objects/{key}"),
+    ] {
+        let output = Command::new("curl")
+            .args([
+                "--silent",
+                "--path-as-is",
+                "--include",
+                "--request-target",
+                &path,
+            ])
+            .args(["--header", &format!("X-Accel-Redirect: /_objects/{key}")])
+            .args(["--header", "X-Store-Url: http://127.0.0.1:1/"])
+            .arg(format!("http://{address}/"))
+            .output()
+            .unwrap();
+        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 40"), "{path}: {answer}");
+        assert!(
+            !answer.contains(std::str::from_utf8(&bytes).unwrap()),
+            "{path}"
+        );
+    }
+    // Nor by way of a name, a range, or another's entry.
+    let bob = server.client_of("bob").by_way_of(nginx.base());
+    bob.get(&format!("/files/{sha1}/content"))
+        .await
+        .problem(404, "not-found");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn nginx_passes_on_whom_it_speaks_for_and_keeps_secrets() {
+    let server = start(&[]).await;
+    let nginx = Nginx::before(&server, &UNLIMITED).await;
+    let token = server.token("alice", "files:read,files:write");
+    let alice = server.client().with_token(&token).by_way_of(nginx.base());
+    let (sha1, bytes) = alice.upload_some("a.txt").await;
+    let link = alice.send(share(&alice, &sha1.to_string())).await.json();
+    let link = link["url"].as_str().unwrap();
+    let anybody = server.client().by_way_of(nginx.base());
+    let spoofed = anybody
+        .request(Method::GET, link)
+        .header("x-forwarded-for", "203.0.113.9");
+    let answer = anybody
+        .try_send(spoofed.header("x-request-id", "my-own"))
+        .await
+        .unwrap();
+    assert_eq!(answer.body, bytes);
+    assert_eq!(answer.header("x-request-id"), "my-own");
+    std::fs::remove_file(server.objects().remove(0)).unwrap();
+    anybody.get(link).await.problem(500, "internal");
+    eventually(|| server.log().contains("my-own")).await;
+    let log = server.log();
+    assert!(
+        !log.contains("203.0.113.9"),
+        "nobody chooses the address that is logged"
+    );
+    let of_both = log + &nginx.log();
+    for secret in [&token[4..], &link[3..]] {
+        assert!(!of_both.contains(secret), "a secret is in a log");
+    }
+    let access = nginx.log();
+    assert!(access.contains("/d/-"), "{access}");
+    alice.upload_raw("a.txt", bytes).await;
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn nginx_bounds_downloads_and_lets_uploads_through_as_they_come() {
+    let server = start(&[("FILESERVER_BODY_IDLE_TIMEOUT", "5")]).await;
+    let settings = [
+        ("PROXY_API_REQUESTS", "1000r/s"),
+        ("PROXY_API_BURST", "1000"),
+        ("PROXY_DOWNLOAD_REQUESTS", "1r/s"),
+        ("PROXY_DOWNLOAD_BURST", "3"),
+        ("PROXY_DOWNLOAD_SPEED", "1m"),
+        ("PROXY_DOWNLOAD_SPEED_AFTER", "100k"),
+    ];
+    let nginx = Nginx::before(&server, &settings).await;
+    let alice = server.client_of("alice").by_way_of(nginx.base());
+    let bytes = random(2_000_000);
+    let sha1 = alice
+        .upload_raw("a.bin", bytes.clone())
+        .await
+        .meta()
+        .file_sha1;
+    let content = format!("/files/{sha1}/content");
+    let began = std::time::Instant::now();
+    let download = alice.request(Method::GET, &content).send().await.unwrap();
+    assert!(download.bytes().await.unwrap() == bytes);
+    assert!(
+        began.elapsed() > Duration::from_millis(900),
+        "{:?}",
+        began.elapsed()
+    );
+    let range = || {
+        alice
+            .request(Method::GET, &content)
+            .header("range", "bytes=0-1")
+            .send()
+    };
+    let answers = join_all((0..10).map(|_| range())).await;
+    let statuses: Vec<StatusCode> = answers
+        .into_iter()
+        .map(|answer| answer.unwrap().status())
+        .collect();
+    assert!(
+        statuses.contains(&StatusCode::TOO_MANY_REQUESTS),
+        "{statuses:?}"
+    );
+    let refused = range().await.unwrap();
+    assert_eq!(
+        refused.headers()["content-type"],
+        "application/problem+json"
+    );
+    assert!(refused.headers().contains_key("retry-after"));
+    let problem: Value = serde_json::from_slice(&refused.bytes().await.unwrap()).unwrap();
+    assert_eq!(problem["type"], "urn:fileserver:problem:rate-limited");
+
+    // An upload is at the service before it is whole.
+    let (sender, receiver) =
+        tokio::sync::mpsc::unbounded_channel::<Result<Vec<u8>, std::io::Error>>();
+    let body = futures_util::stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    });
+    let request = alice.request(Method::POST, "/files?file_name=b.bin");
+    let request = request.body(reqwest::Body::wrap_stream(body));
+    let upload = tokio::spawn({
+        let alice = alice.clone();
+        async move { alice.send(request).await }
+    });
+    sender.send(Ok(random(1_200_000))).unwrap();
+    eventually(|| !server.staged().is_empty()).await;
+    sender.send(Ok(unique_text().into_bytes())).unwrap();
+    drop(sender);
+    assert_eq!(upload.await.unwrap().status, 201);
+    sleep(Duration::from_millis(50)).await;
+    server.finish().await;
+}

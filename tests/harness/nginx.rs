@@ -1,0 +1,116 @@
+//! A real nginx with the configuration that the project ships.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{Server, eventually};
+
+/// An nginx before a server; it goes when this is dropped.
+pub struct Nginx {
+    process: Child,
+    folder: TempDir,
+    base: String,
+}
+
+impl Nginx {
+    /// Starts nginx before a server, with some of its settings (`docker/nginx/proxy.env`).
+    pub async fn before(server: &Server, settings: &[(&str, &str)]) -> Self {
+        let objects = server.data().join("objects");
+        Self::start(&server.address().await, &objects, settings).await
+    }
+
+    /// Starts nginx before whatever listens at an address, and keeps its objects in a folder.
+    pub async fn start(upstream: &str, objects: &Path, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for name in ["conf.d", "tmp"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let mut all = vec![
+            ("PROXY_LISTEN", format!("127.0.0.1:{port}")),
+            ("PROXY_UPSTREAM", upstream.to_owned()),
+            ("PROXY_OBJECTS", objects.display().to_string()),
+            ("PROXY_TEMP", path("tmp")),
+            ("PROXY_ACCESS_LOG", path("access.log")),
+        ];
+        all.extend(
+            settings
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
+        render(folder.path(), &all);
+        let process = Command::new("nginx")
+            .args(["-e", &path("error.log"), "-c", &path("nginx.conf")])
+            .args([
+                "-g",
+                &format!("daemon off; pid {}; user root;", path("pid")),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let address = format!("127.0.0.1:{port}");
+        eventually(|| std::net::TcpStream::connect(&address).is_ok()).await;
+        Self {
+            process,
+            folder,
+            base: format!("http://{address}"),
+        }
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Everything that it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let read = |name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        read("access.log") + &read("error.log")
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it.
+        let _ = Command::new("kill")
+            .arg(self.process.id().to_string())
+            .status();
+        let _ = self.process.wait();
+    }
+}
+
+/// Renders the configuration as the image does: with the defaults, and other values over them.
+fn render(folder: &Path, settings: &[(&str, String)]) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/nginx");
+    let read = |name: &str| fs::read_to_string(shipped.join(name)).unwrap();
+    let mut server = read("templates/fileserver.conf.template");
+    for line in read("proxy.env").lines() {
+        let Some((name, default)) = line.split_once('=').filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        let given = settings.iter().rev().find(|(other, _)| *other == name);
+        let value = given.map_or(default, |(_, value)| value);
+        server = server.replace(&format!("${{{name}}}"), value);
+    }
+    assert!(
+        !server.contains("${"),
+        "the template has variables that nothing sets"
+    );
+    fs::write(folder.join("conf.d/fileserver.conf"), server).unwrap();
+    fs::write(folder.join("nginx.conf"), read("nginx.conf")).unwrap();
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
