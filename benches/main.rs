@@ -1,6 +1,6 @@
 //! Measures the release build, side by side in one run.
 //!
-//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small]
+//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small] [access]
 //!
 //! Without arguments it measures everything. Machines are noisy: what counts are the ratios.
 
@@ -11,6 +11,7 @@
     reason = "a measurement that cannot go on panics, and shows figures to three digits"
 )]
 
+mod access;
 mod memory;
 mod resumable;
 mod rows;
@@ -38,6 +39,9 @@ async fn main() {
     }
     if wanted("small") {
         small::measure().await;
+    }
+    if wanted("access") {
+        access::measure().await;
     }
     if wanted("rows") {
         let rows = arguments.iter().find_map(|argument| argument.parse().ok());

@@ -1,6 +1,11 @@
 //! The service, started for a measurement.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
 use tempfile::TempDir;
@@ -24,10 +29,18 @@ impl Server {
     }
 
     pub(crate) async fn start_in(folder: TempDir) -> Self {
-        let binary = std::env::current_exe()
-            .unwrap()
-            .with_file_name("fileserver");
-        let mut child = Command::new(&binary)
+        Self::start_with_in(&[], folder).await
+    }
+
+    /// Starts it with some settings.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        Self::start_with_in(settings, folder).await
+    }
+
+    async fn start_with_in(settings: &[(&str, &str)], folder: TempDir) -> Self {
+        let mut child = Command::new(binary())
+            .envs(settings.iter().copied())
             .args([
                 "serve",
                 "--listen",
@@ -68,10 +81,30 @@ impl Server {
         self.folder.path()
     }
 
+    /// Makes a token.
+    pub(crate) fn token(&self, owner: &str) -> String {
+        let created = std::process::Command::new(binary())
+            .args(["token", "create", "--owner", owner])
+            .args(["--scope", "files:read,files:write", "--data-dir"])
+            .arg(self.folder.path())
+            .output()
+            .unwrap();
+        String::from_utf8(created.stdout).unwrap().trim().to_owned()
+    }
+
     /// Uploads so many bytes that nobody had before, and gives the content's URL.
     pub(crate) async fn upload(&self, size: u64) -> String {
+        self.upload_as(size, None).await
+    }
+
+    /// Uploads with a token.
+    pub(crate) async fn upload_as(&self, size: u64, token: Option<&str>) -> String {
         let url = format!("{}/files?file_name=a.bin", self.base);
         let request = self.client.post(url).header("content-length", size);
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         let body = reqwest::Body::wrap_stream(unique(size).map(Ok::<_, std::io::Error>));
         let answer = request.body(body).send().await.unwrap();
         assert_eq!(answer.status(), 201);
@@ -132,6 +165,22 @@ impl Server {
         Duration::from_millis(ticks * 10)
     }
 
+    /// How long its threads have run, to the nanosecond.
+    pub(crate) fn busy(&self) -> Duration {
+        let tasks = format!("/proc/{}/task", self.child.id().unwrap());
+        let mut busy = 0;
+        for task in fs::read_dir(tasks).unwrap() {
+            let path = task.unwrap().path().join("schedstat");
+            let ran = fs::read_to_string(path).unwrap_or_default();
+            let ran = ran
+                .split(' ')
+                .next()
+                .and_then(|ran| ran.parse::<u64>().ok());
+            busy += ran.unwrap_or_default();
+        }
+        Duration::from_nanos(busy)
+    }
+
     /// Stops it in good order, and gives its data folder back.
     pub(crate) async fn stop(mut self) -> TempDir {
         let id = self.child.id().unwrap().to_string();
@@ -140,6 +189,13 @@ impl Server {
         assert!(stopped.await.unwrap().unwrap().success());
         self.folder
     }
+}
+
+/// The service's release build.
+fn binary() -> PathBuf {
+    std::env::current_exe()
+        .unwrap()
+        .with_file_name("fileserver")
 }
 
 /// So many bytes as nobody had before, in pieces; cheap to make.
