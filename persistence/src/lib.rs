@@ -4,6 +4,7 @@
 //! a race, and tells apart what callers treat differently. A database that fails is an [`Error`],
 //! never a row that is not there.
 
+mod accounts;
 mod claims;
 mod contents;
 mod database;
@@ -21,6 +22,7 @@ mod shard;
 mod tokens;
 mod usage;
 
+pub use accounts::{Account, Accounts, Limit, Miscount, OwnQuota};
 pub use claims::{Claim, Claims};
 pub use contents::{Contents, StoredContent};
 pub use database::{Database, Options};
@@ -33,4 +35,3 @@ pub use schema::Schema;
 pub use sessions::{Protocol, Role, Session, SessionState, Sessions};
 pub use shard::Shard;
 pub use tokens::{Token, Tokens};
-pub use usage::{Account, Accounts, Limit, Miscount, OwnQuota};
