@@ -1,8 +1,8 @@
 //! Connections on which nothing is asked any more are closed.
 //!
 //! The HTTP library bounds how long the first header on a connection may take, and how long nothing
-//! at all may come after an answer; a header that comes byte by byte after that, or a body that
-//! nobody reads, is bounded here.
+//! at all may come after an answer; a later header that comes byte by byte, or the rest of a
+//! request's body that nobody reads, is bounded here.
 
 use std::{
     any::Any,
@@ -29,18 +29,30 @@ pub(crate) struct Connections {
     idle: Duration,
 }
 
+/// How long it may take besides until a long answer has come to a slow client: of what was sent,
+/// some megabytes may still lie in the system's buffers.
+const DELIVERY: Duration = Duration::from_mins(10);
+
+/// Answers that are shorter need no such time.
+const LONG: u64 = 64 * 1024;
+
 /// A connection, as its requests see it.
 pub(crate) struct Connection {
     socket: TcpStream,
     began: Instant,
     /// How many requests are being answered.
     in_hand: AtomicUsize,
-    /// When there was one the last time, in milliseconds since the start.
+    /// Until when one may follow, not counting the time that everybody has, in milliseconds since
+    /// the start.
     last: AtomicU64,
 }
 
 /// A request that is being answered on a connection.
-pub(crate) struct InHand(Arc<Connection>);
+pub(crate) struct InHand {
+    connection: Arc<Connection>,
+    /// How many bytes its answer has had so far.
+    sent: u64,
+}
 
 impl Connections {
     pub(crate) fn new(idle: Duration) -> Self {
@@ -100,15 +112,28 @@ impl Connections {
 impl InHand {
     pub(crate) fn new(connection: &Arc<Connection>) -> Self {
         connection.in_hand.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(connection))
+        Self {
+            connection: Arc::clone(connection),
+            sent: 0,
+        }
+    }
+
+    /// Notes that the answer has so many bytes more.
+    pub(crate) fn sends(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        let now = milliseconds(self.0.began.elapsed());
-        self.0.last.store(now, Ordering::Release);
-        self.0.in_hand.fetch_sub(1, Ordering::AcqRel);
+        let connection = &self.connection;
+        let mut last = connection.began.elapsed();
+        if self.sent > LONG {
+            last += DELIVERY;
+        }
+        let last = milliseconds(last);
+        connection.last.fetch_max(last, Ordering::AcqRel);
+        connection.in_hand.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -108,7 +108,7 @@ impl Observer {
                 body,
                 record,
                 _unread: unread,
-                _in_hand: in_hand,
+                in_hand,
             })
         });
         response.headers_mut().insert(REQUEST_ID, id);
@@ -243,7 +243,7 @@ struct Observed {
     body: BoxBody,
     record: Record,
     _unread: Option<Unread>,
-    _in_hand: Option<InHand>,
+    in_hand: Option<InHand>,
 }
 
 impl MessageBody for Observed {
@@ -260,7 +260,12 @@ impl MessageBody for Observed {
         let this = self.get_mut();
         let next = Pin::new(&mut this.body).poll_next(context);
         match &next {
-            Poll::Ready(Some(Ok(bytes))) => this.record.sent += bytes.len() as u64,
+            Poll::Ready(Some(Ok(bytes))) => {
+                this.record.sent += bytes.len() as u64;
+                if let Some(in_hand) = &mut this.in_hand {
+                    in_hand.sends(bytes.len());
+                }
+            }
             Poll::Ready(Some(Err(error))) => {
                 tracing::error!(request_id = this.record.id, %error, "an answer was cut off");
             }

@@ -86,7 +86,9 @@ impl Download {
     ///
     /// As [`Download::open`].
     pub async fn key(&mut self) -> Result<&str> {
-        if self.seen.is_none_or(|seen| seen.elapsed() > LOOK_AFTER) {
+        // No longer than anything stays that nobody has.
+        let look_after = LOOK_AFTER.min(self.catalog.0.limits.purge_grace / 2);
+        if self.seen.is_none_or(|seen| seen.elapsed() >= look_after) {
             if let Err(error) = self.look().await {
                 self.content = self.elsewhere(error).await?;
                 self.look().await.map_err(|error| self.lost(error))?;

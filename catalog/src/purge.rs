@@ -34,12 +34,14 @@ impl Catalog {
     ///
     /// When the store or the database fails; what is left is done by a later one.
     pub async fn purge(&self) -> Result<Purged> {
-        let mut purged = Purged {
-            given_up: self.give_up_deleted().await?,
-            contents: 0,
-        };
+        let mut purged = Purged::default();
+        let mut failed = None;
+        match self.give_up_deleted().await {
+            Ok(given_up) => purged.given_up = given_up,
+            Err(error) => failed = Some(error),
+        }
         let before = self.0.clock.now().before(self.0.limits.purge_grace);
-        let (mut after, mut failed) = (None, None);
+        let mut after = None;
         loop {
             let purging = self.0.database.purging();
             let given_up = purging.list(before, after, BATCH).await?;
@@ -84,7 +86,10 @@ impl Catalog {
         let contents = database.contents();
         let rows = contents.find_many(Shard::of(sha1), &[*sha1]).await?;
         let Some(row) = rows.into_iter().next() else {
-            database.purging().forget(sha1, None, entries).await?;
+            database
+                .purging()
+                .forget(sha1, None, entries, before)
+                .await?;
             return Ok(false);
         };
         // Should an upload revive the row before the bytes are gone, the mark still leads to them.
@@ -94,13 +99,25 @@ impl Catalog {
             Ok(true) => {
                 condemned.remove().await?;
                 let address = Some(&row.address);
-                database.purging().forget(sha1, address, entries).await?;
+                database
+                    .purging()
+                    .forget(sha1, address, entries, before)
+                    .await?;
                 tracing::info!(content = %sha1, address = %row.address, "purged");
                 Ok(true)
             }
             Ok(false) => {
-                condemned.spare().await?;
-                database.purging().forget(sha1, None, entries).await?;
+                let rows = contents.find_many(Shard::of(sha1), &[*sha1]).await?;
+                if rows.iter().any(|now| now.address == row.address) {
+                    condemned.spare().await?;
+                } else {
+                    // It was brought again meanwhile, and lies elsewhere.
+                    condemned.remove().await?;
+                }
+                database
+                    .purging()
+                    .forget(sha1, None, entries, before)
+                    .await?;
                 Ok(false)
             }
             // Nobody knows what became of it.

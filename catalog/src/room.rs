@@ -1,7 +1,7 @@
 //! Room for uploads within their owners' quotas.
 //!
-//! An upload that can be resumed holds its room by its row; any other, and what comes of an upload
-//! whose length is not known, holds it here, in this process, as long as it runs. So an upload that
+//! An upload that can be resumed holds its room by its row; any other holds it here, in this
+//! process, as long as it runs. So an upload that
 //! would not fit is refused when it begins. That nobody has more bytes or files than they may does
 //! not depend on it: what the database counts is weighed again in the transaction that records the
 //! file. Of the uploads that run without a row each process knows its own only.
@@ -15,6 +15,10 @@ use domain::{Owner, Quota, QuotaError, Usage};
 use persistence::Session;
 
 use crate::{Catalog, Result};
+
+/// How many bytes are set aside ahead of those that have come, so that not each piece has a write of
+/// its own.
+const STEP: u64 = 4 * 1024 * 1024;
 
 /// What uploads of this process hold that have no row which does.
 #[derive(Clone, Default)]
@@ -147,19 +151,35 @@ impl Catalog {
         Ok(Some(room))
     }
 
-    /// Holds room for the bytes of an upload that has a row, which does not tell how many: what the
-    /// row holds for those that have come is part of them.
+    /// Sets room aside for so many bytes of an upload whose row does not tell how many it will have,
+    /// and for some that may follow; gives how much is set aside now, or `None` if there is no end
+    /// to it.
+    ///
+    /// It is set aside in the row, before the bytes are there, so that it counts however the upload
+    /// is broken off.
     ///
     /// # Errors
     ///
     /// [`Error::QuotaFull`](crate::Error::QuotaFull), or when the database fails.
-    pub(crate) async fn hold_bytes(&self, session: &Session, bytes: u64) -> Result<Option<Room>> {
-        let Some(mut room) = self.room(&session.owner).await? else {
+    pub(crate) async fn set_aside(
+        &self,
+        session: &Session,
+        before: u64,
+        bytes: u64,
+    ) -> Result<Option<u64>> {
+        let Some(room) = self.room(&session.owner).await? else {
             return Ok(None);
         };
-        let own = session.held_bytes.unwrap_or_default();
-        room.usage.reserved_bytes = room.usage.reserved_bytes.saturating_sub(own);
-        room.extend_to(bytes)?;
-        Ok(Some(room))
+        let mut usage = room.usage.plus(&self.0.rooms.held(&session.owner));
+        usage.reserved_bytes = usage.reserved_bytes.saturating_sub(before);
+        room.quota.admit_bytes(&usage, bytes)?;
+        let taken = usage.bytes.saturating_add(usage.reserved_bytes);
+        let most = room
+            .quota
+            .bytes
+            .map_or(u64::MAX, |most| most.saturating_sub(taken));
+        let aside = bytes.saturating_add(STEP).min(most).max(bytes);
+        self.0.database.sessions().hold(session.id, aside).await?;
+        Ok(Some(aside))
     }
 }

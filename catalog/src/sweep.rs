@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use domain::Sha1;
-use persistence::{Database, Shard};
+use persistence::{Database, Shard, StoredContent};
 use storage::{Abandoned, Pending, Placed};
 
 use crate::{Catalog, Result};
@@ -38,9 +38,16 @@ impl Catalog {
         let grace = grace(&self.0.database);
         for (shard, pending) in by_shard {
             let sha1s: Vec<Sha1> = pending.iter().map(|pending| pending.sha1).collect();
-            let rows = self.0.database.contents().find_many(shard, &sha1s).await?;
+            let contents = self.0.database.contents();
+            let rows = contents.find_many(shard, &sha1s).await?;
+            let available = contents.find_available(shard, &sha1s).await?;
             for pending in pending {
-                let mut committed = rows.iter().any(|row| row.address == pending.address);
+                let is_at = |row: &StoredContent| row.address == pending.address;
+                let mut committed = available.iter().any(is_at);
+                if !committed && rows.iter().any(is_at) {
+                    // It is being withdrawn; the mark stays until it is gone or taken back.
+                    continue;
+                }
                 if !committed && pending.age < grace {
                     continue;
                 }

@@ -44,12 +44,12 @@ impl Purging<'_> {
         };
         let deleted = attempt(list).await?;
         for row in &deleted {
-            transact(|| async {
+            let given_up = transact(|| async {
                 let transaction = self.0.begin().await?;
                 let work = give_up(&transaction, row, now).await;
                 Ok((transaction, work))
-            })
-            .await?;
+            });
+            given_up.await?;
         }
         Ok(deleted.len())
     }
@@ -122,7 +122,7 @@ impl Purging<'_> {
     }
 
     /// Removes what is left of a content: its row, if it is withdrawn with its bytes at an address
-    /// where they are no more; and those of these entries that are still given up.
+    /// where they are no more; and those of these entries that were given up before a time.
     ///
     /// # Errors
     ///
@@ -132,10 +132,11 @@ impl Purging<'_> {
         sha1: &Sha1,
         withdrawn: Option<&Address>,
         entries: &[i64],
+        before: Timestamp,
     ) -> Result<()> {
         transact(|| async {
             let transaction = self.0.begin().await?;
-            let work = forget(&transaction, sha1, withdrawn, entries).await;
+            let work = forget(&transaction, sha1, withdrawn, entries, before).await;
             Ok((transaction, work))
         })
         .await
@@ -219,6 +220,7 @@ async fn forget(
     sha1: &Sha1,
     withdrawn: Option<&Address>,
     entries: &[i64],
+    before: Timestamp,
 ) -> Result<()> {
     if let Some(address) = withdrawn {
         let delete = Shard::of(sha1)
@@ -232,6 +234,7 @@ async fn forget(
     user_file::Entity::delete_many()
         .filter(user_file::Column::Id.is_in(entries.iter().copied()))
         .filter(user_file::Column::Status.eq(PURGING))
+        .filter(user_file::Column::UpdateAt.lt(before.microseconds()))
         .exec(transaction)
         .await?;
     Ok(())

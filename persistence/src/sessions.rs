@@ -105,6 +105,7 @@ impl Sessions<'_> {
     pub async fn insert(&self, session: &Session, everybody: &Quota, held: &Usage) -> Result<()> {
         let row = to_row(session)?;
         let insert = || upload::Entity::insert(row.clone());
+        let now = session.create_at;
         let own = self.0.accounts().find(&session.owner).await?.own;
         if own.over(everybody).is_unlimited() || session.state != SessionState::Open {
             let insert = || insert().exec_without_returning(self.0.writing());
@@ -113,7 +114,8 @@ impl Sessions<'_> {
         transact(|| async {
             let transaction = self.0.begin().await?;
             let work = async {
-                let (quota, usage, own) = weigh(&transaction, session, everybody, held).await?;
+                let (quota, usage, own) =
+                    weigh(&transaction, session, everybody, held, now).await?;
                 quota.admit_upload(&usage)?;
                 admit_file(&quota, &usage, &own)?;
                 insert().exec_without_returning(&transaction).await?;
@@ -201,6 +203,7 @@ impl Sessions<'_> {
         length: u64,
         everybody: &Quota,
         held: &Usage,
+        now: Timestamp,
     ) -> Result<bool> {
         let settled = Session {
             length: Some(length),
@@ -213,7 +216,7 @@ impl Sessions<'_> {
             let work = async {
                 if !own.over(everybody).is_unlimited() {
                     let (quota, usage, own) =
-                        weigh(&transaction, &settled, everybody, held).await?;
+                        weigh(&transaction, &settled, everybody, held, now).await?;
                     admit_file(&quota, &usage, &own)?;
                 }
                 let done = update_open(session.id)
@@ -350,10 +353,10 @@ async fn weigh(
     session: &Session,
     everybody: &Quota,
     held: &Usage,
+    now: Timestamp,
 ) -> Result<(Quota, Usage, upload::Model)> {
     usage::charge(transaction, &session.owner, 0, 0).await?;
     let own = to_row(session)?.try_into_model()?;
-    let now = session.create_at;
     let (quota, usage) =
         usage::weigh(transaction, &session.owner, everybody, Some(&own), now).await?;
     Ok((quota, usage.plus(held), own))

@@ -1,9 +1,12 @@
 //! Quotas: nobody gets more than they may have, and everybody gets what they may.
 
+use std::time::Duration;
+
 use futures_util::{future::join_all, stream};
 use harness::{Client, Kind, Server, TusUpload, digests, on_every_database, random};
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, time::sleep};
 
 on_every_database! {
     with &[("FILESERVER_AUTH", "token"), ("FILESERVER_QUOTA_BYTES", "10000"), ("FILESERVER_QUOTA_FILES", "8"), ("FILESERVER_QUOTA_UPLOADS", "60")];
@@ -163,6 +166,31 @@ async fn uploads_of_unknown_length_stop_where_the_room_ends(server: &Server) {
         .header("upload-complete", "?1");
     assert_eq!(alice.send(end).await.status, 201);
     assert_eq!(usage(&alice).await["bytes"], offset);
+    // However an upload is broken off, what came of it counts.
+    let token = server.token("bob", "files:read,files:write");
+    let bob = server.client().with_token(&token);
+    let deferred = TusUpload::request_at(&bob, Method::POST, "/tus");
+    let deferred = bob.send(deferred.header("upload-defer-length", 1)).await;
+    let url = deferred.header("location");
+    let head = format!(
+        "PATCH {url} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nTus-Resumable: 1.0.0\r\n\
+         Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n\
+         Content-Length: 9000\r\n\r\n"
+    );
+    let mut broken = server.connect().await;
+    broken.write_all(head.as_bytes()).await.unwrap();
+    broken.write_all(&random(5000)).await.unwrap();
+    sleep(Duration::from_millis(300)).await;
+    broken.set_zero_linger().unwrap();
+    drop(broken);
+    sleep(Duration::from_millis(300)).await;
+    let reserved = usage(&bob).await["reserved_bytes"].as_u64().unwrap();
+    assert!(reserved >= 5000, "{reserved}");
+    bob.upload_raw("a.bin", random(6000))
+        .await
+        .problem(507, "quota-full");
+    assert_eq!(TusUpload::at(&bob, url).remove().await.status, 204);
+    assert_eq!(usage(&bob).await["reserved_bytes"], 0);
 }
 
 async fn deleting_gives_room_back_when_it_is_for_good(server: &Server) {

@@ -166,7 +166,7 @@ async fn a_content_is_withdrawn_when_nobody_has_it(database: &Database, _: &Test
     let listed = purging.list(at(100), None, 10).await.unwrap();
     let ids: Vec<i64> = listed.iter().map(|(_, id, _)| *id).collect();
     assert_eq!(ids.len(), 2);
-    let forget = purging.forget(&content.sha1, Some(&address), &ids);
+    let forget = purging.forget(&content.sha1, Some(&address), &ids, at(100));
     forget.await.unwrap();
     assert_eq!(purging.list(at(100), None, 10).await.unwrap(), []);
 }
@@ -188,7 +188,7 @@ async fn a_content_that_comes_back_is_not_forgotten(database: &Database, _: &Tes
     let (_, _, new) = record(database, "alice", "again", &content, 101).await;
     assert_ne!(old, new);
     let ids = [listed[0].1];
-    let forget = purging.forget(&content.sha1, Some(&old), &ids);
+    let forget = purging.forget(&content.sha1, Some(&old), &ids, at(100));
     forget.await.unwrap();
     let row = database
         .contents()

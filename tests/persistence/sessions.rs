@@ -98,7 +98,7 @@ async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
         .await
         .unwrap();
     let (quota, held) = (Quota::NONE, Usage::default());
-    let settle = |length| sessions.settle_length(&upload, length, &quota, &held);
+    let settle = |length| sessions.settle_length(&upload, length, &quota, &held, at(1));
     let all = join_all((1..=8).map(settle)).await;
     let settled = all.into_iter().filter(|settled| *settled.as_ref().unwrap());
     assert_eq!(settled.count(), 1);

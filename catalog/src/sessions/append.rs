@@ -8,7 +8,7 @@ use storage::{Appending, End, Kept};
 use tokio::time::{Instant, sleep_until};
 
 use super::{expected, turns::Turn};
-use crate::{Catalog, Error, Result, Stored, room::Room};
+use crate::{Catalog, Error, Result, Stored};
 
 /// How often to look whether another process wants to go on with an upload.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -64,9 +64,9 @@ pub struct Append {
     extent: Extent,
     completes: Completes,
     appending: Appending,
-    /// What the upload holds of its owner's quota while nobody knows how many bytes it will have;
-    /// given back before the next request's turn.
-    room: Option<Room>,
+    /// How much is set aside for it of its owner's quota, while nobody knows how many bytes it will
+    /// have.
+    aside: Option<u64>,
     turn: Turn,
     /// When to look whether another process wants to go on with the upload.
     look_at: Instant,
@@ -126,8 +126,8 @@ impl Catalog {
                 return Err(refusal);
             }
         };
-        let room = match self.make_room(&session, &extent, request.bytes).await {
-            Ok(room) => room,
+        let aside = match self.make_room(&session, &extent, request.bytes).await {
+            Ok(aside) => aside,
             Err(refusal) => {
                 appending.break_off().await?;
                 return Err(refusal);
@@ -140,7 +140,7 @@ impl Catalog {
             completes: request.completes,
             appending,
             turn,
-            room,
+            aside,
             look_at: Instant::now() + LOOK_EVERY,
         })
     }
@@ -152,18 +152,20 @@ impl Catalog {
         session: &Session,
         extent: &Extent,
         bytes: Option<u64>,
-    ) -> Result<Option<Room>> {
+    ) -> Result<Option<u64>> {
         match (session.length, extent.length) {
             (Some(_), _) => Ok(None),
             (None, Some(length)) => {
                 let held = self.0.rooms.held(&session.owner);
                 let (sessions, quota) = (self.0.database.sessions(), &self.0.limits.quota);
-                let settled = sessions.settle_length(session, length, quota, &held);
+                let settled =
+                    sessions.settle_length(session, length, quota, &held, self.0.clock.now());
                 settled.await?.then_some(None).ok_or(Error::Superseded)
             }
             (None, None) => {
                 let needed = extent.offset.saturating_add(bytes.unwrap_or_default());
-                self.hold_bytes(session, needed).await
+                let before = session.held_bytes.unwrap_or_default();
+                self.set_aside(session, before, needed).await
             }
         }
     }
@@ -250,8 +252,10 @@ impl Append {
             offset: self.appending.offset(),
             ..self.extent
         };
-        if let Some(room) = &mut self.room {
-            room.extend_to(extent.offset.saturating_add(bytes.len() as u64))?;
+        let needed = extent.offset.saturating_add(bytes.len() as u64);
+        if let Some(aside) = self.aside.filter(|aside| needed > *aside) {
+            let catalog = &self.catalog;
+            self.aside = catalog.set_aside(&self.session, aside, needed).await?;
         }
         let room = usize::try_from(extent.room().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let fitting = &bytes[..bytes.len().min(room)];
@@ -268,7 +272,7 @@ impl Append {
         let offset = self.appending.break_off().await?;
         self.catalog.prolong(&self.session).await?;
         self.catalog
-            .keep_room(&self.session, self.room.is_some(), offset)
+            .keep_room(&self.session, self.aside.is_some(), offset)
             .await?;
         Ok(offset)
     }
@@ -314,7 +318,7 @@ impl Append {
         if !is_complete {
             let offset = extent.offset;
             self.catalog
-                .keep_room(&self.session, self.room.is_some(), offset)
+                .keep_room(&self.session, self.aside.is_some(), offset)
                 .await?;
             return Ok(Outcome::Open { offset, expires_at });
         }
@@ -324,8 +328,6 @@ impl Append {
                 .end_part(&self.session, *kept, expires_at)
                 .await;
         }
-        // From here on the database counts.
-        drop(self.room);
         let stored = self.catalog.finish(self.session, *kept, self.turn).await?;
         Ok(Outcome::Stored {
             stored: Box::new(stored),
