@@ -1,12 +1,20 @@
 //! Downloads through a real nginx, with the configuration that the project ships.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use harness::{Client, Kind, Nginx, Server, eventually, random, unique_text};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    time::sleep,
+};
 
 use crate::linking::share;
 
@@ -310,4 +318,74 @@ async fn nginx_bounds_downloads_and_lets_uploads_through_as_they_come() {
     assert_eq!(upload.await.unwrap().status, 201);
     sleep(Duration::from_millis(50)).await;
     server.finish().await;
+}
+
+/// Answers every connection with the same, and keeps what was asked.
+///
+/// It stands for a service and for a store, as long as no store is there that is not a disk.
+async fn answering(answer: String) -> (String, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(Mutex::new(String::new()));
+    let keeping = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 16 * 1024];
+            let read = stream.read(&mut request).await.unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            keeping.lock().unwrap().push_str(&request);
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn a_presigned_url_is_for_the_store_alone() {
+    let presigned = "/bucket/3a/a%2Fb+c?X-Amz-Credential=key%2F20260131&X-Amz-Signature=5ec2e7";
+    let (store, asked) = answering(
+        "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nContent-Range: bytes 1-5/11\r\n\
+         ETag: \"of the store\"\r\nx-amz-request-id: 7\r\nSet-Cookie: a=b\r\n\
+         Connection: close\r\n\r\nello "
+            .to_owned(),
+    )
+    .await;
+    let (service, _) = answering(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Type: text/plain\r\n\
+         ETag: \"of the file\"\r\nRepr-Digest: sha=:Kq5sNclPz7QV2+lfQIuc6R7oRu0=:\r\n\
+         Accept-Ranges: bytes\r\nX-Accel-Redirect: /_store/\r\n\
+         X-Store-Url: http://{store}{presigned}\r\nX-Store-Range: bytes=1-5\r\n\
+         Connection: close\r\n\r\n"
+    ))
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let nginx = Nginx::start(&service, folder.path(), &UNLIMITED).await;
+    let answer = harness::http()
+        .build()
+        .unwrap()
+        .get(format!("{}/d/token", nginx.base()))
+        .header("authorization", "Bearer secret")
+        .header("range", "bytes=1-5")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT);
+    let headers = answer.headers().clone();
+    assert_eq!(headers["etag"], "\"of the file\"");
+    assert_eq!(headers["content-range"], "bytes 1-5/11");
+    assert_eq!(headers["content-type"], "text/plain");
+    assert!(headers["repr-digest"].to_str().unwrap().starts_with("sha="));
+    let told = format!("{headers:?}");
+    for of_store in ["amz", "cookie", "x-store", "x-accel", "bucket"] {
+        assert!(!told.to_lowercase().contains(of_store), "{told}");
+    }
+    assert_eq!(answer.text().await.unwrap(), "ello ");
+    let asked = asked.lock().unwrap().clone();
+    assert!(
+        asked.starts_with(&format!("GET {presigned} HTTP/1.1\r\n")),
+        "{asked}"
+    );
+    assert!(asked.contains("Range: bytes=1-5"), "{asked}");
+    assert!(!asked.contains("secret"), "{asked}");
+    assert!(!nginx.log().contains("X-Amz"), "the URL is a secret");
 }
