@@ -41,27 +41,36 @@ pub(crate) struct Identity {
     pub(crate) scopes: Scopes,
 }
 
+impl Identity {
+    fn anonymous() -> Self {
+        Self {
+            actor: "anonymous".to_owned(),
+            owner: Owner::anonymous(),
+            scopes: Scopes::of_anonymous(),
+        }
+    }
+}
+
 /// Tells who makes a request.
 pub(crate) struct Authenticator {
     catalog: Catalog,
     own_tokens: bool,
     jwt: Option<JwtVerifier>,
     remembered: Remembered,
+    /// Who everybody is where nobody is asked for credentials.
+    anonymous: Option<Arc<Identity>>,
 }
 
 impl Authenticator {
     pub(crate) fn new(catalog: Catalog, own_tokens: bool, jwt: Option<JwtVerifier>) -> Self {
+        let is_open = !own_tokens && jwt.is_none();
         Self {
             catalog,
             own_tokens,
             jwt,
             remembered: Remembered::new(),
+            anonymous: is_open.then(|| Arc::new(Identity::anonymous())),
         }
-    }
-
-    /// Whether anybody is let in without credentials.
-    fn is_open(&self) -> bool {
-        !self.own_tokens && self.jwt.is_none()
     }
 
     /// Looks for new keys of the issuer, if there is one.
@@ -81,12 +90,8 @@ impl Authenticator {
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Arc<Identity>, Problem> {
-        if self.is_open() {
-            return Ok(Arc::new(Identity {
-                actor: "anonymous".to_owned(),
-                owner: Owner::anonymous(),
-                scopes: Scopes::of_anonymous(),
-            }));
+        if let Some(anonymous) = &self.anonymous {
+            return Ok(Arc::clone(anonymous));
         }
         let token = bearer(headers)?;
         let digest: [u8; 32] = sha2::Sha256::digest(token).into();

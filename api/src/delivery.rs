@@ -132,8 +132,7 @@ impl Answer<'_> {
             link,
             ..
         } = &self.delivery;
-        let download = service.catalog.locate(owner, entry).await;
-        let mut download = download.map_err(|error| self.lost(error))?;
+        let mut download = service.catalog.locate(owner, entry).await?;
         let by_nginx = accel(service, request);
         let prepared = match by_nginx {
             Some(prefix) => self.hand_over(prefix, &mut download, &ranges).await?,
@@ -149,16 +148,6 @@ impl Answer<'_> {
         Ok(prepared)
     }
 
-    /// A file that is gone is not there for whoever came by a link, and neither is the link.
-    fn lost(&self, error: catalog::Error) -> Problem {
-        match error {
-            catalog::Error::NotFound if self.delivery.link.is_some() => {
-                catalog::Error::LinkNotFound.into()
-            }
-            error => error.into(),
-        }
-    }
-
     /// Lets nginx send the bytes, with all that is said here about them.
     async fn hand_over(
         &self,
@@ -166,7 +155,7 @@ impl Answer<'_> {
         download: &mut Download,
         ranges: &Wanted,
     ) -> Result<HttpResponse, Problem> {
-        let key = download.key().await.map_err(|error| self.lost(error))?;
+        let key = download.key().await?;
         let location = match ranges {
             Wanted::Parts(_) => format!("{prefix}{key}"),
             _ => format!("{prefix}whole/{key}"),
@@ -179,7 +168,7 @@ impl Answer<'_> {
     }
 
     async fn whole(&self, download: &mut Download) -> Result<HttpResponse, Problem> {
-        let object = download.open(0).await.map_err(|error| self.lost(error))?;
+        let object = download.open(0).await?;
         let mut response = self.begin(HttpResponse::Ok());
         response.insert_header((header::CONTENT_TYPE, self.content_type()));
         let size = self.delivery.entry.meta.file_size;
@@ -204,8 +193,7 @@ impl Answer<'_> {
     ) -> Result<HttpResponse, Problem> {
         let meta = &self.delivery.entry.meta;
         let mut response = self.begin(HttpResponse::PartialContent());
-        let object = download.open(parts[0].start).await;
-        let object = object.map_err(|error| self.lost(error))?;
+        let object = download.open(parts[0].start).await?;
         let [part] = parts else {
             let content_type = &meta.content_type;
             return Ok(byteranges::send(response, object, parts, content_type));

@@ -1,10 +1,10 @@
 //! Room for uploads within their owners' quotas.
 //!
 //! An upload that can be resumed holds its room by its row; any other holds it here, in this
-//! process, as long as it runs. So an upload that
-//! would not fit is refused when it begins. That nobody has more bytes or files than they may does
-//! not depend on it: what the database counts is weighed again in the transaction that records the
-//! file. Of the uploads that run without a row each process knows its own only.
+//! process, as long as it runs. So an upload that would not fit is refused when it begins. That
+//! nobody has more bytes or files than they may does not depend on it: what the database counts is
+//! weighed again in the transaction that records the file. Of the uploads that run without a row
+//! each process knows its own only.
 
 use std::{
     collections::HashMap,
@@ -84,9 +84,7 @@ impl Room {
         self.held.reserved_bytes += more;
         Ok(())
     }
-}
 
-impl Room {
     /// Gives all back but that an upload is running.
     pub(crate) fn empty(&mut self) {
         let less = Usage {

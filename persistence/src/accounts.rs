@@ -315,7 +315,7 @@ impl TryFrom<usage::Model> for Account {
     }
 }
 
-fn unsigned(stored: i64) -> Result<u64> {
+pub(crate) fn unsigned(stored: i64) -> Result<u64> {
     stored.try_into().map_err(corrupt)
 }
 
@@ -324,6 +324,6 @@ fn signed(count: u64) -> Result<i64> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
+pub(crate) fn corrupt(reason: impl ToString) -> Error {
     Error::corrupt("tbl_usage", &reason)
 }

@@ -232,7 +232,7 @@ impl Sessions<'_> {
         .await
     }
 
-    /// Sets as many bytes of the owner's quota aside as have come of an upload of unknown length.
+    /// Says how many bytes of the owner's quota are set aside for an upload of unknown length.
     ///
     /// # Errors
     ///

@@ -12,7 +12,8 @@ use sea_orm::{
 };
 
 use crate::{
-    Account, Error, Result, Role,
+    Account, Result, Role,
+    accounts::{corrupt, unsigned},
     entities::{upload, usage},
     sessions::{OPEN, stored_role},
 };
@@ -109,14 +110,4 @@ pub(crate) async fn add_uploads(
         usage.reserved_files += u64::from(!is_part);
     }
     Ok(())
-}
-
-fn unsigned(stored: i64) -> Result<u64> {
-    stored
-        .try_into()
-        .map_err(|error: std::num::TryFromIntError| corrupt(&error.to_string()))
-}
-
-fn corrupt(reason: &str) -> Error {
-    Error::corrupt("tbl_usage", &reason)
 }

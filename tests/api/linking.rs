@@ -191,6 +191,7 @@ async fn what_is_no_link_says_nothing(server: &Server) {
         &url[..20],
         "/d/x",
         "/d/%00",
+        "/d/%ff",
         "/d/..%2ffiles",
         &format!("{url}A"),
     ] {

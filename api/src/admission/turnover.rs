@@ -16,9 +16,6 @@ use crate::problem::{Problem, ProblemType};
 pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Owners who have not been heard of for a while are forgotten when there are more than these.
-const MANY_OWNERS: usize = 10_000;
-
 type Limiter =
     RateLimiter<Owner, DashMapStateStore<Owner>, DefaultClock, StateInformationMiddleware>;
 
@@ -44,11 +41,14 @@ impl Turnover {
         }
     }
 
+    /// Forgets the owners who have not been heard of for a while.
+    pub(crate) fn forget_idle(&self) {
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
+
     /// Counts a request of an owner.
     pub(crate) fn take(&self, owner: &Owner) -> Turn {
-        if self.limiter.len() > MANY_OWNERS {
-            self.limiter.retain_recent();
-        }
         let left = match self.limiter.check_key(owner) {
             Ok(state) => Ok(state.remaining_burst_capacity()),
             Err(refused) => Err(refused.wait_time_from(DefaultClock::default().now())),

@@ -55,7 +55,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let sweeping = actix_web::rt::spawn(keep_sweeping(catalog.clone()));
 
     let admission = Data::new(admission(settings, catalog.clone()).await?);
-    let refreshing = actix_web::rt::spawn(keep_keys(admission.clone()));
+    let refreshing = actix_web::rt::spawn(keep_fresh(admission.clone()));
     let service = Data::new(Service {
         catalog: catalog.clone(),
         metrics: Metrics::new(),
@@ -226,9 +226,13 @@ impl Signals {
     }
 }
 
-async fn keep_keys(admission: Data<Admission>) {
+/// Looks for new keys of tokens' issuer, and forgets who has not been heard of.
+async fn keep_fresh(admission: Data<Admission>) {
     loop {
         tokio::time::sleep(KEYS_EVERY).await;
+        if let Some(turnover) = &admission.turnover {
+            turnover.forget_idle();
+        }
         admission.authenticator.refresh_keys().await;
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         parameters::{DownloadFields, Precondition, Revalidation},
         query::NoQuery,
     },
-    problem::Problem,
+    problem::{Problem, ProblemType},
     service::Service,
 };
 
@@ -68,11 +68,11 @@ use crate::{
 #[route("/d/{link_token}", method = "GET", method = "HEAD")]
 pub(crate) async fn follow_link(
     service: web::Data<Service>,
-    token: web::Path<String>,
     _: NoQuery,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let linked = service.catalog.follow_link(&token).await?;
+    let token = request.match_info().get("link_token").unwrap_or_default();
+    let linked = service.catalog.follow_link(token).await?;
     let delivery = Delivery {
         service: &service,
         owner: &linked.link.owner,
@@ -80,5 +80,10 @@ pub(crate) async fn follow_link(
         inline: linked.link.inline,
         link: Some(&linked.link),
     };
-    delivery.answer(&request).await
+    let answered = delivery.answer(&request).await;
+    answered.map_err(|problem| match problem.kind {
+        // Purged a moment ago; so the link has ended.
+        ProblemType::NotFound => catalog::Error::LinkNotFound.into(),
+        _ => problem,
+    })
 }
