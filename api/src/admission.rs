@@ -30,7 +30,7 @@ pub(crate) use self::{
 use self::{slots::Slot, turnover::Turn};
 use crate::{
     auth::{self, Authenticator, Identity},
-    contract::{Access, Contract, Route},
+    contract::{Access, Route},
     http::{address, body},
     observe::Story,
     problem::Problem,
@@ -54,20 +54,24 @@ pub(crate) const KEYS_EVERY: Duration = Duration::from_mins(5);
 /// Who it is for comes with it, as an extension.
 pub(crate) async fn admit(
     admission: Data<Admission>,
-    contract: Data<Contract>,
     service: Data<Service>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(route) = contract.route(request.method(), request.match_info().as_str()) else {
-        // The router says so better.
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    };
-    let Access::Scoped(scope) = route.access else {
+    let story = request.extensions().get::<Rc<Story>>().cloned();
+    let asked = story.as_deref().and_then(|story| {
+        let route = story.route.as_deref()?;
+        match route.access {
+            Access::Scoped(scope) => Some((story, route, scope)),
+            Access::Open => None,
+        }
+    });
+    let Some((story, route, scope)) = asked else {
+        // It is for everybody; or there is nothing, which the router says better.
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let now = service.catalog.now();
-    let identity = match identify(&admission, scope, &request, now).await {
+    let identity = match identify(&admission, story, scope, &request, now).await {
         Ok(identity) => identity,
         Err(problem) => return Ok(request.into_response(problem.error_response())),
     };
@@ -89,15 +93,14 @@ pub(crate) async fn admit(
 /// Tells for whom a request is made, if that is allowed; the log hears of it in any case.
 async fn identify(
     admission: &Admission,
+    story: &Story,
     scope: Scope,
     request: &ServiceRequest,
     now: Timestamp,
 ) -> Result<Arc<Identity>, Problem> {
     let headers = request.headers();
     let identity = admission.authenticator.identify(headers, now).await?;
-    if let Some(story) = request.extensions().get::<Rc<Story>>() {
-        story.is_told_of(&identity, headers.get(X_OWNER));
-    }
+    story.is_told_of(&identity, headers.get(X_OWNER));
     auth::authorize(identity, headers, scope)
 }
 

@@ -6,7 +6,7 @@
 
 mod complete;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use actix_web::{App, http::Method};
 use domain::Scope;
@@ -81,7 +81,7 @@ pub(crate) struct Contract {
     pub(crate) yaml: String,
     /// The fields that answers may have.
     pub(crate) fields: BTreeSet<String>,
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
 }
 
 /// An operation, by where it is and who may use it.
@@ -93,6 +93,8 @@ pub(crate) struct Route {
     pub(crate) access: Access,
     /// Whether its requests may have a body of any length.
     pub(crate) takes_bytes: bool,
+    /// Whether its requests stand in the audit log: they need credentials, or a link.
+    pub(crate) is_audited: bool,
     template: String,
     method: &'static str,
 }
@@ -117,7 +119,7 @@ impl Contract {
         let paths = openapi.paths.paths.iter();
         let routes = paths.flat_map(|(template, item)| {
             let methods = methods(item).into_iter();
-            methods.map(|(method, operation)| Route::new(template, method, operation))
+            methods.map(|(method, operation)| Route::new(template, method, operation).map(Arc::new))
         });
         let routes = routes.collect::<Result<_, _>>()?;
         Ok(Self {
@@ -138,10 +140,11 @@ impl Contract {
     }
 
     /// The operation that a method is at a path.
-    pub(crate) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
+    pub(crate) fn route(&self, method: &Method, path: &str) -> Option<Arc<Route>> {
         self.routes
             .iter()
             .find(|route| route.method == method.as_str() && fits(&route.template, path))
+            .cloned()
     }
 }
 
@@ -156,10 +159,16 @@ impl Route {
             operation: id,
             access,
             takes_bytes: takes_bytes(operation),
+            is_audited: access != Access::Open || has_tag(operation, "links"),
             template: template.to_owned(),
             method,
         })
     }
+}
+
+fn has_tag(operation: &Operation, name: &str) -> bool {
+    let tags = operation.tags.as_ref();
+    tags.is_some_and(|tags| tags.iter().any(|tag| tag == name))
 }
 
 /// Whether an operation's requests have a body that is a file, or a part of one.

@@ -28,7 +28,7 @@ use crate::{
     admission::{Admission, Unread},
     auth::{self, Identity},
     connections::{Connection, InHand},
-    contract::{Access, Contract},
+    contract::{Contract, Route},
     problem::Fault,
     service::Service,
 };
@@ -43,8 +43,10 @@ const LONGEST_ID: usize = 128;
 const LINKS: &str = "/d/";
 
 /// What is found out about a request on its way to its handler.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Story {
+    /// The operation that it asks for, if there is one.
+    pub(crate) route: Option<Arc<Route>>,
     told: OnceCell<(Arc<Identity>, Owner)>,
 }
 
@@ -87,19 +89,16 @@ impl Observer {
         let id = request_id(&request);
         let id_text = id.to_str().unwrap_or_default();
         let span = tracing::info_span!("request", id = id_text);
-        let route = self
-            .contract
-            .route(request.method(), request.match_info().as_str());
+        // As the router sees the path, which reads escapes.
+        let path = request.match_info().as_str();
+        let story = Rc::new(Story {
+            route: self.contract.route(request.method(), path),
+            told: OnceCell::new(),
+        });
+        request.extensions_mut().insert(Rc::clone(&story));
         let client = self.admission.client(&request);
-        let mut record = Record::begin(self.service.into_inner(), &request, id_text);
+        let mut record = Record::begin(self.service.into_inner(), story, &request, id_text);
         record.client = client.map(|client| client.to_string());
-        if let Some(route) = route {
-            record.operation.clone_from(&route.operation);
-            record.is_audited = matches!(route.access, Access::Scoped(_))
-                || request.match_info().as_str().starts_with(LINKS);
-        }
-        let story = Rc::clone(&record.story);
-        request.extensions_mut().insert(story);
         let response = next.call(request).instrument(span).await?;
         record.answered(&response);
         let mut response = response.map_body(|_, body| {
@@ -137,8 +136,6 @@ struct Record {
     method: String,
     path: String,
     client: Option<String>,
-    operation: String,
-    is_audited: bool,
     story: Rc<Story>,
     owner: Option<String>,
     file: Option<String>,
@@ -147,7 +144,7 @@ struct Record {
 }
 
 impl Record {
-    fn begin(service: Arc<Service>, request: &ServiceRequest, id: &str) -> Self {
+    fn begin(service: Arc<Service>, story: Rc<Story>, request: &ServiceRequest, id: &str) -> Self {
         service.metrics.begin_request();
         Self {
             service,
@@ -156,11 +153,9 @@ impl Record {
             method: request.method().to_string(),
             path: shown_path(request),
             client: None,
-            operation: "none".to_owned(),
-            is_audited: false,
-            story: Rc::default(),
+            story,
             owner: None,
-            file: request.match_info().get("file_sha1").map(str::to_owned),
+            file: None,
             status: None,
             sent: 0,
         }
@@ -191,15 +186,17 @@ impl Drop for Record {
         // As nginx says of clients that went away.
         let status = self.status.unwrap_or(499);
         let metrics = &self.service.metrics;
-        metrics.end_request(&self.operation, status, self.sent, took);
+        let route = self.story.route.as_ref();
+        let operation = route.map_or("none", |route| route.operation.as_str());
+        metrics.end_request(operation, status, self.sent, took);
         let milliseconds = took.as_secs_f64() * 1e3;
-        if !self.is_audited {
+        if !route.is_some_and(|route| route.is_audited) {
             tracing::info!(
                 request_id = self.id,
                 method = self.method,
                 path = self.path,
                 client = self.client,
-                operation = self.operation,
+                operation,
                 status,
                 sent = self.sent,
                 milliseconds,
@@ -214,7 +211,7 @@ impl Drop for Record {
             request_id = self.id,
             actor = told.map(|(identity, _)| identity.actor.as_str()),
             owner = owner.or(self.owner.as_deref()),
-            operation = self.operation,
+            operation,
             file_sha1 = self.file,
             client = self.client,
             method = self.method,

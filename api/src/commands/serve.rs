@@ -137,11 +137,11 @@ fn bind(
     };
     let mut server = HttpServer::new(move || {
         let observer = observer.clone();
-        let gate = (admission.clone(), contract.clone(), service.clone());
+        let gate = (admission.clone(), service.clone());
         App::new()
             .wrap(from_fn(move |request, next| {
-                let (admission, contract, service) = gate.clone();
-                admission::admit(admission, contract, service, request, next)
+                let (admission, service) = gate.clone();
+                admission::admit(admission, service, request, next)
             }))
             .wrap(from_fn(tus::speak))
             .wrap(Condition::new(

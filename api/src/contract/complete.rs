@@ -12,16 +12,12 @@ use utoipa::openapi::{
     schema::{ObjectBuilder, Schema, SchemaType, Type},
 };
 
-use super::{Access, access, takes_bytes};
+use super::{Access, access, has_tag, takes_bytes};
 use crate::problem::{self, ProblemType};
 
 /// Adds to an operation what its handler need not say.
 pub(super) fn complete(operation: &mut Operation) {
-    let has_tag = |name: &str| {
-        let tags = operation.tags.as_ref();
-        tags.is_some_and(|tags| tags.iter().any(|tag| tag == name))
-    };
-    let (of_service, of_tus) = (has_tag("service"), has_tag("tus"));
+    let (of_service, of_tus) = (has_tag(operation, "service"), has_tag(operation, "tus"));
     let is_offer = operation
         .operation_id
         .as_ref()
