@@ -10,7 +10,7 @@ mod remembered;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use catalog::{Catalog, TokenStanding};
+use catalog::{Catalog, TokenState};
 use domain::{Owner, Scope, Scopes, Sha256, Timestamp, TokenText};
 use sha2::Digest as _;
 
@@ -123,14 +123,14 @@ impl Authenticator {
             .parse()
             .map_err(|error: domain::TokenTextError| invalid(&error.to_string()))?;
         match self.catalog.find_token(&text).await? {
-            TokenStanding::Good(token) => Ok(Identity {
+            Some((token, TokenState::Good)) => Ok(Identity {
                 actor: format!("token:{}", token.id),
                 owner: token.owner,
                 scopes: token.scopes,
             }),
-            TokenStanding::Unknown => Err(invalid("this is no token of the service's")),
-            TokenStanding::Expired => Err(invalid("the token has expired")),
-            TokenStanding::Revoked => Err(invalid("the token was revoked")),
+            Some((_, TokenState::Expired)) => Err(invalid("the token has expired")),
+            Some((_, TokenState::Revoked)) => Err(invalid("the token was revoked")),
+            None => Err(invalid("this is no token of the service's")),
         }
     }
 }

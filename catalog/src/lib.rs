@@ -40,11 +40,11 @@ pub use list::Page;
 pub use open::Download;
 pub use persistence::{
     Entry, EntryFilter, Limit, Link, Miscount, Novelty, OwnQuota, Protocol, Role, Session,
-    SessionState, Token,
+    SessionState, Token, TokenState,
 };
 pub use purge::Purged;
 pub use sessions::{Append, AppendRequest, Completes, NewUpload, Outcome, Standing};
-pub use tokens::{NewToken, TokenStanding};
+pub use tokens::NewToken;
 pub use upload::{Expected, Stored, Upload};
 pub use usage::Allowance;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{Owner, RandomId, Scopes, Sha256, Timestamp, TokenText};
-use persistence::Token;
+use persistence::{Token, TokenState};
 use sha2::Digest as _;
 
 use crate::{Catalog, Error, Result, sessions::random_id};
@@ -22,19 +22,6 @@ pub struct NewToken {
     pub label: String,
     /// How long it can be used, if not for ever.
     pub lifetime: Option<Duration>,
-}
-
-/// A token of the service's that somebody showed.
-#[derive(Debug, Clone)]
-pub enum TokenStanding {
-    /// It lets its bearer in.
-    Good(Token),
-    /// There is no such token.
-    Unknown,
-    /// It has expired.
-    Expired,
-    /// It was revoked.
-    Revoked,
 }
 
 impl Catalog {
@@ -82,25 +69,21 @@ impl Catalog {
         Ok(self.0.database.tokens().revoke(id, now).await?)
     }
 
-    /// Tells what a token is worth at this moment, and notes that it was used.
+    /// Finds a token and what it is worth at this moment, and notes that it was used.
     ///
     /// # Errors
     ///
     /// When the database fails: that says nothing about the token.
-    pub async fn find_token(&self, text: &TokenText) -> Result<TokenStanding> {
+    pub async fn find_token(&self, text: &TokenText) -> Result<Option<(Token, TokenState)>> {
         let found = self.0.database.tokens().find(&hash(text)).await?;
-        let Some(token) = found else {
-            return Ok(TokenStanding::Unknown);
-        };
         let now = self.0.clock.now();
-        if token.revoke_at.is_some() {
-            return Ok(TokenStanding::Revoked);
-        }
-        if token.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            return Ok(TokenStanding::Expired);
-        }
-        self.note_use(&token, now);
-        Ok(TokenStanding::Good(token))
+        Ok(found.map(|token| {
+            let state = token.state(now);
+            if state == TokenState::Good {
+                self.note_use(&token, now);
+            }
+            (token, state)
+        }))
     }
 
     /// Notes that a token was used; no request waits for that.

@@ -34,4 +34,4 @@ pub use recording::{Arrival, Novelty, Recording};
 pub use schema::Schema;
 pub use sessions::{Protocol, Role, Session, SessionState, Sessions};
 pub use shard::Shard;
-pub use tokens::{Token, Tokens};
+pub use tokens::{Token, TokenState, Tokens};

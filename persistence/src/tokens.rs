@@ -31,6 +31,31 @@ pub struct Token {
     pub revoke_at: Option<Timestamp>,
 }
 
+/// What a token is worth at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenState {
+    /// It lets its bearer in.
+    Good,
+    /// It has expired.
+    Expired,
+    /// It was revoked.
+    Revoked,
+}
+
+impl Token {
+    /// What it is worth at a moment.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> TokenState {
+        if self.revoke_at.is_some() {
+            TokenState::Revoked
+        } else if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            TokenState::Expired
+        } else {
+            TokenState::Good
+        }
+    }
+}
+
 /// The service's own tokens.
 #[derive(Clone, Copy)]
 pub struct Tokens<'a>(pub(crate) &'a Database);

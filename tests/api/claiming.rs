@@ -18,7 +18,8 @@ on_every_database! {
     of_many_who_use_a_claim_one_gets_it,
 }
 
-async fn claim(client: &Client, sha1: &Sha1, size: usize) -> Answer {
+/// Claims a content.
+pub(crate) async fn claim(client: &Client, sha1: &Sha1, size: usize) -> Answer {
     let body = json!({
         "file_sha1": sha1, "file_size": size, "file_name": "claimed.bin",
         "content_type": "image/png",
@@ -28,7 +29,7 @@ async fn claim(client: &Client, sha1: &Sha1, size: usize) -> Answer {
 }
 
 /// The proof that somebody with these bytes makes.
-fn prove(challenge: &Value, sha1: &Sha1, bytes: &[u8]) -> String {
+pub(crate) fn prove(challenge: &Value, sha1: &Sha1, bytes: &[u8]) -> String {
     let nonce = BASE64_STANDARD.decode(challenge["nonce"].as_str().unwrap());
     let nonce: [u8; 32] = nonce.unwrap().try_into().unwrap();
     let id = challenge["id"].as_str().unwrap().parse().unwrap();
@@ -41,7 +42,8 @@ fn prove(challenge: &Value, sha1: &Sha1, bytes: &[u8]) -> String {
     prover.finish().to_string()
 }
 
-async fn present(client: &Client, challenge: &Value, proof: &str) -> Answer {
+/// Presents a proof.
+pub(crate) async fn present(client: &Client, challenge: &Value, proof: &str) -> Answer {
     let path = format!("/claims/{}", challenge["id"].as_str().unwrap());
     let request = client.request(Method::PUT, &path);
     client.send(request.json(&json!({"proof": proof}))).await

@@ -139,6 +139,17 @@ async fn a_download_through_nginx_is_as_one_from_the_service() {
             expected.header("content-length")
         );
     }
+    // That it was nginx who sent them: the service has sent no byte of any that was whole.
+    let log = server.log();
+    let whole = log.lines().filter(|line| {
+        let is_download = ["download_file", "follow_link"]
+            .iter()
+            .any(|operation| line.contains(&format!("\"operation\":\"{operation}\"")));
+        is_download && line.contains("\"status\":200") && line.contains("\"method\":\"GET\"")
+    });
+    let by_service = whole.clone().filter(|line| !line.contains("\"sent\":0,"));
+    // Those with `If-Match`, and with a date that only the service can weigh.
+    assert!(by_service.count() <= 2 * 2 && whole.count() > 15, "{log}");
     plain.finish().await;
     server.finish().await;
 }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use domain::{
-    Sha1,
-    possession::{Nonce, Prover},
-};
+use domain::Sha1;
 use futures_util::future::join_all;
 use harness::{
     Client, Kind, Server, TusUpload, digests, eventually, on_every_database, random, unique_text,
@@ -14,6 +10,8 @@ use harness::{
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::time::sleep;
+
+use crate::claiming;
 
 /// No grace, and a purge every second.
 const AT_ONCE: &[(&str, &str)] = &[
@@ -65,18 +63,10 @@ async fn what_nobody_has_any_more_goes(server: &Server) {
 
 /// Claims a content, and gives whether it was proven.
 async fn claim(client: &Client, sha1: &Sha1, bytes: &[u8]) -> bool {
-    let body = json!({"file_sha1": sha1, "file_size": bytes.len(), "file_name": "claimed"});
-    let challenge = client.request(Method::POST, "/claims").json(&body);
-    let challenge = client.send(challenge).await.json();
-    let nonce = BASE64_STANDARD.decode(challenge["nonce"].as_str().unwrap());
-    let nonce: [u8; 32] = nonce.unwrap().try_into().unwrap();
-    let id = challenge["id"].as_str().unwrap();
-    let mut prover = Prover::new(&Nonce::from(nonce), &id.parse().unwrap(), sha1);
-    // All of a file that is so short.
-    prover.update(bytes);
-    let proof = client.request(Method::PUT, &format!("/claims/{id}"));
-    let proof = proof.json(&json!({"proof": prover.finish().to_string()}));
-    client.send(proof).await.status.is_success()
+    let challenge = claiming::claim(client, sha1, bytes.len()).await.json();
+    let proof = claiming::prove(&challenge, sha1, bytes);
+    let proven = claiming::present(client, &challenge, &proof).await;
+    proven.status.is_success()
 }
 
 /// Owners who upload, claim, read and give up the same few contents, round after round, while

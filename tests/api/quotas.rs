@@ -8,6 +8,8 @@ use reqwest::{Body, Method};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
+use crate::claiming;
+
 on_every_database! {
     with &[("FILESERVER_AUTH", "token"), ("FILESERVER_QUOTA_BYTES", "10000"), ("FILESERVER_QUOTA_FILES", "8"), ("FILESERVER_QUOTA_UPLOADS", "60")];
     of_fifty_uploads_at_once_as_many_are_taken_as_there_is_room_for,
@@ -100,7 +102,7 @@ async fn room_is_reserved_when_an_upload_begins(server: &Server) {
     assert_eq!(
         server
             .client_of("bob")
-            .upload_raw("b.bin", content)
+            .upload_raw("b.bin", content.clone())
             .await
             .status,
         201
@@ -109,6 +111,11 @@ async fn room_is_reserved_when_an_upload_begins(server: &Server) {
         .send(alice.request(Method::POST, "/claims").json(&claim))
         .await;
     assert_eq!(claim.status, 201, "a claim is no file yet");
+    let challenge = claim.json();
+    let sha1 = digests(&content).sha1;
+    let proof = claiming::prove(&challenge, &sha1, &content);
+    let proven = claiming::present(&alice, &challenge, &proof).await;
+    proven.problem(507, "quota-full");
     assert_eq!(alice.upload_raw("a.bin", random(1000)).await.status, 201);
     assert_eq!(upload.append(0, random(9000)).await.status, 204);
     let now = usage(&alice).await;

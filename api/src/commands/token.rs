@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
-use catalog::{Catalog, NewToken, Token};
+use catalog::{Catalog, NewToken, Token, TokenState};
 use clap::Subcommand;
 use domain::{Owner, RandomId, Scope};
 use serde_json::json;
@@ -98,7 +98,7 @@ async fn perform(catalog: &Catalog, action: &TokenAction) -> Result<ExitCode, Fa
 fn list(catalog: &Catalog, tokens: &[Token], as_json: bool) -> Result<(), Failure> {
     let mut table = Table::new(io::stdout().lock());
     for token in tokens {
-        let state = state(catalog, token);
+        let state = name(token.state(catalog.now()));
         if as_json {
             table.line(&json!({
                 "id": token.id.to_string(),
@@ -130,14 +130,11 @@ fn list(catalog: &Catalog, tokens: &[Token], as_json: bool) -> Result<(), Failur
     Ok(())
 }
 
-fn state(catalog: &Catalog, token: &Token) -> &'static str {
-    let now = catalog.now();
-    if token.revoke_at.is_some() {
-        "revoked"
-    } else if token.expires_at.is_some_and(|expires_at| expires_at <= now) {
-        "expired"
-    } else {
-        "good"
+fn name(state: TokenState) -> &'static str {
+    match state {
+        TokenState::Good => "good",
+        TokenState::Expired => "expired",
+        TokenState::Revoked => "revoked",
     }
 }
 
