@@ -164,7 +164,7 @@ impl Catalog {
             address: None,
             lost: None,
             session: None,
-            quota: self.0.limits.quota,
+            quota: Some(self.0.limits.quota),
             at: self.0.clock.now(),
         };
         match self.0.database.record(&arrival).await? {

@@ -5,10 +5,10 @@
 //! on the work goes on even if the client does not wait for it.
 
 use domain::{
-    Content, FileName, MediaType, Owner, QuotaError, RandomId, Sha1, Sha256, UploadError,
+    Content, FileName, MediaType, Owner, Quota, QuotaError, RandomId, Sha1, Sha256, UploadError,
 };
 use persistence::{
-    Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, Session, StoredContent,
+    Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, StoredContent,
 };
 use storage::{Incoming, Placed, Received};
 use tracing::Instrument as _;
@@ -65,17 +65,8 @@ pub(crate) struct Filing<'a> {
     pub(crate) content_type: &'a MediaType,
     /// The session that this completes.
     pub(crate) session: Option<RandomId>,
-}
-
-impl<'a> From<&'a Session> for Filing<'a> {
-    fn from(session: &'a Session) -> Self {
-        Self {
-            owner: &session.owner,
-            file_name: &session.file_name,
-            content_type: &session.content_type,
-            session: Some(session.id),
-        }
-    }
+    /// What everybody may have, unless the owner was found to have no limit when this began.
+    pub(crate) quota: Option<Quota>,
 }
 
 /// A file that was uploaded.
@@ -178,6 +169,8 @@ impl Upload {
         content_type: MediaType,
         expected: Expected,
     ) -> Result<Stored> {
+        let is_limited = self.room.is_some() || self.known.is_some();
+        let quota = is_limited.then_some(self.catalog.0.limits.quota);
         let work = async move {
             let received = self.incoming.finish().await?;
             expected.verify(&received.content)?;
@@ -186,6 +179,7 @@ impl Upload {
                 file_name: &file_name,
                 content_type: &content_type,
                 session: None,
+                quota,
             };
             // From here on the database counts.
             if let Some(room) = &mut self.room {
@@ -214,7 +208,7 @@ impl Catalog {
             address: None,
             lost: None,
             session: filing.session,
-            quota: self.0.limits.quota,
+            quota: filing.quota,
             at: self.0.clock.now(),
         };
         // Looking before locking spares a transaction for what is new, and looking for the bytes

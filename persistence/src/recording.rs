@@ -31,8 +31,9 @@ pub struct Arrival<'a> {
     pub lost: Option<&'a Address>,
     /// The session that it was uploaded in, which this completes.
     pub session: Option<RandomId>,
-    /// How much everybody may have who has no quota of their own.
-    pub quota: Quota,
+    /// How much everybody may have who has no quota of their own; `None` if the owner was found to
+    /// have no limit when the upload began.
+    pub quota: Option<Quota>,
     /// When it is.
     pub at: Timestamp,
 }
@@ -177,14 +178,11 @@ async fn charge(
 ) -> Result<()> {
     let size = stored_size(arrival.content)?;
     usage::charge(transaction, arrival.owner, size, 1).await?;
-    let (quota, mut usage) = usage::weigh(
-        transaction,
-        arrival.owner,
-        &arrival.quota,
-        session,
-        arrival.at,
-    )
-    .await?;
+    let Some(everybody) = &arrival.quota else {
+        return Ok(());
+    };
+    let weighed = usage::weigh(transaction, arrival.owner, everybody, session, arrival.at);
+    let (quota, mut usage) = weighed.await?;
     usage.bytes = usage.bytes.saturating_sub(arrival.content.size);
     usage.files = usage.files.saturating_sub(1);
     Ok(quota.admit_file(&usage, arrival.content.size)?)

@@ -82,7 +82,7 @@ async fn record(
             address: Some(&address),
             lost: None,
             session: None,
-            quota: Quota::NONE,
+            quota: Some(Quota::NONE),
             at: Timestamp::from_microseconds(at),
         })
         .await

@@ -79,7 +79,7 @@ async fn a_file_too_many_leaves_nothing_behind(database: &Database, _: &TestData
                 address: Some(&address),
                 lost: None,
                 session: None,
-                quota,
+                quota: Some(quota),
                 at: at(1),
             };
             database.record(&arrival).await

@@ -161,7 +161,7 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
                 address: address.as_ref(),
                 lost: None,
                 session: None,
-                quota: Quota::NONE,
+                quota: Some(Quota::NONE),
                 at: Timestamp::EPOCH,
             };
             let recording = database.record(&arrival).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
         address: None,
         lost: None,
         session: None,
-        quota: Quota::NONE,
+        quota: Some(Quota::NONE),
         at: Timestamp::EPOCH,
     };
     let recording = database.record(&arrival).await.unwrap();

@@ -121,7 +121,7 @@ async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _
         address: Some(&address),
         lost: None,
         session: Some(upload.id),
-        quota: Quota::NONE,
+        quota: Some(Quota::NONE),
         at: at(2),
     };
     // Whoever records it does so once.

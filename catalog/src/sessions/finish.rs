@@ -6,7 +6,7 @@ use storage::{End, Kept};
 use tracing::Instrument as _;
 
 use super::{expected, turns::Turn};
-use crate::{Catalog, Error, Result, Stored};
+use crate::{Catalog, Error, Result, Stored, upload::Filing};
 
 impl Catalog {
     /// Makes a file of an upload; from here on the work goes on even if nobody waits for it.
@@ -27,7 +27,17 @@ impl Catalog {
     async fn make_file(&self, session: &Session, kept: Kept) -> Result<Stored> {
         let received = kept.finish();
         let made = match expected(session).verify(&received.content) {
-            Ok(()) => self.store(&session.into(), received).await,
+            Ok(()) => {
+                let filing = Filing {
+                    owner: &session.owner,
+                    file_name: &session.file_name,
+                    content_type: &session.content_type,
+                    session: Some(session.id),
+                    // The upload may have begun long ago.
+                    quota: Some(self.0.limits.quota),
+                };
+                self.store(&filing, received).await
+            }
             Err(wrong) => {
                 // Its bytes can be removed once nobody holds them.
                 drop(received);
