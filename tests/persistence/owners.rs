@@ -51,7 +51,7 @@ async fn what_there_was_is_counted_when_counting_begins(database: &Database, pla
     record(database, "bob", "b", &second, 1).await;
     change(database, &owner("bob"), &second.sha1, None).await;
     let schema = Database::schema(&options(place)).await.unwrap();
-    schema.down(1).await.unwrap();
+    schema.down(2).await.unwrap();
     schema.up().await.unwrap();
     schema.close().await;
     let usage = async |who: &str| database.accounts().find(&owner(who)).await.unwrap().usage;
