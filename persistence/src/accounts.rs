@@ -2,14 +2,13 @@
 
 use domain::{Owner, Quota, Timestamp, Usage};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, ExprTrait,
-    QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Alias, Expr},
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use crate::{
     Database, Error, Result,
-    database::{attempt, transact},
+    database::{attempt, big_integer, transact},
     entities::{PURGING, usage, user_file},
     usage::{add_uploads, charge, locked},
 };
@@ -258,15 +257,11 @@ async fn recount(
 
 /// The bytes and the number of an owner's entries.
 async fn sum(connection: &impl ConnectionTrait, owner: &Owner) -> Result<(i64, i64)> {
-    // A sum is of another type on every database.
-    let integer = match connection.get_database_backend() {
-        DbBackend::MySql => "SIGNED",
-        _ => "BIGINT",
-    };
+    let integer = big_integer(connection.get_database_backend());
     let bytes = Expr::col(user_file::Column::FileSize).sum();
     let sums = user_file::Entity::find()
         .select_only()
-        .column_as(bytes.cast_as(Alias::new(integer)), "bytes")
+        .column_as(bytes.cast_as(integer), "bytes")
         .column_as(user_file::Column::Id.count(), "files")
         .filter(user_file::Column::Owner.eq(owner.as_str()))
         .filter(user_file::Column::Status.ne(PURGING))

@@ -1,11 +1,14 @@
 //! The rows of the contents, each in the shard of its SHA-1.
 
 use domain::{Address, Content, Sha1};
-use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::Expr,
+};
 
 use crate::{
     Database, Error, Result, Shard,
-    database::attempt,
+    database::{attempt, big_integer},
     entities::{AVAILABLE, file},
 };
 
@@ -16,6 +19,8 @@ pub struct StoredContent {
     pub content: Content,
     /// Where its bytes are.
     pub address: Address,
+    /// A second place where they are.
+    pub second: Option<Address>,
 }
 
 /// The rows of the contents.
@@ -104,15 +109,99 @@ impl Contents<'_> {
             .map(|row| Ok((row.id, row.try_into()?)))
             .collect()
     }
+
+    /// Lists a shard's contents that are available and lie in a store, not only as a second place,
+    /// from after the given row on, as they are now.
+    ///
+    /// Gives up to `limit` contents, each with the row's number to go on from.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn list_in_store(
+        &self,
+        shard: Shard,
+        store: &str,
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<(i64, StoredContent)>> {
+        let list = || {
+            in_store(shard, store)
+                .filter(file::Column::Id.gt(after))
+                .order_by_asc(file::Column::Id)
+                .limit(limit)
+                .all(self.0.newest())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter()
+            .map(|row| Ok((row.id, row.try_into()?)))
+            .collect()
+    }
+
+    /// Counts the contents that are available and lie in a store, not only as a second place, and
+    /// their bytes.
+    ///
+    /// Reads all rows of all shards, one shard after the other.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn count_in_store(&self, store: &str) -> Result<(u64, u64)> {
+        let connection = self.0.reading();
+        let mut counted = (0, 0);
+        for shard in Shard::all() {
+            let integer = big_integer(connection.get_database_backend());
+            let bytes = Expr::col(file::Column::FileSize).sum().cast_as(integer);
+            let count = || {
+                in_store(shard, store)
+                    .select_only()
+                    .column_as(file::Column::Id.count(), "files")
+                    .column_as(bytes.clone(), "bytes")
+                    .into_tuple::<(i64, Option<i64>)>()
+                    .one(connection)
+            };
+            let (files, bytes) = attempt(count).await?.unwrap_or_default();
+            counted.0 += u64::try_from(files).map_err(corrupt)?;
+            counted.1 += u64::try_from(bytes.unwrap_or_default()).map_err(corrupt)?;
+        }
+        Ok(counted)
+    }
+}
+
+/// A shard's contents that are available and whose addresses name a store.
+///
+/// The characters `:` and `;` follow each other, and the column compares byte by byte.
+fn in_store(shard: Shard, store: &str) -> Select<file::Entity> {
+    shard
+        .select()
+        .filter(file::Column::Status.eq(AVAILABLE))
+        .filter(file::Column::FileAddr.gte(format!("{store}:")))
+        .filter(file::Column::FileAddr.lt(format!("{store};")))
+}
+
+/// The row of a content, which nobody else changes until the transaction ends.
+pub(crate) async fn locked(
+    transaction: &DatabaseTransaction,
+    sha1: &Sha1,
+) -> Result<Option<file::Model>> {
+    let row = Shard::of(sha1)
+        .select()
+        .filter(file::Column::FileSha1.eq(sha1.to_string()))
+        .lock_exclusive()
+        .one(transaction)
+        .await?;
+    Ok(row)
 }
 
 impl TryFrom<file::Model> for StoredContent {
     type Error = Error;
 
     fn try_from(row: file::Model) -> Result<Self> {
+        let second = row.ext2.as_deref().map(str::parse);
         Ok(Self {
             content: row.content()?,
             address: row.file_addr.parse().map_err(corrupt)?,
+            second: second.transpose().map_err(corrupt)?,
         })
     }
 }

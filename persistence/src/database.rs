@@ -9,6 +9,7 @@ use domain::Backoff;
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
     QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sea_query::Alias,
     sqlx::{
         Connection as _, Executor as _,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
@@ -17,8 +18,8 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use crate::{
-    Accounts, Claims, Contents, Entries, Error, Links, Purging, Result, Schema, Sessions, Tokens,
-    entities::user_file, schema,
+    Accounts, Claims, Contents, Entries, Error, Jobs, Leftovers, Links, Purging, Result, Schema,
+    Sessions, Stagings, Tokens, Transfers, entities::user_file, schema,
 };
 
 /// How long one operation may take, all its tries included, before the database counts as gone.
@@ -124,6 +125,12 @@ impl Database {
         Sessions(self)
     }
 
+    /// What is staged of those in stores that are no local disk.
+    #[must_use]
+    pub fn stagings(&self) -> Stagings<'_> {
+        Stagings(self)
+    }
+
     /// The claims on contents.
     #[must_use]
     pub fn claims(&self) -> Claims<'_> {
@@ -152,6 +159,24 @@ impl Database {
     #[must_use]
     pub fn purging(&self) -> Purging<'_> {
         Purging(self)
+    }
+
+    /// The objects that are to go at a time.
+    #[must_use]
+    pub fn leftovers(&self) -> Leftovers<'_> {
+        Leftovers(self)
+    }
+
+    /// The copies that are to be made from store to store.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs(self)
+    }
+
+    /// The transfers of stores' contents to others.
+    #[must_use]
+    pub fn transfers(&self) -> Transfers<'_> {
+        Transfers(self)
     }
 
     /// Asks the database for a sign of life.
@@ -207,6 +232,14 @@ impl Database {
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction> {
         Ok(self.writing.begin_with_options(WRITING).await?)
     }
+}
+
+/// What a sum is to be cast to, which is of another type on every database.
+pub(crate) fn big_integer(backend: DbBackend) -> Alias {
+    Alias::new(match backend {
+        DbBackend::MySql => "SIGNED",
+        _ => "BIGINT",
+    })
 }
 
 /// Makes a transaction, from the start again if it lost a race.

@@ -2,8 +2,13 @@
 
 pub(crate) mod claim;
 pub(crate) mod file;
+pub(crate) mod job;
+pub(crate) mod leftover;
 pub(crate) mod link;
+pub(crate) mod segment;
+pub(crate) mod staging;
 pub(crate) mod token;
+pub(crate) mod transfer;
 pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod user_file;

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use crate::{
-    Database, Error, Result, Shard, StoredContent,
+    Database, Error, Result, Shard, StoredContent, contents,
     database::{attempt, transact},
     entities::{DELETED, PURGING, file, user_file},
     links, usage,
@@ -99,7 +99,7 @@ impl Purging<'_> {
     }
 
     /// Withdraws a content if no entry refers to it, and all that did were given up before a time,
-    /// and its row is as it was seen; gives whether it is withdrawn.
+    /// and its row still has the addresses that were seen; gives whether it is withdrawn.
     ///
     /// Whoever records the content at that moment is either seen here, or finds it withdrawn and
     /// brings bytes of their own.
@@ -178,14 +178,11 @@ async fn withdraw(
     now: Timestamp,
 ) -> Result<bool> {
     let sha1 = seen.content.sha1;
-    let shard = Shard::of(&sha1);
-    let locked = shard
-        .select()
-        .filter(file::Column::FileSha1.eq(sha1.to_string()))
-        .lock_exclusive()
-        .one(transaction)
-        .await?;
-    let Some(row) = locked.filter(|row| row.file_addr == seen.address.to_string()) else {
+    let second = seen.second.as_ref().map(Address::to_string);
+    let is_as_seen =
+        |row: &file::Model| row.file_addr == seen.address.to_string() && row.ext2 == second;
+    let locked = contents::locked(transaction, &sha1).await?;
+    let Some(row) = locked.filter(is_as_seen) else {
         return Ok(false);
     };
     let is_wanted = Expr::col(user_file::Column::Status)
@@ -203,7 +200,7 @@ async fn withdraw(
         return Ok(false);
     }
     if row.status != PURGING {
-        let update = shard
+        let update = Shard::of(&sha1)
             .update()
             .value(file::Column::Status, PURGING)
             .value(file::Column::UpdateAt, now.microseconds())

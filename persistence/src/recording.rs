@@ -1,17 +1,19 @@
 //! Recording an upload: the content's row and the owner's entry, in one transaction.
 
+use std::time::Duration;
+
 use domain::{Address, Content, FileName, MediaType, Owner, Quota, RandomId, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    ExprTrait, QueryFilter, QuerySelect, TryIntoModel, sea_query::Expr,
+    ExprTrait, QueryFilter, TryIntoModel, sea_query::Expr,
 };
 
 use crate::{
-    Database, Entry, Error, Result, Shard, StoredContent,
+    Database, Entry, Error, NewJob, Result, Shard, StoredContent, contents,
     database::{attempt, transact},
     entities::{AVAILABLE, PURGING, file, upload, user_file},
     entries::{by_key, folded},
-    sessions, usage,
+    jobs, leftovers, sessions, usage,
 };
 
 /// An upload whose bytes are where they will stay.
@@ -27,8 +29,16 @@ pub struct Arrival<'a> {
     pub content: &'a Content,
     /// Where its bytes are; `None` when the service is thought to have them already.
     pub address: Option<&'a Address>,
+    /// Whether the object at the address was expected to go unless this makes the content's row
+    /// point at it ([`Leftovers::expect`](crate::Leftovers::expect)); it does so only if that still
+    /// holds.
+    pub is_expected: bool,
+    /// Where a copy is to be made, if this makes the content's row point at the address.
+    pub copy_to: Option<CopyTo<'a>>,
     /// Where the content's row says that they are, and they are not.
     pub lost: Option<&'a Address>,
+    /// How long the copies stay that the content's row pointed at before.
+    pub leftover_grace: Duration,
     /// The session that it was uploaded in, which this completes.
     pub session: Option<RandomId>,
     /// How much everybody may have who has no quota of their own; `None` if the owner was found to
@@ -36,6 +46,15 @@ pub struct Arrival<'a> {
     pub quota: Option<Quota>,
     /// When it is.
     pub at: Timestamp,
+}
+
+/// Where a copy is to be made of what has just come.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyTo<'a> {
+    /// The store that is to have it.
+    pub store: &'a str,
+    /// Whether the store that it has come to keeps it as well.
+    pub keeps_source: bool,
 }
 
 /// What came of recording an upload.
@@ -50,7 +69,8 @@ pub enum Recording {
         /// Where the content's bytes are: not at the arrival's address if another was first.
         address: Address,
     },
-    /// The service does not have the bytes, and the arrival did not bring any.
+    /// The service does not have the bytes, and the arrival did not bring any; or they came so late
+    /// that they were taken for a leftover.
     BytesNeeded,
     /// The service has a content of the same SHA-1 and another SHA-256.
     Collision,
@@ -73,9 +93,9 @@ impl Database {
     /// Records an upload: one row for the content, one entry for the owner, whoever else records
     /// the same content at that moment.
     ///
-    /// All who do so queue for the content's row, in the order: session, row, entry, count. So the
-    /// entry cannot change between being read and being written, except by its owner's own renaming
-    /// or deleting, against which the update is guarded.
+    /// All who do so queue for the content's row, in the order: session, what is expected to go,
+    /// row, job, entry, count. So the entry cannot change between being read and being written,
+    /// except by its owner's own renaming or deleting, against which the update is guarded.
     ///
     /// # Errors
     ///
@@ -90,8 +110,8 @@ impl Database {
         .await
     }
 
-    /// Tells whether a content's row points at an address, when nobody knows whether the
-    /// transaction that said so was committed.
+    /// Tells whether a content's row points at an address, as its first or its second, when nobody
+    /// knows whether the transaction that said so was committed.
     ///
     /// It makes a row of its own for the content, and takes it back, or locks the one that is
     /// there: as long as another transaction has made or changed one, and may still commit it,
@@ -106,15 +126,16 @@ impl Database {
             let found = fence(&transaction, content).await;
             // Nothing is to stay of it, so it does not matter how this ends.
             let _ = transaction.rollback().await;
-            Ok::<_, Error>(found?.is_some_and(|found| found == address.to_string()))
+            let address = address.to_string();
+            let is_there = |row: file::Model| row.file_addr == address || row.ext2 == Some(address);
+            Ok::<_, Error>(found?.is_some_and(is_there))
         };
         attempt(look).await
     }
 }
 
-/// The address of a content's row, after every transaction that could have made it.
-async fn fence(transaction: &DatabaseTransaction, sha1: &Sha1) -> Result<Option<String>> {
-    let shard = Shard::of(sha1);
+/// A content's row, after every transaction that could have made it.
+async fn fence(transaction: &DatabaseTransaction, sha1: &Sha1) -> Result<Option<file::Model>> {
     let row = file::ActiveModel {
         file_sha1: Set(sha1.to_string()),
         file_sha256: Set(String::new()),
@@ -126,18 +147,12 @@ async fn fence(transaction: &DatabaseTransaction, sha1: &Sha1) -> Result<Option<
         status: Set(PURGING),
         ..Default::default()
     };
-    shard
+    Shard::of(sha1)
         .insert(row)
         .on_conflict_do_nothing_on([file::Column::FileSha1])
         .exec_without_returning(transaction)
         .await?;
-    let found = shard
-        .select()
-        .filter(file::Column::FileSha1.eq(sha1.to_string()))
-        .lock_exclusive()
-        .one(transaction)
-        .await?;
-    Ok(found.map(|row| row.file_addr))
+    contents::locked(transaction, sha1).await
 }
 
 async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Result<Recording> {
@@ -148,6 +163,14 @@ async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Resu
             return Ok(Recording::SessionOver);
         }
     }
+    let mut expected = Vec::new();
+    if let Some(address) = arrival.address.filter(|_| arrival.is_expected) {
+        let sha1 = &arrival.content.sha1;
+        let Some(locked) = leftovers::lock(transaction, sha1, address).await? else {
+            return Ok(Recording::BytesNeeded);
+        };
+        expected = locked;
+    }
     let Some(row) = claim_content(transaction, arrival).await? else {
         return Ok(Recording::BytesNeeded);
     };
@@ -155,6 +178,10 @@ async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Resu
         return Ok(Recording::Collision);
     }
     let StoredContent { address, .. } = row.try_into()?;
+    if arrival.address == Some(&address) {
+        leftovers::forget_in(transaction, &expected).await?;
+        order_copy(transaction, arrival, &address).await?;
+    }
     let claimed = claim_entry(transaction, arrival).await?;
     if claimed.is_more {
         charge(transaction, arrival, session.as_ref()).await?;
@@ -168,6 +195,27 @@ async fn claim(transaction: &DatabaseTransaction, arrival: &Arrival<'_>) -> Resu
         novelty: claimed.novelty,
         address,
     })
+}
+
+/// Adds the job for a copy of what the content's row now points at, if there is to be one.
+async fn order_copy(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+    address: &Address,
+) -> Result<()> {
+    let Some(copy) = arrival.copy_to.filter(|copy| copy.store != address.store) else {
+        return Ok(());
+    };
+    let job = NewJob {
+        sha1: arrival.content.sha1,
+        size: arrival.content.size,
+        from: address.store.clone(),
+        to: copy.store.to_owned(),
+        keeps_source: copy.keeps_source,
+        transfer: None,
+        due_at: arrival.at,
+    };
+    jobs::insert_in(transaction, &job, arrival.at).await
 }
 
 /// Counts the file for its owner, if there is room for it.
@@ -193,17 +241,11 @@ async fn claim_content(
     transaction: &DatabaseTransaction,
     arrival: &Arrival<'_>,
 ) -> Result<Option<file::Model>> {
-    let shard = Shard::of(&arrival.content.sha1);
-    let sha1 = arrival.content.sha1.to_string();
+    let sha1 = &arrival.content.sha1;
     if let Some(address) = arrival.address {
         insert_content(transaction, arrival, address).await?;
     }
-    let locked = shard
-        .select()
-        .filter(file::Column::FileSha1.eq(&sha1))
-        .lock_exclusive()
-        .one(transaction)
-        .await?;
+    let locked = contents::locked(transaction, sha1).await?;
     let is_lost = |row: &file::Model| {
         arrival
             .lost
@@ -213,27 +255,47 @@ async fn claim_content(
         (Some(row), _) if row.status == AVAILABLE && !is_lost(&row) => Ok(Some(row)),
         (Some(row), Some(address)) if row.content()? == *arrival.content => {
             // The row was on its way out, or its bytes are gone: these take their place.
-            let update = shard
-                .update()
-                .value(file::Column::FileAddr, address.to_string())
-                .value(file::Column::Status, AVAILABLE)
-                .value(file::Column::UpdateAt, arrival.at.microseconds())
-                .and_where(Expr::col(file::Column::FileSha1).eq(&sha1))
-                .and_where(Expr::col(file::Column::Status).eq(row.status))
-                .and_where(Expr::col(file::Column::FileAddr).eq(&row.file_addr))
-                .take();
-            transaction.execute(&update).await?;
-            Ok(Some(file::Model {
-                file_addr: address.to_string(),
-                status: AVAILABLE,
-                ..row
-            }))
+            replace_copies(transaction, arrival, row, address)
+                .await
+                .map(Some)
         }
         (Some(row), Some(_)) => Ok(Some(row)),
         // It was there when it was to be inserted, and was purged since.
-        (None, Some(_)) => Err(Error::Busy(DbErr::RecordNotFound(sha1))),
+        (None, Some(_)) => Err(Error::Busy(DbErr::RecordNotFound(sha1.to_string()))),
         _ => Ok(None),
     }
+}
+
+/// Makes a content's row point at an address, and at no second one; the copies that it pointed at
+/// are to go.
+async fn replace_copies(
+    transaction: &DatabaseTransaction,
+    arrival: &Arrival<'_>,
+    row: file::Model,
+    address: &Address,
+) -> Result<file::Model> {
+    let sha1 = &arrival.content.sha1;
+    let update = Shard::of(sha1)
+        .update()
+        .value(file::Column::FileAddr, address.to_string())
+        .value(file::Column::Ext2, None::<String>)
+        .value(file::Column::Status, AVAILABLE)
+        .value(file::Column::UpdateAt, arrival.at.microseconds())
+        .and_where(Expr::col(file::Column::FileSha1).eq(sha1.to_string()))
+        .and_where(Expr::col(file::Column::Status).eq(row.status))
+        .and_where(Expr::col(file::Column::FileAddr).eq(&row.file_addr))
+        .take();
+    transaction.execute(&update).await?;
+    let due = arrival.at.after(arrival.leftover_grace);
+    for old in row.ext2.iter().chain([&row.file_addr]) {
+        leftovers::expect_in(transaction, sha1, old, due).await?;
+    }
+    Ok(file::Model {
+        file_addr: address.to_string(),
+        ext2: None,
+        status: AVAILABLE,
+        ..row
+    })
 }
 
 async fn insert_content(

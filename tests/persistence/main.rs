@@ -3,13 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod entries;
+mod jobs;
+mod leftovers;
+mod moving;
 mod owners;
 mod plans;
 mod recording;
 mod schema;
 mod sessions;
+mod staging;
+mod transfers;
 
-use domain::{Address, Content, MediaType, Owner, Quota, Timestamp};
+use std::time::Duration;
+
+use domain::{Address, Content, MediaType, Owner, Quota, RandomId, Timestamp};
 use harness::{Kind, TestDatabase, digests, unique_text};
 use persistence::{Arrival, Database, Entry, Novelty, Options, Recording};
 
@@ -55,6 +62,16 @@ fn owner(name: &str) -> Owner {
     name.parse().unwrap()
 }
 
+fn at(microseconds: i64) -> Timestamp {
+    Timestamp::from_microseconds(microseconds)
+}
+
+fn some_id() -> RandomId {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).unwrap();
+    random.into()
+}
+
 fn some_content() -> Content {
     digests(unique_text().as_bytes())
 }
@@ -80,7 +97,10 @@ async fn record(
             content_type: &MediaType::default(),
             content,
             address: Some(&address),
+            is_expected: false,
+            copy_to: None,
             lost: None,
+            leftover_grace: Duration::ZERO,
             session: None,
             quota: Some(Quota::NONE),
             at: Timestamp::from_microseconds(at),

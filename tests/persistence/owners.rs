@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use domain::{FileStatus, MediaType, Owner, Quota, RandomId, Sha256, Timestamp};
+use domain::{FileStatus, MediaType, Owner, Quota, Sha256, Timestamp};
 use futures_util::future::join_all;
 use harness::TestDatabase;
 use persistence::{
     Arrival, Database, EntryChange, Error, Limit, Link, Novelty, OwnQuota, Recording, Token,
 };
 
-use crate::{on_every_database, options, owner, record, some_address, some_content};
+use crate::{on_every_database, options, owner, record, some_address, some_content, some_id};
 
 on_every_database! {
     what_there_was_is_counted_when_counting_begins,
@@ -24,12 +24,6 @@ on_every_database! {
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_microseconds(second * 1_000_000)
-}
-
-fn some_id() -> RandomId {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).unwrap();
-    random.into()
 }
 
 /// Changes an owner's entry to a state, or gives it up.
@@ -77,7 +71,10 @@ async fn a_file_too_many_leaves_nothing_behind(database: &Database, _: &TestData
                 content_type: &MediaType::default(),
                 content,
                 address: Some(&address),
+                is_expected: false,
+                copy_to: None,
                 lost: None,
+                leftover_grace: Duration::ZERO,
                 session: None,
                 quota: Some(quota),
                 at: at(1),

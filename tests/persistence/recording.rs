@@ -1,5 +1,7 @@
 //! Recording uploads.
 
+use std::time::Duration;
+
 use domain::{Content, FileStatus, MediaType, Quota, Timestamp};
 use futures_util::future::join_all;
 use harness::{Kind, TestDatabase, digests};
@@ -159,7 +161,10 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
                 content_type: &MediaType::default(),
                 content: &other,
                 address: address.as_ref(),
+                is_expected: false,
+                copy_to: None,
                 lost: None,
+                leftover_grace: Duration::ZERO,
                 session: None,
                 quota: Some(Quota::NONE),
                 at: Timestamp::EPOCH,
@@ -188,7 +193,10 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
         content_type: &kind,
         content: &content,
         address: None,
+        is_expected: false,
+        copy_to: None,
         lost: None,
+        leftover_grace: Duration::ZERO,
         session: None,
         quota: Some(Quota::NONE),
         at: Timestamp::EPOCH,

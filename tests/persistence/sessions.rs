@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use domain::{MediaType, Quota, RandomId, Sha1, Timestamp, Usage, possession::Nonce};
+use domain::{MediaType, Quota, Sha1, Usage, possession::Nonce};
 use futures_util::future::join_all;
 use harness::TestDatabase;
 use persistence::{Arrival, Claim, Database, Protocol, Recording, Role, Session, SessionState};
 
-use crate::{on_every_database, owner, some_address, some_content};
+use crate::{at, on_every_database, owner, some_address, some_content, some_id};
 
 on_every_database! {
     an_upload_is_found_by_its_owner_and_its_protocol,
@@ -15,16 +15,6 @@ on_every_database! {
     a_file_and_its_uploads_end_are_recorded_together,
     an_upload_that_is_over_is_listed_and_removed,
     a_claim_is_used_once_and_counted,
-}
-
-fn some_id() -> RandomId {
-    let mut random = [0; 16];
-    random[..8].copy_from_slice(&getrandom::u64().unwrap().to_ne_bytes());
-    random.into()
-}
-
-fn at(microseconds: i64) -> Timestamp {
-    Timestamp::from_microseconds(microseconds)
 }
 
 fn session(who: &str, protocol: Protocol) -> Session {
@@ -119,7 +109,10 @@ async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _
         content_type: &upload.content_type,
         content: &content,
         address: Some(&address),
+        is_expected: false,
+        copy_to: None,
         lost: None,
+        leftover_grace: Duration::ZERO,
         session: Some(upload.id),
         quota: Some(Quota::NONE),
         at: at(2),

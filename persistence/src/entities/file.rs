@@ -16,6 +16,7 @@ pub(crate) struct Model {
     pub(crate) update_at: i64,
     pub(crate) status: i32,
     pub(crate) ext1: Option<i32>,
+    /// The address of a second copy.
     pub(crate) ext2: Option<String>,
 }
 

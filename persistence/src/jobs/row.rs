@@ -1,0 +1,67 @@
+//! Jobs as their rows have them.
+
+use domain::Timestamp;
+use sea_orm::ActiveValue::Set;
+
+use super::{Job, NewJob};
+use crate::{Error, Result, entities::job};
+
+pub(super) const WAITING: i32 = 0;
+pub(super) const DEAD: i32 = 1;
+
+pub(super) fn to_row(
+    job: &NewJob,
+    now: Timestamp,
+    holder: Option<String>,
+) -> Result<job::ActiveModel> {
+    Ok(job::ActiveModel {
+        file_sha1: Set(job.sha1.to_string()),
+        from_store: Set(job.from.clone()),
+        to_store: Set(job.to.clone()),
+        keeps: Set(i32::from(job.keeps_source)),
+        transfer_id: Set(job.transfer.map(|id| id.to_string())),
+        file_size: Set(job.size.try_into().map_err(corrupt)?),
+        status: Set(WAITING),
+        attempts: Set(0),
+        due_at: Set(job.due_at.microseconds()),
+        holder: Set(holder),
+        error: Set(None),
+        create_at: Set(now.microseconds()),
+        ..Default::default()
+    })
+}
+
+impl TryFrom<job::Model> for Job {
+    type Error = Error;
+
+    fn try_from(row: job::Model) -> Result<Self> {
+        let transfer = row.transfer_id.as_deref().map(str::parse);
+        Ok(Self {
+            id: row.id,
+            sha1: row.file_sha1.parse().map_err(corrupt)?,
+            size: row.file_size.try_into().map_err(corrupt)?,
+            from: row.from_store,
+            to: row.to_store,
+            keeps_source: match row.keeps {
+                0 => false,
+                1 => true,
+                other => return Err(corrupt(format!("keeps {other}"))),
+            },
+            transfer: transfer.transpose().map_err(corrupt)?,
+            due_at: Timestamp::from_microseconds(row.due_at),
+            attempts: row.attempts.try_into().map_err(corrupt)?,
+            error: row.error,
+            is_dead: match row.status {
+                WAITING => false,
+                DEAD => true,
+                other => return Err(corrupt(format!("status {other}"))),
+            },
+            create_at: Timestamp::from_microseconds(row.create_at),
+        })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+pub(super) fn corrupt(reason: impl ToString) -> Error {
+    Error::corrupt("tbl_job", &reason)
+}

@@ -1,0 +1,311 @@
+//! The transfers of stores' contents to others: how far each is, and who plans it.
+
+mod row;
+
+use domain::{RandomId, Timestamp};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, UpdateMany, sea_query::Expr,
+};
+
+use self::row::{RUNNING, corrupt, signed, stored_state, to_row};
+use crate::{Database, Result, database::attempt, entities::transfer};
+
+/// A transfer of a store's contents to another.
+///
+/// It goes through the store's contents again and again, and is done when it finds none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Its id.
+    pub id: RandomId,
+    /// The store that has the contents.
+    pub from: String,
+    /// The store that is to have them.
+    pub to: String,
+    /// How many bytes a second may be copied.
+    pub rate: Option<u64>,
+    /// How it stands.
+    pub state: TransferState,
+    /// How often it has gone through all contents.
+    pub pass: u32,
+    /// How many jobs were made while it goes through them now.
+    pub found: u64,
+    /// The shard that it is at, by number; 256 is past the last.
+    pub shard: u32,
+    /// The row in it after which it goes on.
+    pub after_id: i64,
+    /// Contents that there were to copy.
+    pub total_files: u64,
+    /// The bytes that these have.
+    pub total_bytes: u64,
+    /// Contents that were copied.
+    pub copied_files: u64,
+    /// The bytes that these have.
+    pub copied_bytes: u64,
+    /// Until when the jobs that were made take, at the rate.
+    pub paced_until: Timestamp,
+    /// Who makes its jobs.
+    pub planner: Option<String>,
+    /// Until when nobody else does.
+    pub planned_until: Timestamp,
+    /// When it was made.
+    pub create_at: Timestamp,
+    /// When it went on last.
+    pub update_at: Timestamp,
+    /// When it ended.
+    pub end_at: Option<Timestamp>,
+}
+
+/// How a transfer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferState {
+    /// It goes on.
+    Running,
+    /// There is nothing left to copy.
+    Done,
+    /// It was ended before.
+    Cancelled,
+}
+
+/// How far a transfer has been planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// How often it has gone through all contents.
+    pub pass: u32,
+    /// How many jobs were made while it goes through them now.
+    pub found: u64,
+    /// The shard that it is at, by number; 256 is past the last.
+    pub shard: u32,
+    /// The row in it after which it goes on.
+    pub after_id: i64,
+    /// Until when the jobs that were made take, at the rate.
+    pub paced_until: Timestamp,
+}
+
+/// The transfers of stores' contents to others.
+#[derive(Clone, Copy)]
+pub struct Transfers<'a>(pub(crate) &'a Database);
+
+impl Transfers<'_> {
+    /// Adds a transfer.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn insert(&self, transfer: &Transfer) -> Result<()> {
+        let row = to_row(transfer)?;
+        let insert =
+            || transfer::Entity::insert(row.clone()).exec_without_returning(self.0.writing());
+        attempt(insert).await.map(drop)
+    }
+
+    /// Finds a transfer, as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn find(&self, id: RandomId) -> Result<Option<Transfer>> {
+        let find = || transfer::Entity::find_by_id(id.to_string()).one(self.0.newest());
+        attempt(find).await?.map(Transfer::try_from).transpose()
+    }
+
+    /// Finds a transfer from one store to another that goes on, as it is now; the oldest of them.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn find_running(&self, from: &str, to: &str) -> Result<Option<Transfer>> {
+        let find = || {
+            transfer::Entity::find()
+                .filter(transfer::Column::FromStore.eq(from))
+                .filter(transfer::Column::ToStore.eq(to))
+                .filter(transfer::Column::Status.eq(RUNNING))
+                .order_by_asc(transfer::Column::CreateAt)
+                .order_by_asc(transfer::Column::Id)
+                .one(self.0.newest())
+        };
+        attempt(find).await?.map(Transfer::try_from).transpose()
+    }
+
+    /// Lists up to `limit` transfers, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn list(&self, limit: u64) -> Result<Vec<Transfer>> {
+        let list = || {
+            transfer::Entity::find()
+                .order_by_desc(transfer::Column::CreateAt)
+                .order_by_asc(transfer::Column::Id)
+                .limit(limit)
+                .all(self.0.newest())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Lists the transfers that go on, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn list_running(&self) -> Result<Vec<Transfer>> {
+        let list = || {
+            transfer::Entity::find()
+                .filter(transfer::Column::Status.eq(RUNNING))
+                .order_by_asc(transfer::Column::CreateAt)
+                .order_by_asc(transfer::Column::Id)
+                .all(self.0.newest())
+        };
+        let rows = attempt(list).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Takes on the planning of a transfer until a time, unless somebody else has it; gives the
+    /// transfer, or `None` if it cannot be had.
+    ///
+    /// Whoever has it keeps it for longer in the same way.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn plan(
+        &self,
+        id: RandomId,
+        planner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Transfer>> {
+        let is_free = Condition::any()
+            .add(transfer::Column::Planner.is_null())
+            .add(transfer::Column::Planner.eq(planner))
+            .add(transfer::Column::PlannedUntil.lte(now.microseconds()));
+        let take = || {
+            update_running(id)
+                .col_expr(transfer::Column::Planner, Expr::val(planner))
+                .col_expr(
+                    transfer::Column::PlannedUntil,
+                    Expr::val(until.microseconds()),
+                )
+                .filter(is_free.clone())
+                .exec(self.0.writing())
+        };
+        if attempt(take).await?.rows_affected == 0 {
+            return Ok(None);
+        }
+        let found = self.find(id).await?;
+        // Its time may be over already, and somebody else have it.
+        Ok(found.filter(|transfer| {
+            transfer.state == TransferState::Running && transfer.planner.as_deref() == Some(planner)
+        }))
+    }
+
+    /// Says how far a transfer has been planned, if it goes on and its planner is still the same;
+    /// gives whether that is so.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn advance(
+        &self,
+        id: RandomId,
+        planner: &str,
+        progress: &Progress,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let pass = i32::try_from(progress.pass).map_err(corrupt)?;
+        let shard = i32::try_from(progress.shard).map_err(corrupt)?;
+        let found = signed(progress.found)?;
+        let paced_until = progress.paced_until.microseconds();
+        let advance = || {
+            update_running(id)
+                .col_expr(transfer::Column::Pass, Expr::val(pass))
+                .col_expr(transfer::Column::Found, Expr::val(found))
+                .col_expr(transfer::Column::Shard, Expr::val(shard))
+                .col_expr(transfer::Column::AfterId, Expr::val(progress.after_id))
+                .col_expr(transfer::Column::PacedUntil, Expr::val(paced_until))
+                .col_expr(transfer::Column::UpdateAt, Expr::val(now.microseconds()))
+                .filter(transfer::Column::Planner.eq(planner))
+                .exec(self.0.writing())
+        };
+        Ok(attempt(advance).await?.rows_affected == 1)
+    }
+
+    /// Ends a transfer that goes on; gives whether it did.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn end(&self, id: RandomId, state: TransferState, now: Timestamp) -> Result<bool> {
+        let end = || {
+            update_running(id)
+                .col_expr(transfer::Column::Status, Expr::val(stored_state(state)))
+                .col_expr(transfer::Column::UpdateAt, Expr::val(now.microseconds()))
+                .col_expr(transfer::Column::EndAt, Expr::val(now.microseconds()))
+                .exec(self.0.writing())
+        };
+        Ok(attempt(end).await?.rows_affected == 1)
+    }
+
+    /// Says how much there is to copy in all.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn set_total(&self, id: RandomId, files: u64, bytes: u64) -> Result<()> {
+        let (files, bytes) = (signed(files)?, signed(bytes)?);
+        let set = || {
+            update_running(id)
+                .col_expr(transfer::Column::TotalFiles, Expr::val(files))
+                .col_expr(transfer::Column::TotalBytes, Expr::val(bytes))
+                .exec(self.0.writing())
+        };
+        attempt(set).await.map(drop)
+    }
+
+    /// Says how many bytes a second may be copied, if the transfer goes on; gives whether it does.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn set_rate(&self, id: RandomId, rate: Option<u64>) -> Result<bool> {
+        let rate = rate.map(signed).transpose()?;
+        let set = || {
+            update_running(id)
+                .col_expr(transfer::Column::Rate, Expr::val(rate))
+                .exec(self.0.writing())
+        };
+        Ok(attempt(set).await?.rows_affected == 1)
+    }
+}
+
+/// Counts one more content that a transfer has copied, also after its end.
+///
+/// The last that a transaction touches, since others wait for it.
+pub(crate) async fn count_in(
+    transaction: &DatabaseTransaction,
+    id: RandomId,
+    bytes: u64,
+) -> Result<()> {
+    let bytes = signed(bytes)?;
+    let plus = |column: transfer::Column, more: i64| Expr::col(column).add(more);
+    transfer::Entity::update_many()
+        .col_expr(
+            transfer::Column::CopiedFiles,
+            plus(transfer::Column::CopiedFiles, 1),
+        )
+        .col_expr(
+            transfer::Column::CopiedBytes,
+            plus(transfer::Column::CopiedBytes, bytes),
+        )
+        .filter(transfer::Column::Id.eq(id.to_string()))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+fn update_running(id: RandomId) -> UpdateMany<transfer::Entity> {
+    transfer::Entity::update_many()
+        .filter(transfer::Column::Id.eq(id.to_string()))
+        .filter(transfer::Column::Status.eq(RUNNING))
+}

@@ -1,0 +1,167 @@
+//! What is staged of uploads in stores that are no local disk.
+
+use futures_util::future::join_all;
+use harness::TestDatabase;
+use persistence::{Advance, Database, Segment, Staging};
+
+use crate::{on_every_database, some_id};
+
+on_every_database! {
+    an_upload_goes_on_turn_by_turn,
+    who_lost_the_turn_changes_nothing,
+    turns_that_are_taken_at_once_are_different_ones,
+    bytes_and_segments_that_are_read_go_together,
+    what_is_removed_leaves_nothing,
+}
+
+async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
+    let (stagings, id) = (database.stagings(), some_id());
+    assert_eq!(stagings.find(id).await.unwrap(), None);
+    assert_eq!(stagings.find_bytes(id).await.unwrap(), None);
+    assert_eq!(stagings.current_turn(id).await.unwrap(), None);
+
+    let begun = stagings.take_turn(id, "ceph").await.unwrap();
+    let nothing = Staging {
+        store: "ceph".to_owned(),
+        bytes: 0,
+        turn: 1,
+        hash_state: None,
+        segments: Vec::new(),
+    };
+    assert_eq!(begun, nothing);
+    // In any order, as they came to their ends.
+    let first = Advance {
+        bytes: 12,
+        hash_state: (0..=u8::MAX).chain(0..=u8::MAX).collect(),
+        added: vec![segment(8, 4), segment(0, 8)],
+        removed: Vec::new(),
+    };
+    assert!(stagings.advance(id, 1, &first).await.unwrap());
+    assert_eq!(stagings.find_bytes(id).await.unwrap(), Some(12));
+
+    let gone_on = stagings.take_turn(id, "another").await.unwrap();
+    let first = Staging {
+        bytes: 12,
+        turn: 2,
+        hash_state: Some(first.hash_state),
+        segments: vec![segment(0, 8), segment(8, 4)],
+        ..nothing
+    };
+    assert_eq!(gone_on, first, "it stays in the store that it began in");
+    assert_eq!(stagings.current_turn(id).await.unwrap(), Some(2));
+    // The last is written anew with more in it.
+    let second = Advance {
+        bytes: 20,
+        hash_state: vec![7],
+        added: vec![segment(8, 12)],
+        removed: vec![8],
+    };
+    assert!(stagings.advance(id, 2, &second).await.unwrap());
+    let second = Staging {
+        bytes: 20,
+        hash_state: Some(vec![7]),
+        segments: vec![segment(0, 8), segment(8, 12)],
+        ..first
+    };
+    assert_eq!(stagings.find(id).await.unwrap(), Some(second.clone()));
+    assert_eq!(stagings.segments(id).await.unwrap(), second.segments);
+}
+
+async fn who_lost_the_turn_changes_nothing(database: &Database, _: &TestDatabase) {
+    let (stagings, id) = (database.stagings(), some_id());
+    stagings.take_turn(id, "ceph").await.unwrap();
+    assert!(stagings.advance(id, 1, &to(8)).await.unwrap());
+    stagings.take_turn(id, "ceph").await.unwrap();
+    let before = stagings.find(id).await.unwrap();
+    let late = Advance {
+        removed: vec![0],
+        ..to(16)
+    };
+    assert!(!stagings.advance(id, 1, &late).await.unwrap());
+    assert_eq!(stagings.find(id).await.unwrap(), before);
+
+    stagings.remove(id).await.unwrap();
+    assert!(!stagings.advance(id, 2, &late).await.unwrap());
+    assert_eq!(stagings.find(id).await.unwrap(), None);
+    assert_eq!(stagings.segments(id).await.unwrap(), []);
+}
+
+async fn turns_that_are_taken_at_once_are_different_ones(database: &Database, _: &TestDatabase) {
+    let (stagings, id) = (database.stagings(), some_id());
+    let taken = join_all((0..16).map(|_| stagings.take_turn(id, "ceph"))).await;
+    let mut turns: Vec<i64> = taken.into_iter().map(|taken| taken.unwrap().turn).collect();
+    turns.sort_unstable();
+    assert_eq!(turns, (1..=16).collect::<Vec<_>>());
+    // All of them go on at once, and only the last may.
+    let all = join_all((1..=16).map(|turn| async move {
+        let advance = to(u64::try_from(turn).unwrap());
+        stagings.advance(id, turn, &advance).await.unwrap()
+    }));
+    let went_on: Vec<bool> = all.await;
+    assert_eq!(went_on.iter().filter(|done| **done).count(), 1);
+    assert_eq!(stagings.find_bytes(id).await.unwrap(), Some(16));
+}
+
+async fn bytes_and_segments_that_are_read_go_together(database: &Database, _: &TestDatabase) {
+    let (stagings, id) = (database.stagings(), some_id());
+    stagings.take_turn(id, "ceph").await.unwrap();
+    let adding = async {
+        for number in 0..30 {
+            let advance = Advance {
+                bytes: (number + 1) * 4,
+                hash_state: vec![1],
+                added: vec![segment(number * 4, 4)],
+                removed: Vec::new(),
+            };
+            assert!(stagings.advance(id, 1, &advance).await.unwrap());
+        }
+    };
+    let reading = async {
+        for _ in 0..60 {
+            let found = stagings.find(id).await.unwrap().unwrap();
+            let bytes: u64 = found.segments.iter().map(|segment| segment.size).sum();
+            assert_eq!(found.bytes, bytes);
+        }
+    };
+    tokio::join!(adding, reading);
+}
+
+async fn what_is_removed_leaves_nothing(database: &Database, _: &TestDatabase) {
+    let stagings = database.stagings();
+    let mut ids: Vec<_> = (0..5).map(|_| some_id()).collect();
+    ids.sort_unstable();
+    for id in &ids {
+        stagings.take_turn(*id, "ceph").await.unwrap();
+        assert!(stagings.advance(*id, 1, &to(8)).await.unwrap());
+    }
+    let page = stagings.list(None, 3).await.unwrap();
+    assert_eq!(page, ids[..3]);
+    let page = stagings.list(page.last().copied(), 3).await.unwrap();
+    assert_eq!(page, ids[3..]);
+
+    stagings.remove(ids[0]).await.unwrap();
+    stagings.remove(ids[0]).await.unwrap();
+    assert_eq!(stagings.list(None, 9).await.unwrap(), ids[1..]);
+    assert_eq!(stagings.segments(ids[0]).await.unwrap(), []);
+    assert_eq!(stagings.segments(ids[1]).await.unwrap().len(), 1);
+    let again = stagings.take_turn(ids[0], "oss").await.unwrap();
+    assert_eq!((again.turn, again.segments), (1, Vec::new()));
+}
+
+/// An upload of which so many bytes were staged in one segment.
+fn to(bytes: u64) -> Advance {
+    Advance {
+        bytes,
+        hash_state: vec![1, 2],
+        added: vec![segment(0, bytes)],
+        removed: Vec::new(),
+    }
+}
+
+fn segment(start: u64, size: u64) -> Segment {
+    Segment {
+        start,
+        size,
+        key: format!("parts/{start}-{size}"),
+    }
+}
