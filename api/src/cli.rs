@@ -1,23 +1,34 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
-use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{
+    Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    parser::ValueSource,
+};
 
 use crate::{
     client::Connection,
     commands::{
-        get::Get, ls::Ls, mv::Mv, put::Put, quota::QuotaAction, rm::Rm, token::TokenAction,
+        check::Check, get::Get, ls::Ls, mv::Mv, put::Put, quota::QuotaAction, rm::Rm,
+        token::TokenAction, transfer::Transfer, worker::WorkerCommand,
     },
-    settings::{self, Settings},
+    settings::{self, Settings, SettingsFile, StoreTables},
 };
 
 const DEFAULT_FILE: &str = "fileserver.toml";
 
+/// Settings with a secret in them, which everybody on the machine could read on a command line.
+const SECRET_FLAGS: [&str; 1] = ["transfer_broker"];
+
 /// Keeps one copy of each distinct content, and gives it back fast and whole.
 ///
 /// Every setting is a flag, an environment variable, or a line of the settings file, where it has
-/// the flag's name with `_` for `-`; the earlier come before the later. Any text, number or path may be
+/// the flag's name with `_` for `-`; the earlier come before the later. Stores are described in the
+/// file, below `[stores.NAME]`, or by variables `FILESERVER_STORES_NAME_...`. Any text, number or path may be
 /// `env:NAME` or `file:PATH`, and stands there then.
 #[derive(Parser)]
 #[command(name = "fileserver", version)]
@@ -43,17 +54,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         direction: Migration,
     },
-    /// Compare the database's rows and the store's bytes.
+    /// Compare the database's rows and the stores' bytes.
     ///
     /// Exits with 0 if they fit, with 1 if they do not, with 2 if that cannot be told.
-    Check {
-        /// Read all bytes, and compute their digests.
-        #[arg(long)]
-        digests: bool,
-        /// Report as JSON, one object a line, of which the last has the sums.
-        #[arg(long)]
-        json: bool,
-    },
+    Check(Check),
+    /// Do what is not done for a request: copies to other stores, purging, sweeping.
+    Worker(WorkerCommand),
+    /// Move everything that one store has to another, while the service runs.
+    ///
+    /// It can be broken off at any time, and goes on where it was when it is started again.
+    Transfer(Transfer),
     /// Print the OpenAPI contract.
     Openapi {
         /// As JSON rather than YAML.
@@ -125,11 +135,22 @@ impl Cli {
         let plain = Self::command().try_get_matches_from(&arguments)?;
         refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name))?;
         let path: Option<&PathBuf> = plain.get_one("config");
-        let command = match read_file(path)? {
-            Some(settings) => with_defaults(Self::command(), settings)?,
-            None => return Self::from_arg_matches(&plain),
+        let (matches, mut stores) = match read_file(path)? {
+            Some(SettingsFile { flags, stores }) => {
+                let command = with_defaults(Self::command(), flags)?;
+                (command.try_get_matches_from(&arguments)?, stores)
+            }
+            None => (plain, StoreTables::default()),
         };
-        Self::from_arg_matches(&command.try_get_matches_from(&arguments)?)
+        refuse_secrets_in_sight(&matches)?;
+        let variables = std::env::vars_os();
+        let variables = variables.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        stores.read_environment(variables).map_err(refuse)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.settings.stores = stores;
+        Ok(cli)
     }
 }
 
@@ -137,7 +158,7 @@ fn refuse(reason: String) -> clap::Error {
     Cli::command().error(clap::error::ErrorKind::InvalidValue, reason)
 }
 
-fn read_file(path: Option<&PathBuf>) -> Result<Option<Vec<(String, String)>>, clap::Error> {
+fn read_file(path: Option<&PathBuf>) -> Result<Option<SettingsFile>, clap::Error> {
     let default = PathBuf::from(DEFAULT_FILE);
     if path.is_none() && !default.exists() {
         return Ok(None);
@@ -146,6 +167,33 @@ fn read_file(path: Option<&PathBuf>) -> Result<Option<Vec<(String, String)>>, cl
     let refused = |reason: String| refuse(format!("{}: {reason}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     settings::read_file(&text).map(Some).map_err(refused)
+}
+
+/// A secret on the command line is one that everybody on the machine can read.
+fn refuse_secrets_in_sight(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let mut at = matches;
+    loop {
+        for flag in SECRET_FLAGS {
+            if at.value_source(flag) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            let mut values = at.get_raw(flag).into_iter().flatten();
+            let stands_elsewhere = |value: &OsStr| {
+                let value = value.to_string_lossy();
+                value.starts_with("env:") || value.starts_with("file:")
+            };
+            if !values.all(stands_elsewhere) {
+                let flag = flag.replace('_', "-");
+                return Err(refuse(format!(
+                    "--{flag} has a secret in it: give it as `env:NAME` or `file:PATH`"
+                )));
+            }
+        }
+        match at.subcommand() {
+            Some((_, below)) => at = below,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Makes what the file says the defaults of the flags.
@@ -196,7 +244,8 @@ fn refuse_unknown_variables(names: impl Iterator<Item = OsString>) -> Result<(),
         .collect();
     for name in names {
         let text = name.to_string_lossy();
-        if text.starts_with("FILESERVER_") && !known.contains(&name) {
+        let is_known = known.contains(&name) || StoreTables::is_variable(&text);
+        if text.starts_with("FILESERVER_") && !is_known {
             return Err(refuse(format!(
                 "there is no setting for the environment's {text}"
             )));
@@ -213,7 +262,7 @@ mod tests {
         let with_name: Vec<_> = ["fileserver", "serve"].iter().chain(arguments).collect();
         let command = settings::read_file(file)
             .map_err(refuse)
-            .and_then(|settings| with_defaults(Cli::command(), settings));
+            .and_then(|file| with_defaults(Cli::command(), file.flags));
         command
             .and_then(|command| command.try_get_matches_from(with_name))
             .and_then(|matches| Cli::from_arg_matches(&matches))

@@ -11,6 +11,8 @@ pub(crate) mod quota;
 pub(crate) mod rm;
 pub(crate) mod serve;
 pub(crate) mod token;
+pub(crate) mod transfer;
+pub(crate) mod worker;
 
 use std::{
     fmt,
@@ -23,7 +25,7 @@ use std::{
 
 use catalog::{Catalog, Clock, CursorKey, Keys, LinkKeys};
 use persistence::Database;
-use storage::Disk;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -71,6 +73,29 @@ impl<W: io::Write> Table<W> {
     }
 }
 
+/// What tells a process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Begins to log.
 fn log(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&settings.log)
@@ -97,13 +122,20 @@ async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
     fs::create_dir_all(data).map_err(|error| Failure(format!("{}: {error}", data.display())))?;
     bring_up_to_date(settings).await?;
     let database = Database::connect(&settings.database()).await?;
-    let store = Disk::open("disk", data).await?;
+    let stores = settings.transfers.open(&settings.stores, data).await;
+    let stores = stores.map_err(Failure)?;
     let keys = Keys {
         cursor: cursor_key(settings)?,
         links: link_keys(settings)?,
     };
     let limits = settings.limits();
-    Ok(Catalog::new(database, store, Clock::system(), keys, limits))
+    Ok(Catalog::new(
+        database,
+        stores,
+        Clock::system(),
+        keys,
+        limits,
+    ))
 }
 
 async fn bring_up_to_date(settings: &Settings) -> Result<(), Failure> {

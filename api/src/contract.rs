@@ -46,6 +46,7 @@ use crate::{problem::Problem, routes};
         (name = "claims", description = "Proving to have a file instead of uploading it"),
         (name = "links", description = "Giving a file to somebody without credentials"),
         (name = "usage", description = "How much the caller has, and may have"),
+        (name = "transfers", description = "Moving everything from one store to another, for admins"),
         (name = "service", description = "The service itself"),
     ),
     components(schemas(Problem)),

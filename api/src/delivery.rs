@@ -2,7 +2,7 @@
 
 mod byteranges;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -16,7 +16,7 @@ use actix_web::{
 use catalog::{Download, Entry, Link};
 use domain::{ByteRange, Owner};
 use futures_util::{TryStreamExt as _, stream};
-use storage::Object;
+use storage::{Object, PresignedAs, Store};
 
 use crate::{
     admission::Admission,
@@ -30,9 +30,18 @@ use crate::{
     observe::Subject,
     problem::{Problem, ProblemType},
     service::Service,
+    settings::{DISK, Downloads},
 };
 
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
+const X_STORE_URL: HeaderName = HeaderName::from_static("x-store-url");
+const X_STORE_RANGE: HeaderName = HeaderName::from_static("x-store-range");
+
+/// Where nginx asks stores.
+const STORE_LOCATION: &str = "/_store/";
+
+/// How long a URL works by which a store gives a file to anybody: to begin with the download.
+const PRESIGNED_FOR: Duration = Duration::from_mins(1);
 
 /// What nginx cannot weigh as it should be (`docker/nginx/templates`).
 const NOT_FOR_NGINX: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
@@ -133,13 +142,14 @@ impl Answer<'_> {
             ..
         } = &self.delivery;
         let mut download = service.catalog.locate(owner, entry).await?;
-        let by_nginx = accel(service, request);
-        let prepared = match by_nginx {
+        let handed_over = match accel(service, request) {
             Some(prefix) => self.hand_over(prefix, &mut download, &ranges).await?,
-            None => match ranges {
-                Wanted::Parts(parts) => self.parts(&mut download, &parts).await?,
-                _ => self.whole(&mut download).await?,
-            },
+            None => self.redirect(&mut download).await?,
+        };
+        let prepared = match (handed_over, ranges) {
+            (Some(handed_over), _) => handed_over,
+            (None, Wanted::Parts(parts)) => self.parts(&mut download, &parts).await?,
+            (None, _) => self.whole(&mut download).await?,
         };
         // Only now is it certain that the bytes are there.
         if let Some(link) = link {
@@ -148,30 +158,80 @@ impl Answer<'_> {
         Ok(prepared)
     }
 
-    /// Lets nginx send the bytes, with all that is said here about them.
+    /// Lets nginx send the bytes, with all that is said here about them; `None` if it cannot.
     async fn hand_over(
         &self,
         prefix: &str,
         download: &mut Download,
         ranges: &Wanted,
-    ) -> Result<HttpResponse, Problem> {
-        let key = download.key().await?;
-        let location = match ranges {
-            Wanted::Parts(_) => format!("{prefix}{key}"),
-            _ => format!("{prefix}whole/{key}"),
-        };
+    ) -> Result<Option<HttpResponse>, Problem> {
+        let (store, key) = download.place().await?;
         let mut response = self.begin(HttpResponse::Ok());
+        response.insert_header((header::CONTENT_TYPE, self.content_type()));
+        match (store, ranges) {
+            (Store::Disk(disk), Wanted::Parts(_)) if disk.name() == DISK => {
+                response.insert_header((X_ACCEL_REDIRECT, format!("{prefix}{key}")));
+            }
+            (Store::Disk(disk), _) if disk.name() == DISK => {
+                response.insert_header((X_ACCEL_REDIRECT, format!("{prefix}whole/{key}")));
+            }
+            // nginx asks a store for one range at most.
+            (Store::Bucket(_), Wanted::Parts(parts)) if parts.len() > 1 => return Ok(None),
+            (Store::Bucket(bucket), ranges) => {
+                let said = PresignedAs {
+                    lasts: PRESIGNED_FOR,
+                    ..PresignedAs::default()
+                };
+                let presigned = bucket.presign(key, said).await;
+                let url = presigned.map_err(catalog::Error::from)?.url;
+                response
+                    .insert_header((X_ACCEL_REDIRECT, STORE_LOCATION))
+                    .insert_header((X_STORE_URL, url));
+                if let Wanted::Parts(parts) = ranges {
+                    let range = format!("bytes={}-{}", parts[0].start, parts[0].end - 1);
+                    response.insert_header((X_STORE_RANGE, range));
+                }
+            }
+            (Store::Disk(_), _) => return Ok(None),
+        }
+        Ok(Some(response.finish()))
+    }
+
+    /// Sends the client to where the bytes are, if the settings want that; `None` if not.
+    async fn redirect(&self, download: &mut Download) -> Result<Option<HttpResponse>, Problem> {
+        let downloads = &self.delivery.service.downloads;
+        if !downloads.values().any(|way| *way == Downloads::Redirect) {
+            return Ok(None);
+        }
+        let (store, key) = download.place().await?;
+        let Some(bucket) = store.as_bucket() else {
+            return Ok(None);
+        };
+        if downloads.get(bucket.name()) != Some(&Downloads::Redirect) {
+            return Ok(None);
+        }
+        let said = PresignedAs {
+            lasts: PRESIGNED_FOR,
+            content_type: Some(self.content_type().to_owned()),
+            content_disposition: self.disposition().to_str().ok().map(str::to_owned),
+            cache_control: Some(self.caching().to_owned()),
+        };
+        let presigned = bucket.presign(key, said).await;
+        let url = presigned.map_err(catalog::Error::from)?.url;
+        let mut response = HttpResponse::TemporaryRedirect();
         response
-            .insert_header((header::CONTENT_TYPE, self.content_type()))
-            .insert_header((X_ACCEL_REDIRECT, location));
-        Ok(response.finish())
+            .insert_header((header::LOCATION, url))
+            // The URL works for a minute.
+            .insert_header((header::CACHE_CONTROL, "private, no-store"))
+            .insert_header((header::REFERRER_POLICY, "no-referrer"));
+        Ok(Some(response.finish()))
     }
 
     async fn whole(&self, download: &mut Download) -> Result<HttpResponse, Problem> {
-        let object = download.open(0).await?;
+        let size = self.delivery.entry.meta.file_size;
+        let object = download.open(ByteRange::whole(size)).await?;
         let mut response = self.begin(HttpResponse::Ok());
         response.insert_header((header::CONTENT_TYPE, self.content_type()));
-        let size = self.delivery.entry.meta.file_size;
         Ok(send(response, object, ByteRange::whole(size)))
     }
 
@@ -193,7 +253,7 @@ impl Answer<'_> {
     ) -> Result<HttpResponse, Problem> {
         let meta = &self.delivery.entry.meta;
         let mut response = self.begin(HttpResponse::PartialContent());
-        let object = download.open(parts[0].start).await?;
+        let object = download.open(parts[0]).await?;
         let [part] = parts else {
             let content_type = &meta.content_type;
             return Ok(byteranges::send(response, object, parts, content_type));
@@ -208,17 +268,29 @@ impl Answer<'_> {
         self.delivery.entry.meta.content_type.as_str()
     }
 
-    /// What all answers say about the file's identity.
-    fn identify(&self, response: &mut HttpResponseBuilder) {
+    /// How the file may be cached.
+    fn caching(&self) -> &'static str {
         // A link may end before the file does, so it is asked for again.
-        let caching = if self.delivery.link.is_some() {
+        if self.delivery.link.is_some() {
             "private, no-cache"
         } else {
             "private, immutable"
-        };
+        }
+    }
+
+    /// How the file is to be shown, and called.
+    fn disposition(&self) -> HeaderValue {
+        let meta = &self.delivery.entry.meta;
+        let inline = self.delivery.inline && meta.content_type.runs_no_script();
+        let disposition = if inline { "inline" } else { "attachment" };
+        disposition::value(disposition, &meta.file_name)
+    }
+
+    /// What all answers say about the file's identity.
+    fn identify(&self, response: &mut HttpResponseBuilder) {
         response
             .insert_header(ETag(self.validators.etag.clone()))
-            .insert_header((header::CACHE_CONTROL, caching));
+            .insert_header((header::CACHE_CONTROL, self.caching()));
         if let Some(modified) = self.validators.last_modified {
             response.insert_header(LastModified(modified));
         }
@@ -226,14 +298,9 @@ impl Answer<'_> {
 
     fn begin(&self, mut response: HttpResponseBuilder) -> HttpResponseBuilder {
         let meta = &self.delivery.entry.meta;
-        let inline = self.delivery.inline && meta.content_type.runs_no_script();
-        let disposition = if inline { "inline" } else { "attachment" };
         self.identify(&mut response);
         response
-            .insert_header((
-                header::CONTENT_DISPOSITION,
-                disposition::value(disposition, &meta.file_name),
-            ))
+            .insert_header((header::CONTENT_DISPOSITION, self.disposition()))
             .insert_header((
                 REPR_DIGEST,
                 digest_fields::value(&meta.file_sha1, &meta.file_sha256),

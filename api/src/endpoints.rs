@@ -2,16 +2,19 @@
 
 pub(crate) mod append_tus_upload;
 pub(crate) mod append_upload;
+pub(crate) mod cancel_transfer;
 pub(crate) mod check_health;
 pub(crate) mod check_readiness;
 pub(crate) mod claim_file;
 pub(crate) mod create_tus_upload;
 pub(crate) mod download_file;
 pub(crate) mod find_file;
+pub(crate) mod find_transfer;
 pub(crate) mod follow_link;
 pub(crate) mod inspect_tus_upload;
 pub(crate) mod inspect_upload;
 pub(crate) mod list_files;
+pub(crate) mod list_transfers;
 pub(crate) mod offer_resumption;
 pub(crate) mod offer_tus;
 pub(crate) mod prove_claim;
@@ -23,6 +26,7 @@ pub(crate) mod remove_file;
 pub(crate) mod remove_tus_upload;
 pub(crate) mod remove_upload;
 pub(crate) mod share_file;
+pub(crate) mod start_transfer;
 pub(crate) mod unshare_file;
 pub(crate) mod update_file;
 pub(crate) mod upload_file;

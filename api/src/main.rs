@@ -17,6 +17,7 @@ mod problem;
 mod routes;
 mod service;
 mod settings;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Serve => commands::serve::run(&cli.settings),
         Command::Migrate { direction } => commands::migrate::run(&cli.settings, direction),
-        Command::Check { digests, json } => commands::check::run(&cli.settings, digests, json),
+        Command::Check(check) => commands::check::run(&cli.settings, &check),
+        Command::Worker(worker) => commands::worker::run(&cli.settings, &worker),
+        Command::Transfer(transfer) => commands::transfer::run(&cli.settings, &transfer),
         Command::Openapi { json } => commands::openapi::run(json),
         Command::Token { action } => commands::token::run(&cli.settings, &action),
         Command::Quota { action } => commands::quota::run(&cli.settings, &action),

@@ -1,8 +1,11 @@
 //! What the service counts, for Prometheus.
 
+mod copies;
+mod stores;
+
 use std::time::Duration;
 
-use catalog::{Novelty, Stored};
+use catalog::{Catalog, Novelty, Stored};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text},
     metrics::{
@@ -14,6 +17,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+pub(crate) use self::copies::CopyMetrics;
+use self::{copies::JobGauges, stores::StoreCollector};
 use crate::problem::Fault;
 
 /// The media type in which the numbers are given.
@@ -57,10 +62,14 @@ pub(crate) struct Metrics {
     uploads: Counter,
     deduplicated: Counter,
     deduplicated_bytes: Counter,
+    catalog: Catalog,
+    jobs: JobGauges,
+    /// What became of copies.
+    pub(crate) copies: CopyMetrics,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(catalog: &Catalog) -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("fileserver"),
             requests: Family::default(),
@@ -75,6 +84,9 @@ impl Metrics {
             uploads: Counter::default(),
             deduplicated: Counter::default(),
             deduplicated_bytes: Counter::default(),
+            catalog: catalog.clone(),
+            jobs: JobGauges::default(),
+            copies: CopyMetrics::default(),
         };
         metrics.registered()
     }
@@ -130,6 +142,9 @@ impl Metrics {
             Unit::Bytes,
             self.deduplicated_bytes.clone(),
         );
+        self.jobs.register(registry);
+        self.copies.register(registry);
+        registry.register_collector(Box::new(StoreCollector(self.catalog.clone())));
         self
     }
 
@@ -175,7 +190,8 @@ impl Metrics {
     }
 
     /// All numbers, in the text format of `OpenMetrics`.
-    pub(crate) fn encode(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) async fn encode(&self) -> Result<String, std::fmt::Error> {
+        self.jobs.look(&self.catalog).await;
         let mut encoded = String::new();
         text::encode(&mut encoded, &self.registry)?;
         Ok(encoded)

@@ -97,6 +97,8 @@ problem_types! {
         "There is no such claim, or it was used before, or it has expired.";
     LinkNotFound = "urn:fileserver:problem:link-not-found", StatusCode::NOT_FOUND,
         "There is no such link, or it does not work any more.";
+    TransferNotFound = "urn:fileserver:problem:transfer-not-found", StatusCode::NOT_FOUND,
+        "There is no such transfer.";
     NoSuchResource = "urn:fileserver:problem:no-such-resource", StatusCode::NOT_FOUND,
         "There is nothing at this URL.";
     MethodNotAllowed = "urn:fileserver:problem:method-not-allowed", StatusCode::METHOD_NOT_ALLOWED,
@@ -111,6 +113,8 @@ problem_types! {
         "The upload has another number of bytes than the request goes on from.";
     Superseded = "urn:fileserver:problem:superseded", StatusCode::CONFLICT,
         "A newer request goes on with the upload.";
+    TransferOver = "urn:fileserver:problem:transfer-over", StatusCode::CONFLICT,
+        "The transfer has ended.";
     UploadGone = "urn:fileserver:problem:upload-gone", StatusCode::GONE,
         "The upload has expired, or cannot be completed any more.";
     UnsupportedVersion = "urn:fileserver:problem:unsupported-version", StatusCode::PRECONDITION_FAILED,

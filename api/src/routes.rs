@@ -13,16 +13,19 @@ use crate::{
     endpoints::{
         append_tus_upload::append_tus_upload,
         append_upload::append_upload,
+        cancel_transfer::cancel_transfer,
         check_health::check_health,
         check_readiness::check_readiness,
         claim_file::claim_file,
         create_tus_upload::create_tus_upload,
         download_file::download_file,
         find_file::find_file,
+        find_transfer::find_transfer,
         follow_link::follow_link,
         inspect_tus_upload::inspect_tus_upload,
         inspect_upload::inspect_upload,
         list_files::list_files,
+        list_transfers::list_transfers,
         offer_resumption::{offer_resumption, offer_resumption_of, offer_resumption_to},
         offer_tus::{offer_tus, offer_tus_to},
         prove_claim::prove_claim,
@@ -34,6 +37,7 @@ use crate::{
         remove_tus_upload::remove_tus_upload,
         remove_upload::remove_upload,
         share_file::share_file,
+        start_transfer::start_transfer,
         unshare_file::unshare_file,
         update_file::update_file,
         upload_file::upload_file,
@@ -69,6 +73,10 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(claim_file)
         .service(prove_claim)
         .service(read_usage)
+        .service(start_transfer)
+        .service(list_transfers)
+        .service(find_transfer)
+        .service(cancel_transfer)
         .service(check_health)
         .service(check_readiness)
         .service(read_metrics)

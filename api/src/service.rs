@@ -1,6 +1,7 @@
 //! What every handler works with.
 
 use std::{
+    collections::BTreeMap,
     future::{Ready, ready},
     sync::Arc,
 };
@@ -15,6 +16,7 @@ use crate::{
     auth::{self, Identity},
     metrics::Metrics,
     problem::Problem,
+    settings::Downloads,
 };
 
 /// The field by which an admin says for whom a request is made.
@@ -26,6 +28,8 @@ pub(crate) struct Service {
     pub(crate) metrics: Metrics,
     /// Where nginx has the objects, if it is to send them.
     pub(crate) accel: Option<String>,
+    /// How the files of stores are sent of which something is said.
+    pub(crate) downloads: BTreeMap<String, Downloads>,
     /// What links' URLs begin with.
     pub(crate) public_url: String,
 }

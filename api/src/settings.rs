@@ -4,13 +4,18 @@
 //! that every value is read and refused in the same way, wherever it comes from.
 
 mod access;
+pub(crate) mod quantity;
+mod stores;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use catalog::Limits;
 use clap::{Args, ValueEnum};
 
-pub(crate) use self::access::Access;
+pub(crate) use self::{
+    access::Access,
+    stores::{DISK, Downloads, StoreTables, Transfers},
+};
 
 /// Where a secret or any other value is really found.
 const FROM_ENVIRONMENT: &str = "env:";
@@ -42,6 +47,13 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) access: Access,
+
+    #[command(flatten)]
+    pub(crate) transfers: Transfers,
+
+    /// What the file and the environment say of each store.
+    #[arg(skip)]
+    pub(crate) stores: StoreTables,
 
     /// The most bytes that an upload may have; unless given, there is no limit.
     #[arg(long, env = "FILESERVER_MAX_UPLOAD_SIZE", global = true, value_name = "BYTES", value_parser = parse::<u64>)]
@@ -145,6 +157,8 @@ impl Settings {
             link_age: Duration::from_secs(self.link_age.get().into()),
             deleted_age: Duration::from_secs(self.deleted_age.into()),
             purge_grace: Duration::from_secs(self.purge_grace.into()),
+            copy_grace: Duration::from_secs(self.transfers.copy_grace.into()),
+            orphan_age: Duration::from_secs(self.transfers.orphan_age.into()),
         }
     }
 
@@ -160,23 +174,57 @@ impl Settings {
     }
 }
 
-/// The settings in a TOML file, by name.
+/// What a settings file says.
+#[derive(Default)]
+pub(crate) struct SettingsFile {
+    /// The settings that are flags, by name.
+    pub(crate) flags: Vec<(String, String)>,
+    /// The stores.
+    pub(crate) stores: StoreTables,
+}
+
+/// The settings in a TOML file.
+///
+/// `[stores.NAME]` describes a store; what stands below `[transfer]` is called `transfer_...`
+/// elsewhere.
 ///
 /// # Errors
 ///
 /// When the file is not TOML, or a value is not one that a setting can have.
-pub(crate) fn read_file(text: &str) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn read_file(text: &str) -> Result<SettingsFile, String> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         // The line itself may hold a secret.
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.map_or(1, |before| before.matches('\n').count() + 1);
         format!("line {line}: {}", error.message())
     })?;
-    let mut settings = Vec::new();
+    let mut file = SettingsFile::default();
     for (name, value) in table {
-        settings.push((name.clone(), plain(&name, &value)?));
+        match (name.as_str(), value) {
+            ("stores", toml::Value::Table(stores)) => {
+                for (store, said) in stores {
+                    let toml::Value::Table(said) = said else {
+                        return Err(format!("`stores.{store}` is a table"));
+                    };
+                    for (key, value) in said {
+                        let value = plain(&format!("stores.{store}.{key}"), &value)?;
+                        file.stores.set(&store, &key, value)?;
+                    }
+                }
+            }
+            ("transfer", toml::Value::Table(said)) => {
+                for (key, value) in said {
+                    let value = plain(&format!("transfer.{key}"), &value)?;
+                    file.flags.push((format!("transfer_{key}"), value));
+                }
+            }
+            (_, value) => {
+                let value = plain(&name, &value)?;
+                file.flags.push((name, value));
+            }
+        }
     }
-    Ok(settings)
+    Ok(file)
 }
 
 fn plain(name: &str, value: &toml::Value) -> Result<String, String> {
@@ -240,7 +288,7 @@ mod tests {
     #[test]
     fn a_file_has_settings_of_every_plain_kind() {
         let text = "listen = \"127.0.0.1:1\"\nmax_upload_size = 5\ncors_origins = [\"a\", \"b\"]";
-        let mut settings = read_file(text).unwrap();
+        let mut settings = read_file(text).unwrap().flags;
         settings.sort();
         let expected = [
             ("cors_origins", "a,b"),

@@ -3,24 +3,35 @@
 //! It may run beside the service: what looks wrong is looked at again, in an order in which
 //! nothing that is only on its way looks wrong twice.
 
+mod buckets;
+
 use std::{collections::HashMap, fmt, path::PathBuf};
 
-use domain::{Address, Content, ContentHasher, Sha1};
-use futures_util::StreamExt as _;
+use domain::{Address, ByteRange, Content, ContentHasher, Sha1};
+use futures_util::{StreamExt as _, stream};
 use persistence::{Miscount, Shard, StoredContent};
 use serde::Serialize;
-use storage::StoredObject;
+use storage::{Disk, Store, StoredObject};
 
+use self::buckets::Notes;
 use crate::{Catalog, Result};
 
 /// How many rows are looked at together.
 const BATCH: usize = 500;
+
+/// How many copies are read at a time.
+const AT_ONCE: usize = 8;
+
+/// How many parts rows and objects are looked at in.
+const PARTS: u64 = 256;
 
 /// What to look at.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CheckOptions {
     /// Read all bytes, and compute their digests.
     pub digests: bool,
+    /// Remove what was left behind, instead of telling of it.
+    pub remove_orphans: bool,
 }
 
 /// Something that is not as it should be.
@@ -59,6 +70,13 @@ pub enum Finding {
         /// The content.
         file_sha1: Sha1,
         /// Where the bytes are.
+        address: String,
+    },
+    /// A row's bytes are in a store that the settings do not have.
+    UnknownStore {
+        /// The content.
+        file_sha1: Sha1,
+        /// Where its bytes are.
         address: String,
     },
     /// No row points at an object.
@@ -122,6 +140,10 @@ impl fmt::Display for Finding {
             Self::Unreadable { file_sha1, address } => {
                 write!(f, "{file_sha1}: {address} cannot be read")
             }
+            Self::UnknownStore { file_sha1, address } => write!(
+                f,
+                "{file_sha1}: the settings do not have the store of {address}"
+            ),
             Self::Orphan { address } => write!(f, "no row points at {address}"),
             Self::Stray { path } => write!(f, "{} is not an object", path.display()),
             Self::ContentMissing { file_sha1 } => {
@@ -171,14 +193,18 @@ pub struct Summary {
     pub objects: u64,
     /// Owners' entries.
     pub entries: u64,
+    /// Objects that no row points at, and that are too young to tell.
+    pub young: u64,
+    /// Objects that were left behind, and removed.
+    pub removed: u64,
     /// Things that are not as they should be.
     pub findings: u64,
 }
 
 /// Who is told how a check goes.
 pub trait CheckProgress {
-    /// So many of the 256 shards are done.
-    fn shards(&mut self, done: u64, summary: &Summary);
+    /// So many of all steps are done.
+    fn steps(&mut self, done: u64, all: u64, summary: &Summary);
     /// Something was found.
     fn found(&mut self, finding: &Finding);
 }
@@ -188,27 +214,108 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// When the store or the database fails, so that nothing can be said.
+    /// When a store or the database fails, so that nothing can be said.
     pub async fn check(
         &self,
         options: CheckOptions,
         progress: &mut dyn CheckProgress,
     ) -> Result<Summary> {
+        let stores: Vec<Store> = self.0.stores.iter().cloned().collect();
+        let buckets: Vec<&Store> = stores
+            .iter()
+            .filter(|store| store.as_bucket().is_some())
+            .collect();
         let mut check = Check {
             catalog: self,
             options,
             progress,
             summary: Summary::default(),
+            notes: Notes::new()?,
+            steps: Steps {
+                done: 0,
+                all: PARTS * (1 + buckets.len() as u64),
+            },
         };
-        for (done, (last_byte, shard)) in (1..).zip((0..=u8::MAX).zip(Shard::all())) {
+        for (last_byte, shard) in (0..=u8::MAX).zip(Shard::all()) {
             check.rows(shard).await?;
-            check.objects(shard, last_byte).await?;
-            check.progress.shards(done, &check.summary);
+            for disk in stores.iter().filter_map(Store::as_disk) {
+                check.objects(disk, shard, last_byte).await?;
+            }
+            check.step();
+        }
+        for store in buckets {
+            for first_byte in 0..=u8::MAX {
+                check.part_of_bucket(store, first_byte).await?;
+                check.step();
+            }
+            check.segments(store).await?;
         }
         check.entries().await?;
         check.accounts().await?;
         Ok(check.summary)
     }
+
+    /// What is wrong with a content's copy, as far as that can be seen at once.
+    async fn examine(
+        &self,
+        row: &StoredContent,
+        address: &Address,
+        digests: bool,
+    ) -> Result<Option<Finding>> {
+        let (file_sha1, text) = (row.content.sha1, address.to_string());
+        let Some(store) = self.0.stores.get(&address.store) else {
+            return Ok(Some(Finding::UnknownStore {
+                file_sha1,
+                address: text,
+            }));
+        };
+        Ok(match store.size(&address.key).await? {
+            None => Some(Finding::BytesMissing {
+                file_sha1,
+                address: text,
+            }),
+            Some(found) if found != row.content.size => Some(Finding::WrongSize {
+                file_sha1,
+                address: text,
+                expected: row.content.size,
+                found,
+            }),
+            Some(_) if digests => match digest(store, &address.key, row.content.size).await {
+                Ok(content) if content == row.content => None,
+                Ok(content) => Some(Finding::WrongDigests {
+                    file_sha1,
+                    address: text,
+                    found: content.sha1,
+                }),
+                Err(error) => {
+                    tracing::warn!(%address, %error, "an object cannot be read");
+                    Some(Finding::Unreadable {
+                        file_sha1,
+                        address: text,
+                    })
+                }
+            },
+            Some(_) => None,
+        })
+    }
+}
+
+/// What all bytes of an object come to.
+pub(crate) async fn digest(store: &Store, key: &str, size: u64) -> Result<Content, storage::Error> {
+    let whole = ByteRange::whole(size);
+    let object = store.open_object(key, size, whole).await?;
+    let mut hasher = ContentHasher::default();
+    let mut pieces = object.stream(whole);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        hasher = tokio::task::spawn_blocking(move || {
+            hasher.update(&piece);
+            hasher
+        })
+        .await
+        .map_err(|error| storage::Error::Unavailable(std::io::Error::other(error)))?;
+    }
+    Ok(hasher.finish())
 }
 
 struct Check<'a> {
@@ -216,12 +323,48 @@ struct Check<'a> {
     options: CheckOptions,
     progress: &'a mut dyn CheckProgress,
     summary: Summary,
+    notes: Notes,
+    steps: Steps,
+}
+
+/// How far a check is.
+struct Steps {
+    done: u64,
+    all: u64,
 }
 
 impl Check<'_> {
+    fn step(&mut self) {
+        self.steps.done += 1;
+        self.progress
+            .steps(self.steps.done, self.steps.all, &self.summary);
+    }
+
     fn found(&mut self, finding: &Finding) {
         self.summary.findings += 1;
         self.progress.found(finding);
+    }
+
+    /// Tells of something, unless the row that it is about has changed since.
+    async fn confirm(&mut self, row: &StoredContent, finding: Option<Finding>) -> Result<()> {
+        if let Some(finding) = finding
+            && self.catalog.is_current(row).await?
+        {
+            self.found(&finding);
+        }
+        Ok(())
+    }
+
+    /// Tells of an object that was left behind, or removes it.
+    async fn orphaned(&mut self, store: &Store, address: Address) -> Result<()> {
+        if self.options.remove_orphans {
+            store.remove(&address.key).await?;
+            self.summary.removed += 1;
+        } else {
+            let address = address.to_string();
+            self.found(&Finding::Orphan { address });
+        }
+        Ok(())
     }
 
     async fn rows(&mut self, shard: Shard) -> Result<()> {
@@ -234,12 +377,41 @@ impl Check<'_> {
             };
             after = *last;
             self.unreferenced(&rows).await?;
-            for (_, row) in rows {
-                self.summary.contents += 1;
-                self.summary.bytes += row.content.size;
-                self.row(&row).await?;
+            let rows = rows.into_iter().map(|(_, row)| row).collect();
+            self.copies(rows).await?;
+        }
+    }
+
+    /// Looks at the copies of contents; at those in buckets only if they are to be read.
+    async fn copies(&mut self, rows: Vec<StoredContent>) -> Result<()> {
+        let mut to_examine = Vec::new();
+        for row in rows {
+            self.summary.contents += 1;
+            self.summary.bytes += row.content.size;
+            for address in row.copies() {
+                let stores = &self.catalog.0.stores;
+                let is_in_bucket = stores
+                    .get(&address.store)
+                    .is_some_and(|store| store.as_bucket().is_some());
+                let (sha1, size) = (&row.content.sha1, row.content.size);
+                let is_noted = is_in_bucket && self.notes.add(address, sha1, size)?;
+                if !is_noted || self.options.digests {
+                    to_examine.push((row.clone(), address.clone()));
+                }
             }
         }
+        let (catalog, digests) = (self.catalog, self.options.digests);
+        let mut examined = stream::iter(to_examine)
+            .map(|(row, address)| async move {
+                let finding = catalog.examine(&row, &address, digests).await;
+                finding.map(|finding| (row, finding))
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some(found) = examined.next().await {
+            let (row, finding) = found?;
+            self.confirm(&row, finding).await?;
+        }
+        Ok(())
     }
 
     /// Finds contents that no entry was ever given up for, or has.
@@ -260,93 +432,52 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn row(&mut self, row: &StoredContent) -> Result<()> {
-        let (sha1, address) = (row.content.sha1, row.address.to_string());
-        let finding = match self.catalog.0.store.size(&row.address.key).await? {
-            None => Finding::BytesMissing {
-                file_sha1: sha1,
-                address,
-            },
-            Some(found) if found != row.content.size => Finding::WrongSize {
-                file_sha1: sha1,
-                address,
-                expected: row.content.size,
-                found,
-            },
-            Some(_) if self.options.digests => match self.digest(row).await {
-                Ok(content) if content == row.content => return Ok(()),
-                Ok(content) => Finding::WrongDigests {
-                    file_sha1: sha1,
-                    address,
-                    found: content.sha1,
-                },
-                Err(error) => {
-                    tracing::warn!(%address, %error, "an object cannot be read");
-                    Finding::Unreadable {
-                        file_sha1: sha1,
-                        address,
-                    }
-                }
-            },
-            Some(_) => return Ok(()),
-        };
-        // The row may have been read before it changed.
-        if self.catalog.is_current(row).await? {
-            self.found(&finding);
-        }
-        Ok(())
-    }
-
-    async fn digest(&self, row: &StoredContent) -> Result<Content, storage::Error> {
-        let store = &self.catalog.0.store;
-        let opened = store.open_object(&row.address.key, row.content.size, 0);
-        let object = opened.await?;
-        let mut hasher = ContentHasher::default();
-        let range = domain::ByteRange::whole(object.size());
-        let mut pieces = std::pin::pin!(object.stream(range));
-        while let Some(piece) = pieces.next().await {
-            hasher.update(&piece?);
-        }
-        Ok(hasher.finish())
-    }
-
-    async fn objects(&mut self, shard: Shard, last_byte: u8) -> Result<()> {
-        let listing = self.catalog.0.store.list(last_byte).await?;
+    async fn objects(&mut self, disk: &Disk, shard: Shard, last_byte: u8) -> Result<()> {
+        let listing = disk.list(last_byte).await?;
         for path in listing.strays {
             self.found(&Finding::Stray { path });
         }
         for objects in listing.objects.chunks(BATCH) {
             self.summary.objects += objects.len() as u64;
-            for address in self.without_row(shard, objects).await? {
-                let address = address.to_string();
-                self.found(&Finding::Orphan { address });
+            for address in self.without_row(disk, shard, objects).await? {
+                self.orphan_on_disk(disk, address).await?;
             }
         }
         Ok(())
     }
 
+    async fn orphan_on_disk(&mut self, disk: &Disk, address: Address) -> Result<()> {
+        let age = disk.age(&address.key).await?;
+        let is_old = age.is_some_and(|age| age >= self.catalog.0.limits.orphan_age);
+        if self.options.remove_orphans && !is_old {
+            self.summary.young += 1;
+            return Ok(());
+        }
+        self.orphaned(&Store::Disk(disk.clone()), address).await
+    }
+
     /// The objects that no row points at, and that are not on their way.
     ///
     /// An object's mark is there before it, and goes only after its row came, or it went itself.
-    async fn without_row(&self, shard: Shard, objects: &[StoredObject]) -> Result<Vec<Address>> {
+    async fn without_row(
+        &self,
+        disk: &Disk,
+        shard: Shard,
+        objects: &[StoredObject],
+    ) -> Result<Vec<Address>> {
         let suspects = self.not_in_rows(shard, objects.to_vec()).await?;
         if suspects.is_empty() {
             return Ok(Vec::new());
         }
-        let pending = self.catalog.0.store.pending().await?;
+        let pending = disk.pending().await?;
         let unmarked = suspects
             .into_iter()
             .filter(|object| !pending.contains(&object.address));
         let mut orphans = Vec::new();
         for object in self.not_in_rows(shard, unmarked.collect()).await? {
-            if self
-                .catalog
-                .0
-                .store
-                .size(&object.address.key)
-                .await?
-                .is_some()
-            {
+            let leftovers = self.catalog.0.database.leftovers();
+            let is_expected = leftovers.is_expected_at(&object.address).await?;
+            if !is_expected && disk.size(&object.address.key).await?.is_some() {
                 orphans.push(object.address);
             }
         }
@@ -361,7 +492,10 @@ impl Check<'_> {
         let sha1s: Vec<Sha1> = objects.iter().map(|object| object.sha1).collect();
         let contents = self.catalog.0.database.contents();
         let rows = contents.find_many(shard, &sha1s).await?;
-        objects.retain(|object| rows.iter().all(|row| row.address != object.address));
+        objects.retain(|object| {
+            let is_copy = |row: &StoredContent| row.copies().any(|copy| *copy == object.address);
+            !rows.iter().any(is_copy)
+        });
         Ok(objects)
     }
 

@@ -136,7 +136,10 @@ impl Catalog {
         });
         let spans = possession::ranges(&claim.nonce, claim.file_size);
         let key = known.as_ref().map(|known| known.address.key.as_str());
-        let store = &self.0.store;
+        let store = match &known {
+            Some(known) => self.0.stores.of(&known.address)?,
+            None => self.0.stores.primary(),
+        };
         let sample = match store.sample(key, claim.file_size, spans.clone()).await {
             Err(error @ (storage::Error::Missing(_) | storage::Error::WrongSize { .. })) => {
                 // An upload brings back what was lost; or it was purged a moment ago.
@@ -162,12 +165,12 @@ impl Catalog {
             content_type: &claim.content_type,
             content: &known.content,
             address: None,
-            is_expected: false,
-            copy_to: None,
             lost: None,
-            leftover_grace: self.0.limits.purge_grace,
             session: None,
             quota: Some(self.0.limits.quota),
+            is_expected: false,
+            copy_to: None,
+            leftover_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
         match self.0.database.record(&arrival).await? {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{QuotaError, Sha1, Sha256, UploadError};
+use domain::{Address, QuotaError, Sha1, Sha256, UploadError};
 
 /// What a use case gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -95,6 +95,24 @@ pub enum Error {
     /// An available file's content has no row, or its row no bytes.
     #[error("the content {0} is not where it should be")]
     ContentLost(Sha1, #[source] Option<storage::Error>),
+    /// What was read of a copy is not what its row says.
+    #[error("the copy at {0} is damaged, and stays where it is")]
+    SourceDamaged(Address),
+    /// What was written to a store did not come back as it was.
+    #[error("the store gave other bytes back than it was given, at {0}")]
+    CopyDamaged(Address),
+    /// The settings have no such store.
+    #[error("the settings have no store {0}")]
+    NoStore(String),
+    /// A store cannot be emptied into itself.
+    #[error("the two stores are the same")]
+    SameStore,
+    /// There is no such transfer.
+    #[error("there is no such transfer")]
+    TransferNotFound,
+    /// The transfer has ended.
+    #[error("the transfer has ended")]
+    TransferOver,
     /// The work was cut off by the end of the process.
     #[error("the service is shutting down")]
     Interrupted,

@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod claim;
 mod clock;
+mod copy;
 mod cursor;
 mod error;
 mod links;
@@ -15,8 +16,10 @@ mod open;
 mod purge;
 mod room;
 mod sessions;
+mod stores;
 mod sweep;
 mod tokens;
+mod transfers;
 mod upload;
 mod usage;
 
@@ -27,24 +30,26 @@ use open::Addresses;
 use persistence::Database;
 use room::Rooms;
 use sessions::Turns;
-use storage::Disk;
 
 pub use change::Change;
 pub use check::{CheckOptions, CheckProgress, Finding, Summary};
 pub use claim::{ClaimTicket, NewClaim};
 pub use clock::Clock;
+pub use copy::Performed;
 pub use cursor::CursorKey;
 pub use error::{Error, Result};
 pub use links::{IssuedLink, LinkKeys, LinkedFile, NewLink};
 pub use list::Page;
 pub use open::Download;
 pub use persistence::{
-    Entry, EntryFilter, Limit, Link, Miscount, Novelty, OwnQuota, Protocol, Role, Session,
-    SessionState, Token, TokenState,
+    Entry, EntryFilter, Job, JobId, Limit, Link, Miscount, Novelty, OwnQuota, Protocol, Role,
+    Session, SessionState, Standing as JobStanding, Token, TokenState, Transfer, TransferState,
 };
 pub use purge::Purged;
 pub use sessions::{Append, AppendRequest, Completes, NewUpload, Outcome, Standing};
+pub use stores::{Policy, Stores};
 pub use tokens::NewToken;
+pub use transfers::{Planned, TransferReport};
 pub use upload::{Expected, Stored, Upload};
 pub use usage::Allowance;
 
@@ -56,7 +61,7 @@ pub struct Catalog(Arc<Parts>);
 
 struct Parts {
     database: Database,
-    store: Disk,
+    stores: Stores,
     clock: Clock,
     cursor_key: CursorKey,
     link_keys: LinkKeys,
@@ -83,6 +88,10 @@ pub struct Limits {
     pub deleted_age: Duration,
     /// How long a content stays that nobody has any more.
     pub purge_grace: Duration,
+    /// How long a copy stays that was moved to another store.
+    pub copy_grace: Duration,
+    /// How old an object has to be, to which no row leads, to be taken for left behind.
+    pub orphan_age: Duration,
 }
 
 /// The secrets that the catalogue proves its own words with.
@@ -94,12 +103,18 @@ pub struct Keys {
 }
 
 impl Catalog {
-    /// The catalogue over a database and a store.
+    /// The catalogue over a database and stores.
     #[must_use]
-    pub fn new(database: Database, store: Disk, clock: Clock, keys: Keys, limits: Limits) -> Self {
+    pub fn new(
+        database: Database,
+        stores: Stores,
+        clock: Clock,
+        keys: Keys,
+        limits: Limits,
+    ) -> Self {
         Self(Arc::new(Parts {
             database,
-            store,
+            stores,
             clock,
             cursor_key: keys.cursor,
             link_keys: keys.links,
@@ -131,13 +146,19 @@ impl Catalog {
         Ok(self.0.database.ping().await?)
     }
 
-    /// Makes sure that the store takes bytes.
+    /// The stores.
+    #[must_use]
+    pub fn stores(&self) -> &Stores {
+        &self.0.stores
+    }
+
+    /// Makes sure that the store answers that takes what is uploaded.
     ///
     /// # Errors
     ///
     /// When it does not.
     pub async fn probe_store(&self) -> Result<()> {
-        Ok(self.0.store.probe().await?)
+        Ok(self.0.stores.primary().probe().await?)
     }
 
     /// Closes the connections to the database.

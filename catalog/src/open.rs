@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Owner, Sha1};
+use domain::{Address, ByteRange, Owner, Sha1};
 use persistence::StoredContent;
 use quick_cache::sync::Cache;
-use storage::Object;
+use storage::{Object, Store};
 
 use crate::{Catalog, Entry, Error, Result};
 
@@ -26,6 +26,13 @@ struct Found {
     content: StoredContent,
     /// When its bytes were last seen to be whole.
     seen: Option<Instant>,
+}
+
+impl Addresses {
+    /// Forgets where a content is, which has moved.
+    pub(crate) fn forget(&self, sha1: &Sha1) {
+        self.0.remove(sha1);
+    }
 }
 
 impl Default for Addresses {
@@ -80,12 +87,12 @@ impl Catalog {
 }
 
 impl Download {
-    /// The key of the bytes in the store, which were all there a moment ago.
+    /// Where the bytes are, which were all there a moment ago.
     ///
     /// # Errors
     ///
     /// As [`Download::open`].
-    pub async fn key(&mut self) -> Result<&str> {
+    pub async fn place(&mut self) -> Result<(&Store, &str)> {
         // No longer than anything stays that nobody has.
         let look_after = LOOK_AFTER.min(self.catalog.0.limits.purge_grace / 2);
         if self.seen.is_none_or(|seen| seen.elapsed() >= look_after) {
@@ -100,12 +107,14 @@ impl Download {
             let addresses = &self.catalog.0.addresses;
             addresses.0.insert(self.content.content.sha1, found);
         }
-        Ok(&self.content.address.key)
+        let address = &self.content.address;
+        Ok((self.catalog.0.stores.of(address)?, &address.key))
     }
 
     async fn look(&self) -> Result<(), storage::Error> {
         let (key, expected) = (&self.content.address.key, self.content.content.size);
-        match self.catalog.0.store.size(key).await? {
+        let store = self.catalog.0.stores.of(&self.content.address)?;
+        match store.size(key).await? {
             Some(found) if found == expected => Ok(()),
             Some(found) => Err(storage::Error::WrongSize {
                 key: key.clone(),
@@ -116,25 +125,63 @@ impl Download {
         }
     }
 
-    /// Opens the bytes, and gets ready to read them from `start`.
+    /// Opens the bytes, and begins to read what is wanted of them.
     ///
     /// # Errors
     ///
     /// [`Error::ContentLost`] when they are not there, or not as many as there should be;
     /// [`Error::NotFound`] when the file was deleted and purged since it was found.
-    pub async fn open(&mut self, start: u64) -> Result<Object> {
-        match self.read(start).await {
+    pub async fn open(&mut self, wanted: ByteRange) -> Result<Object> {
+        match self.read(wanted).await {
             Ok(object) => Ok(object),
             Err(error) => {
                 self.content = self.elsewhere(error).await?;
-                self.read(start).await.map_err(|error| self.lost(error))
+                self.read(wanted).await.map_err(|error| self.lost(error))
             }
         }
     }
 
-    async fn read(&self, start: u64) -> Result<Object, storage::Error> {
-        let (key, size) = (&self.content.address.key, self.content.content.size);
-        self.catalog.0.store.open_object(key, size, start).await
+    /// Reads from either place where the bytes are; from the second one if the first fails, or did
+    /// a moment ago.
+    async fn read(&self, wanted: ByteRange) -> Result<Object, storage::Error> {
+        let first = &self.content.address;
+        let Some(second) = &self.content.second else {
+            return self.read_at(first, wanted).await;
+        };
+        let stores = &self.catalog.0.stores;
+        let is_avoided = stores.is_avoided(&first.store) && !stores.is_avoided(&second.store);
+        let (first, second) = if is_avoided {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        match self.read_at(first, wanted).await {
+            Err(error) => {
+                tracing::warn!(address = %first, %error, "reading the other copy");
+                match self.read_at(second, wanted).await {
+                    Ok(object) => Ok(object),
+                    // Whether anything is lost cannot be said while either may have it.
+                    Err(other) if is_loss(&error) && !is_loss(&other) => Err(other),
+                    Err(_) => Err(error),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    async fn read_at(
+        &self,
+        address: &Address,
+        wanted: ByteRange,
+    ) -> Result<Object, storage::Error> {
+        let stores = &self.catalog.0.stores;
+        let size = self.content.content.size;
+        let opened = stores
+            .of(address)?
+            .open_object(&address.key, size, wanted)
+            .await;
+        stores.note(&address.store, &opened);
+        opened
     }
 
     /// Where bytes are that are not where they were: the file may have been brought again.

@@ -3,8 +3,9 @@
 //! A deleted file can be restored for a time, then it is given up; its owner may give it up at
 //! once. A content to which no entry refers stays for another time of grace, in which what is
 //! being downloaded comes to its end. Then, in this order: its row says that it is withdrawn, its
-//! bytes go, its row goes, and last the entries by which it was found. So what a crash leaves
-//! behind is found again, and whoever brings the same content meanwhile brings bytes of their own.
+//! bytes go, wherever they are, its row goes, and last the entries by which it was found. So what a
+//! crash leaves behind is found again. Whoever brings the same content meanwhile brings bytes of
+//! their own, and notes where the old ones were.
 
 use std::collections::HashMap;
 
@@ -92,40 +93,19 @@ impl Catalog {
                 .await?;
             return Ok(false);
         };
-        // Should an upload revive the row before the bytes are gone, the mark still leads to them.
-        let condemned = self.0.store.condemn(&row.address.key).await?;
         let now = self.0.clock.now();
-        match database.purging().withdraw(&row, before, now).await {
-            Ok(true) => {
-                condemned.remove().await?;
-                let address = Some(&row.address);
-                database
-                    .purging()
-                    .forget(sha1, address, entries, before)
-                    .await?;
-                tracing::info!(content = %sha1, address = %row.address, "purged");
-                Ok(true)
+        let is_gone = database.purging().withdraw(&row, before, now).await?;
+        if is_gone {
+            for address in row.copies() {
+                self.0.stores.of(address)?.remove(&address.key).await?;
             }
-            Ok(false) => {
-                let rows = contents.find_many(Shard::of(sha1), &[*sha1]).await?;
-                if rows.iter().any(|now| now.address == row.address) {
-                    condemned.spare().await?;
-                } else {
-                    // It was brought again meanwhile, and lies elsewhere.
-                    condemned.remove().await?;
-                }
-                database
-                    .purging()
-                    .forget(sha1, None, entries, before)
-                    .await?;
-                Ok(false)
-            }
-            // Nobody knows what became of it.
-            Err(error @ persistence::Error::CommitUnknown(_)) => Err(error.into()),
-            Err(error) => {
-                condemned.spare().await?;
-                Err(error.into())
-            }
+            tracing::info!(content = %sha1, address = %row.address, "purged");
         }
+        let withdrawn = is_gone.then_some(&row.address);
+        database
+            .purging()
+            .forget(sha1, withdrawn, entries, before)
+            .await?;
+        Ok(is_gone)
     }
 }

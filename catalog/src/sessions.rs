@@ -8,6 +8,7 @@
 mod append;
 mod concatenate;
 mod finish;
+mod staging;
 mod sweep;
 mod turns;
 
@@ -141,7 +142,7 @@ impl Catalog {
 
     async fn look(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<Standing> {
         // In this order: the bytes go only after the row says that they are not needed.
-        let staged = self.0.store.staged(id).await?;
+        let staged = self.staged(id).await?;
         let session = self.find_session(owner, protocol, id).await?;
         let offset = match session.state {
             SessionState::Done(_) => session.length,
@@ -166,7 +167,7 @@ impl Catalog {
         let _turn = self.0.turns.take(id).await?;
         self.find_session(owner, protocol, id).await?;
         // In this order: whoever holds the bytes in another process has to let go of them first.
-        self.0.store.remove_staged(id).await?;
+        self.remove_staged(id).await?;
         Ok(self.0.database.sessions().remove(&[id]).await?)
     }
 

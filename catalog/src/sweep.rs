@@ -3,10 +3,14 @@
 use std::{collections::HashMap, time::Duration};
 
 use domain::Sha1;
-use persistence::{Database, Shard, StoredContent};
-use storage::{Abandoned, Pending, Placed};
+use futures_util::StreamExt as _;
+use persistence::{Database, Leftover, Shard, StoredContent};
+use storage::{Abandoned, Pending, Placed, Store};
 
 use crate::{Catalog, Result};
+
+/// How many rows are looked at together.
+const BATCH: u64 = 500;
 
 /// How long to leave an object alone whose process is gone, and whose row a database server may
 /// still be about to commit.
@@ -21,12 +25,95 @@ impl Catalog {
     ///
     /// When the store or the database fails; what is unclear then stays as it is.
     pub async fn sweep(&self) -> Result<()> {
-        for mut folder in self.0.store.abandoned().await? {
-            let swept = self.sweep_folder(&mut folder).await;
-            folder.close().await?;
-            swept?;
+        for disk in self.0.stores.iter().filter_map(Store::as_disk) {
+            for mut folder in disk.abandoned().await? {
+                let swept = self.sweep_folder(&mut folder).await;
+                folder.close().await?;
+                swept?;
+            }
         }
         Ok(())
+    }
+
+    /// Removes the objects whose time has come, unless a row points at them.
+    ///
+    /// One that cannot be removed keeps no other from going.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; what is left goes with a later sweep.
+    pub async fn sweep_leftovers(&self) -> Result<()> {
+        let now = self.0.clock.now();
+        let mut after = None;
+        loop {
+            let leftovers = self.0.database.leftovers();
+            let due = leftovers.list_due(now, after, BATCH).await?;
+            for leftover in &due {
+                if let Err(error) = self.settle_leftover(leftover).await {
+                    let address = &leftover.address;
+                    tracing::warn!(%address, %error, "an object stays until later");
+                }
+            }
+            match due.last() {
+                Some(last) if due.len() as u64 == BATCH => after = Some((last.due_at, last.id)),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn settle_leftover(&self, leftover: &Leftover) -> Result<()> {
+        let (sha1, address) = (&leftover.sha1, &leftover.address);
+        let store = self.0.stores.of(address)?;
+        let leftovers = self.0.database.leftovers();
+        // From here on no row comes to point at it; one may do so already.
+        if !leftovers.condemn(leftover).await? {
+            // It was put off, or is settled.
+            return Ok(());
+        }
+        if !self.0.database.is_recorded(sha1, address).await? {
+            store.remove(&address.key).await?;
+            tracing::info!(%address, "removed");
+        }
+        Ok(leftovers.forget(sha1, address).await?)
+    }
+
+    /// Removes the parts of uploads that nobody knows of.
+    ///
+    /// # Errors
+    ///
+    /// When a store or the database fails.
+    pub async fn sweep_segments(&self) -> Result<()> {
+        for store in self.0.stores.iter() {
+            for key in self.unknown_segments(store).await? {
+                tracing::info!(store = store.name(), key, "removing a part of no upload");
+                store.remove(&key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects of a store that are parts of no upload, and too old to become any.
+    pub(crate) async fn unknown_segments(&self, store: &Store) -> Result<Vec<String>> {
+        let before = self.0.clock.now().before(self.0.limits.orphan_age);
+        let mut unknown = Vec::new();
+        let mut segments = store.list_segments().await?;
+        while let Some(segment) = segments.next().await {
+            let segment = segment?;
+            let is_old = segment.modified.is_some_and(|modified| modified <= before);
+            if is_old && !self.is_known_segment(&segment.key).await? {
+                unknown.push(segment.key);
+            }
+        }
+        Ok(unknown)
+    }
+
+    async fn is_known_segment(&self, key: &str) -> Result<bool> {
+        let id = key.split('/').nth(1).and_then(|id| id.parse().ok());
+        let Some(id) = id else {
+            return Ok(false);
+        };
+        let segments = self.0.database.stagings().segments(id).await?;
+        Ok(segments.iter().any(|segment| segment.key == key))
     }
 
     async fn sweep_folder(&self, folder: &mut Abandoned) -> Result<()> {
@@ -42,7 +129,7 @@ impl Catalog {
             let rows = contents.find_many(shard, &sha1s).await?;
             let available = contents.find_available(shard, &sha1s).await?;
             for pending in pending {
-                let is_at = |row: &StoredContent| row.address == pending.address;
+                let is_at = |row: &StoredContent| row.copies().any(|at| *at == pending.address);
                 let mut committed = available.iter().any(is_at);
                 if !committed && rows.iter().any(is_at) {
                     // It is being withdrawn; the mark stays until it is gone or taken back.
@@ -65,25 +152,27 @@ impl Catalog {
     }
 }
 
-/// Finds out, in the background, whether a row was committed, and keeps or removes its bytes.
-///
-/// If the process ends before, the bytes are still marked, and the next sweep does the same.
-pub(crate) fn settle_later(database: Database, placed: Placed, sha1: Sha1) {
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(grace(&database).max(Duration::from_secs(1))).await;
-            match database.is_recorded(&sha1, &placed.address()).await {
-                Ok(true) => return placed.keep().await,
-                Ok(false) => {
-                    if let Err(error) = placed.discard().await {
-                        tracing::warn!(%error, "superfluous bytes stay until the next start");
+impl Catalog {
+    /// Finds out, in the background, whether a row was committed, and keeps or removes its bytes.
+    ///
+    /// If the process ends before, it is known that the bytes may be superfluous, and a sweep does
+    /// the same.
+    pub(crate) fn settle_later(&self, placed: Placed, sha1: Sha1) {
+        let catalog = self.clone();
+        tokio::spawn(async move {
+            let database = &catalog.0.database;
+            loop {
+                tokio::time::sleep(grace(database).max(Duration::from_secs(1))).await;
+                match database.is_recorded(&sha1, &placed.address()).await {
+                    Ok(true) => return placed.keep().await,
+                    Ok(false) => return catalog.discard(placed, &sha1, true).await,
+                    Err(error) => {
+                        tracing::debug!(%error, "asking again for the outcome of a commit");
                     }
-                    return;
                 }
-                Err(error) => tracing::debug!(%error, "asking again for the outcome of a commit"),
             }
-        }
-    });
+        });
+    }
 }
 
 fn grace(database: &Database) -> Duration {

@@ -5,15 +5,16 @@
 //! on the work goes on even if the client does not wait for it.
 
 use domain::{
-    Content, FileName, MediaType, Owner, Quota, QuotaError, RandomId, Sha1, Sha256, UploadError,
+    Address, Content, FileName, MediaType, Owner, Quota, QuotaError, RandomId, Sha1, Sha256,
+    UploadError,
 };
 use persistence::{
-    Arrival, Database, Entry, Error as DatabaseError, Novelty, Recording, StoredContent,
+    Arrival, CopyTo, Entry, Error as DatabaseError, Novelty, Recording, StoredContent,
 };
 use storage::{Incoming, Placed, Received};
 use tracing::Instrument as _;
 
-use crate::{Catalog, Error, Result, room::Room, sweep};
+use crate::{Catalog, Error, Result, room::Room};
 
 /// What a client says that its content is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl Catalog {
         Ok(Upload {
             catalog: self.clone(),
             owner: owner.clone(),
-            incoming: self.0.store.receive(),
+            incoming: self.0.stores.primary().receive(),
             received: 0,
             room,
             known,
@@ -206,12 +207,12 @@ impl Catalog {
             content_type: filing.content_type,
             content: &content,
             address: None,
-            is_expected: false,
-            copy_to: None,
             lost: None,
-            leftover_grace: self.0.limits.purge_grace,
             session: filing.session,
             quota: filing.quota,
+            is_expected: false,
+            copy_to: None,
+            leftover_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
         // Looking before locking spares a transaction for what is new, and looking for the bytes
@@ -235,15 +236,23 @@ impl Catalog {
                 Recording::BytesNeeded => {}
             }
         }
+        let (address, is_expected) = received.address();
+        if is_expected {
+            self.expect(&content.sha1, &address).await?;
+        }
         let placed = received.place().await?;
-        let address = placed.address();
         arrival.address = Some(&address);
+        arrival.is_expected = is_expected;
+        arrival.copy_to = self.0.stores.policy().map(|policy| CopyTo {
+            store: &policy.to,
+            keeps_source: policy.keeps_source,
+        });
         arrival.lost = known
             .as_ref()
             .map(|known| &known.address)
             .filter(|_| !is_there);
         let recorded = database.record(&arrival).await;
-        settle(database, placed, recorded, &content).await
+        self.settle(placed, recorded, &arrival).await
     }
 
     /// Whether a content's row still says what it said.
@@ -255,7 +264,8 @@ impl Catalog {
 
     /// Whether a content's bytes are where its row says, as many as it says.
     async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
-        let size = self.0.store.size(&known.address.key).await?;
+        let store = self.0.stores.of(&known.address)?;
+        let size = store.size(&known.address.key).await?;
         if size != Some(known.content.size) && self.is_current(known).await? {
             tracing::error!(address = %known.address, "the bytes of a content are lost");
         }
@@ -263,47 +273,69 @@ impl Catalog {
     }
 }
 
-/// Keeps the bytes if the content's row points at them, and removes them if not.
-async fn settle(
-    database: &Database,
-    placed: Placed,
-    recorded: persistence::Result<Recording>,
-    content: &Content,
-) -> Result<Stored> {
-    let refusal = match recorded {
-        Ok(Recording::Done {
-            entry,
-            novelty,
-            address,
-        }) => {
-            let deduplicated = address != placed.address();
-            if deduplicated {
-                discard(placed).await;
-            } else {
-                placed.keep().await;
-            }
-            return Ok(Stored {
-                entry: *entry,
+impl Catalog {
+    /// Keeps the bytes if the content's row points at them, and removes them if not.
+    async fn settle(
+        &self,
+        placed: Placed,
+        recorded: persistence::Result<Recording>,
+        arrival: &Arrival<'_>,
+    ) -> Result<Stored> {
+        let (sha1, is_expected) = (arrival.content.sha1, arrival.is_expected);
+        let refusal = match recorded {
+            Ok(Recording::Done {
+                entry,
                 novelty,
-                deduplicated,
-            });
-        }
-        Ok(Recording::Collision) => Error::Collision(content.sha1),
-        Ok(Recording::SessionOver) => Error::SessionOver,
-        Ok(Recording::BytesNeeded) => Error::Contended,
-        Err(error @ DatabaseError::CommitUnknown(_)) => {
-            sweep::settle_later(database.clone(), placed, content.sha1);
-            return Err(error.into());
-        }
-        Err(error) => error.into(),
-    };
-    discard(placed).await;
-    Err(refusal)
-}
+                address,
+            }) => {
+                let deduplicated = address != placed.address();
+                if deduplicated {
+                    self.discard(placed, &sha1, is_expected).await;
+                } else {
+                    placed.keep().await;
+                }
+                return Ok(Stored {
+                    entry: *entry,
+                    novelty,
+                    deduplicated,
+                });
+            }
+            Ok(Recording::Collision) => Error::Collision(sha1),
+            Ok(Recording::SessionOver) => Error::SessionOver,
+            Ok(Recording::BytesNeeded) => Error::Contended,
+            Err(error @ DatabaseError::CommitUnknown(_)) => {
+                self.settle_later(placed, sha1);
+                return Err(error.into());
+            }
+            Err(error) => error.into(),
+        };
+        self.discard(placed, &sha1, is_expected).await;
+        Err(refusal)
+    }
 
-async fn discard(placed: Placed) {
-    let address = placed.address();
-    if let Err(error) = placed.discard().await {
-        tracing::warn!(%address, %error, "superfluous bytes stay until the next start");
+    /// Removes bytes to which no row points; those that cannot be removed now are found later.
+    pub(crate) async fn discard(&self, placed: Placed, sha1: &Sha1, is_expected: bool) {
+        let address = placed.address();
+        let removed = async {
+            placed.discard().await?;
+            if is_expected {
+                self.0.database.leftovers().forget(sha1, &address).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%address, %error, "superfluous bytes stay until later");
+        }
+    }
+
+    /// Says of an object, before there is one, that it is to go again unless a row points at it.
+    pub(crate) async fn expect(&self, sha1: &Sha1, address: &Address) -> Result<()> {
+        let due = self.0.clock.now().after(self.0.limits.expected_for());
+        Ok(self
+            .0
+            .database
+            .leftovers()
+            .expect(sha1, address, due)
+            .await?)
     }
 }

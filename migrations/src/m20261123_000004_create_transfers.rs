@@ -152,7 +152,7 @@ fn leftover_table(dialect: Dialect) -> TableCreateStatement {
         .if_not_exists()
         .col(primary_key(Leftover::Id))
         .col(required(Leftover::FileSha1, dialect.hexadecimal(40)))
-        .col(required(Leftover::FileAddr, dialect.text(1024)))
+        .col(required(Leftover::FileAddr, dialect.text(255)))
         .col(required(Leftover::DueAt, ColumnType::BigInteger))
         .take()
 }
@@ -169,7 +169,12 @@ fn leftover_indexes() -> Vec<IndexCreateStatement> {
         .table(Leftover::Table)
         .col(Leftover::FileSha1)
         .take();
-    vec![due, of_content]
+    let at_address = Index::create()
+        .name("ix_leftover_addr")
+        .table(Leftover::Table)
+        .col(Leftover::FileAddr)
+        .take();
+    vec![due, of_content, at_address]
 }
 
 fn job_table(dialect: Dialect) -> TableCreateStatement {

@@ -23,6 +23,13 @@ pub struct StoredContent {
     pub second: Option<Address>,
 }
 
+impl StoredContent {
+    /// Everywhere its bytes are.
+    pub fn copies(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address).chain(&self.second)
+    }
+}
+
 /// The rows of the contents.
 #[derive(Clone, Copy)]
 pub struct Contents<'a>(pub(crate) &'a Database);

@@ -146,6 +146,23 @@ impl Leftovers<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
+    /// Tells whether an object is to go, now or later, whatever content it has.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn is_expected_at(&self, address: &Address) -> Result<bool> {
+        let find = || {
+            leftover::Entity::find()
+                .select_only()
+                .column(leftover::Column::Id)
+                .filter(leftover::Column::FileAddr.eq(address.to_string()))
+                .into_tuple::<i64>()
+                .one(self.0.newest())
+        };
+        Ok(attempt(find).await?.is_some())
+    }
+
     /// Lists the objects of some contents that are to go, now or later.
     ///
     /// # Errors

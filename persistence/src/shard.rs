@@ -23,6 +23,12 @@ impl Shard {
         Self(sha1.as_bytes()[Sha1::SIZE - 1])
     }
 
+    /// The shard of the contents whose SHA-1 ends in this byte.
+    #[must_use]
+    pub fn of_last_byte(last_byte: u8) -> Self {
+        Self(last_byte)
+    }
+
     /// Every shard, in order.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         (0..=u8::MAX).collect::<Vec<_>>().into_iter().map(Self)

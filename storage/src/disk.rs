@@ -6,13 +6,14 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use domain::{Address, Sha1};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
-    Abandoned, Condemned, Error, Incoming, Object, Result, error::blocking, key, sample,
+    Abandoned, Error, Object, Operation, Result, error::blocking, key, meter::Meter, sample,
     staging::Staging,
 };
 
@@ -29,6 +30,7 @@ struct Layout {
     staging: Staging,
     uploads: PathBuf,
     decoy: PathBuf,
+    meter: Meter,
 }
 
 /// What a part of a store has.
@@ -68,15 +70,10 @@ impl Disk {
                 staging: Staging::open(&root.join("staging"))?,
                 uploads,
                 decoy: sample::make_decoy(&root)?,
+                meter: Meter::default(),
             })))
         })
         .await
-    }
-
-    /// Begins to take in a content.
-    #[must_use]
-    pub fn receive(&self) -> Incoming {
-        Incoming::new(self.clone())
     }
 
     /// Opens an object to read from it, and gets ready for reading from `start`.
@@ -88,7 +85,8 @@ impl Disk {
     pub async fn open_object(&self, key: &str, size: u64, start: u64) -> Result<Object> {
         let path = self.path(key)?;
         let key = key.to_owned();
-        blocking(move || open(&path, &key, size, start)).await
+        let opening = blocking(move || open(&path, &key, size, start));
+        self.0.meter.time(Operation::Read, opening).await
     }
 
     /// How many bytes an object has, or `None` if it is not there.
@@ -100,24 +98,27 @@ impl Disk {
         let Ok(path) = self.path(key) else {
             return Ok(None);
         };
-        blocking(move || match fs::metadata(path) {
+        let looking = blocking(move || match fs::metadata(path) {
             Ok(metadata) => Ok(Some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
-        })
-        .await
+        });
+        self.0.meter.time(Operation::Stat, looking).await
     }
 
-    /// Marks an object whose row is about to go; as long as it is marked, it goes even if nobody
-    /// comes to removing it, unless a row points at it then.
+    /// How long ago an object was written; `None` if it is not there.
     ///
     /// # Errors
     ///
     /// When the disk fails.
-    pub async fn condemn(&self, key: &str) -> Result<Condemned> {
-        let disk = self.clone();
-        let key = key.to_owned();
-        blocking(move || Condemned::new(disk, key)).await
+    pub async fn age(&self, key: &str) -> Result<Option<Duration>> {
+        let path = self.path(key)?;
+        blocking(move || match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.modified()?.elapsed().unwrap_or_default())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await
     }
 
     /// Lists the objects of the contents whose SHA-1 ends in this byte.
@@ -127,7 +128,8 @@ impl Disk {
     /// When the disk fails.
     pub async fn list(&self, last_byte: u8) -> Result<Listing> {
         let disk = self.clone();
-        blocking(move || disk.list_folder(&key::folder(last_byte))).await
+        let listing = blocking(move || disk.list_folder(&key::folder(last_byte)));
+        self.0.meter.time(Operation::List, listing).await
     }
 
     /// The objects of which no committed row is known yet, by any process that is using the store.
@@ -166,6 +168,10 @@ impl Disk {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0.meter
     }
 
     pub(crate) fn staging(&self) -> &Staging {
@@ -208,13 +214,16 @@ impl Disk {
     }
 
     /// Removes an object so that no power failure brings it back.
-    pub(crate) fn remove_for_good(&self, key: &str) -> Result<()> {
+    pub(crate) async fn remove_for_good(&self, key: &str) -> Result<()> {
         let path = self.path(key)?;
-        remove_file(&path)?;
-        match path.parent() {
-            Some(folder) if folder.exists() => sync_folder(folder),
-            _ => Ok(()),
-        }
+        let removing = blocking(move || {
+            remove_file(&path)?;
+            match path.parent() {
+                Some(folder) if folder.exists() => sync_folder(folder),
+                _ => Ok(()),
+            }
+        });
+        self.0.meter.time(Operation::Delete, removing).await
     }
 
     pub(crate) fn path(&self, key: &str) -> Result<PathBuf> {

@@ -29,6 +29,9 @@ pub enum Error {
     /// Somebody else is appending to the upload, and does not stop.
     #[error("the upload is in use")]
     InUse,
+    /// What is known of an upload could not be noted, or not be read.
+    #[error("the ledger of uploads failed")]
+    Ledger(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store cannot do what it is asked to.
     #[error("the store is unavailable")]
     Unavailable(#[source] io::Error),

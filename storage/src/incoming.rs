@@ -3,11 +3,13 @@
 use std::{mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use domain::{Content, ContentHasher};
+use domain::{Address, Content, ContentHasher};
 
 use crate::{
-    Disk, Placed, Result,
+    Bucket, Operation, Placed, Result, Store,
+    bucket::{JoinedSegments, Sending},
     error::blocking,
+    key,
     pipeline::{BATCH, Hashes, Pipeline, Syncing, Upkeep},
     placed::Origin,
     staging::StagedFile,
@@ -19,33 +21,37 @@ use crate::{
 /// A content that fits in one batch is kept in memory until it is known to be new. Dropping it
 /// removes what was written.
 pub struct Incoming {
-    disk: Disk,
+    store: Store,
     bytes: Arriving,
 }
 
 enum Arriving {
     InMemory(BytesMut),
     Staged(Box<Pipeline>, StagedFile),
+    Sending(Box<Sending>),
 }
 
 /// A content that arrived, and is identified, but is not safe yet.
 pub struct Received {
-    pub(crate) disk: Disk,
+    store: Store,
+    key: String,
     /// What identifies it.
     pub content: Content,
-    pub(crate) bytes: ReceivedBytes,
+    bytes: ReceivedBytes,
 }
 
 pub(crate) enum ReceivedBytes {
     InMemory(Bytes),
     Staged(StagedFile),
     Upload(StagedUpload),
+    Sending(Box<Sending>),
+    Segments(Box<JoinedSegments>),
 }
 
 impl Incoming {
-    pub(crate) fn new(disk: Disk) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self {
-            disk,
+            store,
             bytes: Arriving::InMemory(BytesMut::new()),
         }
     }
@@ -54,7 +60,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`](crate::Error::Full) when the disk is; whatever else the disk says.
+    /// [`Error::Full`](crate::Error::Full) when the store is; whatever else the store says.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if let Arriving::InMemory(filling) = &mut self.bytes {
             if filling.len() + bytes.len() <= BATCH {
@@ -62,16 +68,16 @@ impl Incoming {
                 return Ok(());
             }
             let filled = mem::take(filling);
-            let disk = self.disk.clone();
-            let staged = blocking(move || disk.staging().create()).await?;
-            let file = Arc::clone(&staged.file);
-            let upkeep = Upkeep::Sync(Syncing::default());
-            let mut pipeline = Pipeline::new(file, Hashes::default(), upkeep);
-            pipeline.write(&filled).await?;
-            self.bytes = Arriving::Staged(Box::new(pipeline), staged);
+            self.bytes = begin(&self.store).await?;
+            self.pass_on(&filled).await?;
         }
+        self.pass_on(bytes).await
+    }
+
+    async fn pass_on(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.bytes {
             Arriving::Staged(pipeline, _) => pipeline.write(bytes).await,
+            Arriving::Sending(sending) => sending.write(bytes).await,
             Arriving::InMemory(_) => Ok(()),
         }
     }
@@ -97,27 +103,92 @@ impl Incoming {
                 let hashes = pipeline.settle().await?;
                 (hashes.content, ReceivedBytes::Staged(staged))
             }
+            Arriving::Sending(mut sending) => {
+                (sending.settle().await?, ReceivedBytes::Sending(sending))
+            }
         };
-        Ok(Received {
-            disk: self.disk,
-            content: hasher.finish(),
-            bytes,
-        })
+        Received::new(self.store, hasher.finish(), bytes)
+    }
+}
+
+/// Begins to write what does not fit in memory.
+async fn begin(store: &Store) -> Result<Arriving> {
+    match store {
+        Store::Disk(disk) => {
+            let disk = disk.clone();
+            let staged = blocking(move || disk.staging().create()).await?;
+            let file = Arc::clone(&staged.file);
+            let upkeep = Upkeep::Sync(Syncing::default());
+            let pipeline = Pipeline::new(file, Hashes::default(), upkeep);
+            Ok(Arriving::Staged(Box::new(pipeline), staged))
+        }
+        Store::Bucket(bucket) => {
+            let sending = Sending::begin(bucket, Bucket::fresh_key()?).await?;
+            Ok(Arriving::Sending(Box::new(sending)))
+        }
     }
 }
 
 impl Received {
+    pub(crate) fn new(store: Store, content: Content, bytes: ReceivedBytes) -> Result<Self> {
+        let key = match (&store, &bytes) {
+            (_, ReceivedBytes::Sending(sending)) => sending.key.clone(),
+            (Store::Bucket(_), _) => Bucket::fresh_key()?,
+            (Store::Disk(_), _) => key::fresh(&content.sha1)?,
+        };
+        Ok(Self {
+            store,
+            key,
+            content,
+            bytes,
+        })
+    }
+
+    /// Where the bytes will stay, and whether there is to be a record of that before: the store
+    /// keeps no mark of its own.
+    #[must_use]
+    pub fn address(&self) -> (Address, bool) {
+        let address = Address {
+            store: self.store.name().to_owned(),
+            key: self.key.clone(),
+        };
+        (address, !self.store.keeps_marks())
+    }
+
     /// Makes the bytes safe where they will stay: written, synced and named.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`](crate::Error::Full) when the disk is; whatever else the disk says. Nothing
+    /// [`Error::Full`](crate::Error::Full) when the store is; whatever else the store says. Nothing
     /// is left of it then, except for what was staged of a resumable upload.
     pub async fn place(self) -> Result<Placed> {
-        blocking(move || {
-            let origin = Origin::of(self.bytes, self.disk.staging())?;
-            Placed::new(self.disk, origin, &self.content.sha1)
-        })
-        .await
+        match self.store {
+            Store::Disk(disk) => {
+                let meter = disk.clone();
+                let placing = blocking(move || {
+                    let origin = Origin::of(self.bytes, disk.staging())?;
+                    Placed::on_disk(disk, origin, self.key)
+                });
+                meter.meter().time(Operation::Write, placing).await
+            }
+            Store::Bucket(bucket) => {
+                let written = match self.bytes {
+                    ReceivedBytes::InMemory(bytes) => bucket.put(&self.key, bytes).await,
+                    ReceivedBytes::Sending(sending) => sending.end().await,
+                    ReceivedBytes::Segments(segments) => segments.join(&self.key).await,
+                    // These are a disk's.
+                    ReceivedBytes::Staged(_) | ReceivedBytes::Upload(_) => Ok(()),
+                };
+                let placed = Placed::in_bucket(bucket, self.key);
+                match written {
+                    Ok(()) => Ok(placed),
+                    Err(error) => {
+                        // An answer that was lost may have been that it is there.
+                        let _ = placed.discard().await;
+                        Err(error)
+                    }
+                }
+            }
+        }
     }
 }

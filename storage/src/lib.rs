@@ -8,23 +8,30 @@
 //! The bytes of an upload that can be resumed arrive in one [`Appending`] after another, and stay
 //! until it is finished or removed.
 
-mod condemned;
+mod bucket;
 mod disk;
 mod error;
 mod incoming;
 mod key;
+mod meter;
 mod object;
 mod pipeline;
 mod placed;
 mod sample;
+mod staged;
 mod staging;
+mod store;
 mod uploads;
 
-pub use condemned::Condemned;
+pub use bucket::{
+    Bucket, BucketKind, BucketOptions, Known, Ledger, Presigned, PresignedAs, Secret, Segment, Step,
+};
 pub use disk::{Disk, Listing, StoredObject};
 pub use error::{Error, Result};
 pub use incoming::{Incoming, Received};
+pub use meter::{LATENCY_BOUNDS, Operation, Reading};
 pub use object::Object;
 pub use placed::Placed;
+pub use staged::{Appending, End, Kept};
 pub use staging::{Abandoned, Pending};
-pub use uploads::{Appending, End, Kept};
+pub use store::{Entry, Store};

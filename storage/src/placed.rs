@@ -6,14 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use domain::{Address, Sha1};
+use domain::Address;
 
 use crate::{
-    Disk, Result,
+    Bucket, Disk, Error, Result,
     disk::remove_file,
     error::blocking,
     incoming::ReceivedBytes,
-    key,
     staging::{StagedFile, Staging},
     uploads::{StagedUpload, StateFile},
 };
@@ -22,11 +21,19 @@ use crate::{
 #[must_use = "the bytes stay marked until they are kept or discarded"]
 #[derive(Debug)]
 pub struct Placed {
-    disk: Disk,
     key: String,
-    mark: PathBuf,
-    /// What keeps anybody from appending to the same bytes.
-    _locked: Option<Arc<StateFile>>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Disk {
+        disk: Disk,
+        mark: PathBuf,
+        /// What keeps anybody from appending to the same bytes.
+        _locked: Option<Arc<StateFile>>,
+    },
+    Bucket(Bucket),
 }
 
 /// Where bytes are before they are placed.
@@ -47,6 +54,9 @@ impl Origin {
                 (&*staged.file).write_all(&bytes)?;
                 Ok(Self::Staged(staged))
             }
+            ReceivedBytes::Sending(_) | ReceivedBytes::Segments(_) => Err(Error::Unavailable(
+                io::Error::other("what is in a bucket cannot be placed on a disk"),
+            )),
         }
     }
 
@@ -84,16 +94,17 @@ impl Origin {
 }
 
 impl Placed {
-    pub(crate) fn new(disk: Disk, origin: Origin, sha1: &Sha1) -> Result<Self> {
+    pub(crate) fn on_disk(disk: Disk, origin: Origin, key: String) -> Result<Self> {
         origin.sync()?;
-        let key = key::fresh(sha1)?;
         let mark = disk.staging().mark(&key)?;
         match origin.name(&disk, &key) {
             Ok(locked) => Ok(Self {
-                disk,
                 key,
-                mark,
-                _locked: locked,
+                place: Place::Disk {
+                    disk,
+                    mark,
+                    _locked: locked,
+                },
             }),
             Err(error) => {
                 // It may have been named already, and only the folder's sync has failed. What
@@ -104,29 +115,46 @@ impl Placed {
         }
     }
 
+    pub(crate) fn in_bucket(bucket: Bucket, key: String) -> Self {
+        Self {
+            key,
+            place: Place::Bucket(bucket),
+        }
+    }
+
     /// Where the bytes are.
     #[must_use]
     pub fn address(&self) -> Address {
-        self.disk.address(self.key.clone())
+        match &self.place {
+            Place::Disk { disk, .. } => disk.address(self.key.clone()),
+            Place::Bucket(bucket) => bucket.address(self.key.clone()),
+        }
     }
 
     /// Says that a row which points at the bytes is committed.
     pub async fn keep(self) {
-        // A mark that cannot be removed says nothing that is still needed: who finds it finds the
-        // row too.
-        let _ = blocking(move || remove_file(&self.mark)).await;
+        if let Place::Disk { mark, .. } = self.place {
+            // A mark that cannot be removed says nothing that is still needed: who finds it finds
+            // the row too.
+            let _ = blocking(move || remove_file(&mark)).await;
+        }
     }
 
     /// Removes the bytes, to which no row points.
     ///
     /// # Errors
     ///
-    /// When the disk fails; the bytes stay marked then, and go after this process.
+    /// When the store fails; on a disk the bytes stay marked then, and go after this process.
     pub async fn discard(self) -> Result<()> {
-        blocking(move || {
-            self.disk.remove(&self.key)?;
-            remove_file(&self.mark)
-        })
-        .await
+        match self.place {
+            Place::Disk { disk, mark, .. } => {
+                blocking(move || {
+                    disk.remove(&self.key)?;
+                    remove_file(&mark)
+                })
+                .await
+            }
+            Place::Bucket(bucket) => bucket.remove(&self.key).await,
+        }
     }
 }

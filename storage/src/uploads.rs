@@ -18,13 +18,14 @@ use std::{
 
 use domain::{Checksum, RandomId};
 
-pub use appending::{Appending, End, Kept};
+pub(crate) use appending::{DiskAppending, DiskEnd, DiskKept};
 pub(crate) use state::StateFile;
 
 use crate::{
-    Disk, Error, Object, Result,
+    Appending, Disk, Error, Object, Result,
     disk::{self, remove_file},
     error::blocking,
+    staged::Place,
 };
 
 const PART: &str = "part";
@@ -90,9 +91,10 @@ impl Disk {
                 path,
                 state: Arc::new(state),
             };
-            Appending::begin(disk, staged, said, checksums)
+            DiskAppending::begin(disk, staged, said, checksums)
         })
         .await
+        .map(|appending| Appending(Place::Disk(Box::new(appending))))
     }
 
     /// Opens what was staged of an upload, all of which is on the disk then, to read it.
@@ -114,6 +116,17 @@ impl Disk {
             disk::open(&path, &id.to_string(), size, start)
         })
         .await
+    }
+
+    /// Whether anything is there of an upload.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails.
+    pub async fn has_staged(&self, id: RandomId) -> Result<bool> {
+        let disk = self.clone();
+        blocking(move || Ok(disk.part_of(id).try_exists()? || disk.state_of(id).try_exists()?))
+            .await
     }
 
     /// Removes what is there of an upload.

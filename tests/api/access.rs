@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 use crate::linking::share;
 
 on_every_database! {
-    with &[("FILESERVER_AUTH", "token")];
+    with &[
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_STORES_ARCHIVE_KIND", "disk"),
+        ("FILESERVER_STORES_ARCHIVE_PATH", "archive"),
+    ];
     every_operation_is_for_its_owner_with_the_right_scope,
     whoever_knows_every_hash_and_id_gets_nothing,
     an_admin_acts_for_others_and_nobody_else_does,
@@ -39,6 +43,7 @@ struct Belongings {
     http: String,
     tus: String,
     claim: String,
+    transfer: String,
 }
 
 fn operations(contract: &Value) -> Vec<Operation> {
@@ -70,11 +75,15 @@ impl Belongings {
             .await;
         let claim = json!({"file_sha1": sha1, "file_size": 1, "file_name": "claimed"});
         let claim = client.request(Method::POST, "/claims").json(&claim);
+        // Only an admin has one.
+        let transfer = client.send(start_transfer(client)).await;
+        let transfer = transfer.json()["id"].as_str().map(str::to_owned);
         Self {
             sha1: sha1.to_string(),
             http: begun.header("location").to_owned(),
             tus: TusUpload::begin(client, 2, &[]).await.url,
             claim: client.send(claim).await.header("location").to_owned(),
+            transfer: transfer.unwrap_or_else(|| "0".repeat(32)),
         }
     }
 
@@ -91,6 +100,7 @@ impl Belongings {
     fn request(&self, client: &Client, operation: &Operation) -> (RequestBuilder, Foreign) {
         let new = unique_text();
         let path = operation.template.replace("{file_sha1}", &self.sha1);
+        let path = path.replace("{transfer_id}", &self.transfer);
         let to = |path: &str| {
             let request = client.request(operation.method.clone(), path);
             request.header("tus-resumable", "1.0.0")
@@ -109,7 +119,9 @@ impl Belongings {
                     Foreign::Own,
                 )
             }
-            "list_files" | "read_usage" | "read_metrics" => (to(&path), Foreign::Own),
+            "list_files" | "read_usage" | "read_metrics" | "list_transfers" | "find_transfer"
+            | "cancel_transfer" => (to(&path), Foreign::Own),
+            "start_transfer" => (start_transfer(client), Foreign::Own),
             "find_file" | "download_file" | "remove_file" | "unshare_file" => {
                 (to(&path), Foreign::NotFound)
             }
@@ -158,6 +170,12 @@ fn is_problem(answer: &Answer, operation: &Operation, status: u16, kind: &str) {
     }
 }
 
+/// Begins a transfer that would take years.
+fn start_transfer(client: &Client) -> RequestBuilder {
+    let wanted = json!({"from": "disk", "to": "archive", "rate": 1});
+    client.request(Method::POST, "/transfers").json(&wanted)
+}
+
 async fn send(client: &Client, (request, _): (RequestBuilder, Foreign)) -> Answer {
     client.try_send(request).await.unwrap()
 }
@@ -171,11 +189,12 @@ fn all_but(scope: &str) -> String {
 
 async fn every_operation_is_for_its_owner_with_the_right_scope(server: &Server) {
     let stranger = server.client();
-    let all = "files:read,files:write,metrics:read";
-    let alice = stranger.with_token(&server.token("alice", all));
-    let bob = stranger.with_token(&server.token("bob", all));
     let operations = operations(&stranger.get("/openapi.json").await.json());
-    for scope in ["files:read", "files:write", "metrics:read"] {
+    for scope in ["files:read", "files:write", "metrics:read", "admin"] {
+        let all = if scope == "admin" { "" } else { "admin" };
+        let all = all_but(all);
+        let alice = stranger.with_token(&server.token("alice", &all));
+        let bob = stranger.with_token(&server.token("bob", &all));
         let lacking = stranger.with_token(&server.token("alice", &all_but(scope)));
         for operation in operations
             .iter()
@@ -212,6 +231,11 @@ async fn every_operation_is_for_its_owner_with_the_right_scope(server: &Server) 
             let answer = bob.try_send(request).await.unwrap();
             if foreign == Foreign::NotFound {
                 assert_eq!(answer.status, 404, "{id}: {}", answer.text());
+            } else if id == "cancel_transfer" {
+                // What admins do they do for all.
+                assert_eq!(answer.status, 204, "{id}: {}", answer.text());
+                own.end(&alice).await;
+                continue;
             } else {
                 assert!(answer.status.is_success(), "{id}: {}", answer.text());
                 assert!(

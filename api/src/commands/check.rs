@@ -3,21 +3,74 @@
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use catalog::{CheckOptions, CheckProgress, Finding, Summary};
+use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::{Failure, fail, log, open_catalog};
-use crate::settings::Settings;
+use crate::{problem::Causes, settings::Settings};
 
-#[tokio::main(flavor = "current_thread")]
-pub(crate) async fn run(settings: &Settings, digests: bool, json: bool) -> ExitCode {
-    match check(settings, CheckOptions { digests }, json).await {
-        Ok(summary) if summary.findings == 0 => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+/// Compare the database's rows and the stores' bytes.
+///
+/// Exits with 0 if they fit, with 1 if they do not, with 2 if that cannot be told.
+#[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(crate) struct Check {
+    /// Read all bytes, and compute their digests.
+    #[arg(long)]
+    digests: bool,
+    /// Report as JSON, one object a line, of which the last has the sums.
+    #[arg(long)]
+    json: bool,
+    /// Only try out whether each store can be used.
+    #[arg(long, conflicts_with_all = ["digests", "remove_orphans"])]
+    stores: bool,
+    /// Remove what was left behind, if it is old enough, instead of telling of it.
+    #[arg(long)]
+    remove_orphans: bool,
+}
+
+#[tokio::main]
+pub(crate) async fn run(settings: &Settings, wanted: &Check) -> ExitCode {
+    let checked = if wanted.stores {
+        try_out(settings, wanted.json).await
+    } else {
+        check(settings, wanted)
+            .await
+            .map(|summary| summary.findings == 0)
+    };
+    match checked {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => fail(&failure),
     }
 }
 
-async fn check(settings: &Settings, options: CheckOptions, json: bool) -> Result<Summary, Failure> {
+/// Writes to each store, reads it back, and removes it; gives whether that can be done with all.
+async fn try_out(settings: &Settings, json: bool) -> Result<bool, Failure> {
+    let transfers = &settings.transfers;
+    let stores = transfers.open(&settings.stores, &settings.data_dir).await;
+    let stores = stores.map_err(Failure)?;
+    let mut is_well = true;
+    for store in stores.iter() {
+        let name = store.name();
+        let trouble = store.try_out().await.err();
+        is_well &= trouble.is_none();
+        let trouble = trouble.map(|error| Causes(&error).to_string());
+        if json {
+            let line = serde_json::json!({"store": name, "trouble": trouble});
+            println!("{line}");
+        } else {
+            println!("{name}: {}", trouble.as_deref().unwrap_or("all is well"));
+        }
+    }
+    Ok(is_well)
+}
+
+async fn check(settings: &Settings, wanted: &Check) -> Result<Summary, Failure> {
+    let options = CheckOptions {
+        digests: wanted.digests,
+        remove_orphans: wanted.remove_orphans,
+    };
     // A report is to be alone on the terminal, but for what went wrong.
     let mut settings = settings.clone();
     "warn".clone_into(&mut settings.log);
@@ -28,7 +81,7 @@ async fn check(settings: &Settings, options: CheckOptions, json: bool) -> Result
         return Err(Failure(format!("there is no data folder {folder}")));
     }
     let catalog = open_catalog(&settings).await?;
-    let mut report = Report::new(json);
+    let mut report = Report::new(wanted.json);
     let summary = catalog.check(options, &mut report).await?;
     report.end(&summary)?;
     catalog.close().await;
@@ -81,7 +134,8 @@ impl Report {
 }
 
 impl CheckProgress for Report {
-    fn shards(&mut self, done: u64, summary: &Summary) {
+    fn steps(&mut self, done: u64, all: u64, summary: &Summary) {
+        self.bar.set_length(all);
         self.bar.set_position(done);
         let message = format!(
             "{} contents, {}",

@@ -10,10 +10,9 @@ use actix_web::{
     web::{self, Data},
 };
 use catalog::Catalog;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use utoipa_actix_web::AppExt as _;
 
-use super::{Failure, fail, log, open_catalog};
+use super::{Failure, Signals, fail, log, open_catalog};
 use crate::{
     admission::{self, Admission, KEYS_EVERY, Pace, Slots, Turnover},
     auth::{Authenticator, jwt::JwtVerifier},
@@ -22,22 +21,15 @@ use crate::{
     http::tus,
     metrics::Metrics,
     observe::Observer,
-    problem::Causes,
     routes,
     service::Service,
     settings::Settings,
+    worker::{Worker, sweep},
 };
 
 /// How long a connection is kept on which nothing is asked: longer than nginx keeps it, which would
 /// otherwise use one that is just being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-
-/// How often to look, at least, for what processes left behind that are gone, and for uploads that
-/// are over.
-const SWEEP_EVERY: Duration = Duration::from_mins(1);
-
-/// After how many sweeps to look for uploads that only have to be completed.
-const SWEEPS_TO_RECOVER: u32 = 15;
 
 #[actix_web::main]
 pub(crate) async fn run(settings: &Settings) -> ExitCode {
@@ -52,14 +44,18 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     log(settings)?;
     let catalog = open_catalog(settings).await?;
     sweep(&catalog).await;
-    let sweeping = actix_web::rt::spawn(keep_sweeping(catalog.clone()));
+    let metrics = Metrics::new(&catalog);
+    let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
+    let worker = worker.map_err(Failure)?;
+    let working = (!settings.transfers.no_worker).then(|| worker.start());
 
     let admission = Data::new(admission(settings, catalog.clone()).await?);
     let refreshing = actix_web::rt::spawn(keep_fresh(admission.clone()));
     let service = Data::new(Service {
         catalog: catalog.clone(),
-        metrics: Metrics::new(),
+        metrics,
         accel: settings.accel_redirect.clone(),
+        downloads: settings.stores.downloads().map_err(Failure)?,
         public_url: settings.public_url.clone().unwrap_or_default(),
     });
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
@@ -70,7 +66,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         admission,
     };
     let (server, addresses) = bind(settings, parts)?;
-    let stopping = signals.stop(server.handle());
+    let stopping = stop(signals, server.handle());
     for address in addresses {
         tracing::info!(%address, "listening");
     }
@@ -81,8 +77,12 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
             return Ok(());
         }
     }
-    sweeping.abort();
     refreshing.abort();
+    if let Some(working) = working {
+        working
+            .stop(Duration::from_secs(settings.shutdown_timeout))
+            .await;
+    }
     catalog.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -194,36 +194,14 @@ fn cors(origins: &[String], fields: &BTreeSet<String>) -> Cors {
     cors
 }
 
-/// What tells the service to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Lets the server finish its requests and stop when it is told to; ends when it is told so a
-    /// second time, by whoever does not want to wait for that.
-    async fn stop(mut self, server: ServerHandle) {
-        self.next().await;
-        tracing::info!("stopping");
-        // The next signal is waited for while this goes on.
-        drop(actix_web::rt::spawn(server.stop(true)));
-        self.next().await;
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
+/// Lets the server finish its requests and stop when it is told to; ends when it is told so a
+/// second time, by whoever does not want to wait for that.
+async fn stop(mut signals: Signals, server: ServerHandle) {
+    signals.next().await;
+    tracing::info!("stopping");
+    // The next signal is waited for while this goes on.
+    drop(actix_web::rt::spawn(server.stop(true)));
+    signals.next().await;
 }
 
 /// Looks for new keys of tokens' issuer, and forgets who has not been heard of.
@@ -234,40 +212,5 @@ async fn keep_fresh(admission: Data<Admission>) {
             turnover.forget_idle();
         }
         admission.authenticator.refresh_keys().await;
-    }
-}
-
-async fn keep_sweeping(catalog: Catalog) {
-    // What is kept for a time goes not much later.
-    let limits = catalog.limits();
-    let shortest = limits
-        .upload_age
-        .min(limits.purge_grace)
-        .min(limits.deleted_age);
-    let every = (shortest / 4).clamp(Duration::from_secs(1), SWEEP_EVERY);
-    loop {
-        if let Err(error) = catalog.recover_sessions().await {
-            let error = Causes(&error);
-            tracing::warn!(%error, "not all uploads could be looked after; it is done again later");
-        }
-        for _ in 0..SWEEPS_TO_RECOVER {
-            tokio::time::sleep(every).await;
-            sweep(&catalog).await;
-        }
-    }
-}
-
-/// What cannot be told yet about what was left behind keeps nobody from being served.
-async fn sweep(catalog: &Catalog) {
-    let swept = [
-        catalog.sweep().await,
-        catalog.sweep_sessions().await,
-        catalog.sweep_links().await,
-        catalog.purge().await.map(drop),
-    ];
-    for swept in swept {
-        if let Err(error) = swept {
-            tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
-        }
     }
 }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Tells whether the service can do its work
 ///
-/// It asks the database, and writes to the store.
+/// It asks the database, and the store that takes what is uploaded.
 #[utoipa::path(
     get,
     tag = "service",

@@ -28,7 +28,7 @@ pub(crate) async fn read_metrics(
     _: NoQuery,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, Problem> {
-    let numbers = service.metrics.encode();
+    let numbers = service.metrics.encode().await;
     let numbers = numbers.map_err(|error| Problem::unavailable(Fault::Service, &error))?;
     Ok(HttpResponse::Ok()
         .content_type(metrics::MEDIA_TYPE)

@@ -85,6 +85,19 @@ pub(crate) struct UploadPath {
     upload_id: String,
 }
 
+/// Which transfer it is.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it only tells the contract what the path has")]
+pub(crate) struct TransferPath {
+    /// The transfer's id
+    #[param(
+        pattern = "^[0-9a-f]{32}$",
+        example = "00000000000000000000000000000000"
+    )]
+    transfer_id: String,
+}
+
 /// What every request by tus has to say.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

@@ -53,6 +53,19 @@ impl FromRequest for PathClaim {
     }
 }
 
+/// The id in `/transfers/{transfer_id}`; what is no id names no transfer.
+pub(crate) struct PathTransfer(pub(crate) RandomId);
+
+impl FromRequest for PathTransfer {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = id(request, "transfer_id", catalog::Error::TransferNotFound);
+        ready(id.map(Self))
+    }
+}
+
 fn id(request: &HttpRequest, name: &str, unknown: catalog::Error) -> Result<RandomId, Problem> {
     let text = request.match_info().get(name).unwrap_or_default();
     text.parse()

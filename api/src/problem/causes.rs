@@ -39,10 +39,15 @@ impl From<catalog::Error> for Problem {
             Error::QuotaFull(_) => told(ProblemType::QuotaFull),
             Error::LinkNotFound => told(ProblemType::LinkNotFound),
             Error::ForeignCursor => told(ProblemType::InvalidCursor).named(Place::Query, "cursor"),
+            Error::TransferNotFound => told(ProblemType::TransferNotFound),
+            Error::TransferOver => told(ProblemType::TransferOver),
+            Error::NoStore(_) | Error::SameStore => told(ProblemType::InvalidBody).at(Place::Body),
             Error::Contended | Error::Interrupted | Error::SessionOver => {
                 Self::unavailable(Fault::Service, &error)
             }
-            Error::ContentLost(..) => Self::internal(Fault::Store, &error),
+            Error::ContentLost(..) | Error::SourceDamaged(_) | Error::CopyDamaged(_) => {
+                Self::internal(Fault::Store, &error)
+            }
             Error::Database(cause) => Self::database(cause),
             Error::Store(cause) => Self::store(cause),
         }
@@ -86,6 +91,7 @@ impl Problem {
         match error {
             Error::Full(_) => Self::full(Fault::Store, error),
             Error::Unavailable(_) | Error::InUse => Self::unavailable(Fault::Store, error),
+            Error::Ledger(_) => Self::unavailable(Fault::Database, error),
             Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Fault::Store, error),
         }
     }

@@ -109,7 +109,7 @@ impl Catalog {
         // Strangers, and those who come too late, take no turns.
         self.find_open(owner, protocol, id).await?;
         let turn = self.0.turns.take(id).await?;
-        let appending = self.0.store.append(id, request.checksums.clone()).await?;
+        let appending = self.append_to(id, request.checksums.clone()).await?;
         // Others may have been at it until now.
         let fitting = match self.find_open(owner, protocol, id).await {
             Ok(session) => fit(self.extent(&session, appending.offset()), &request)
@@ -121,7 +121,7 @@ impl Catalog {
             Err(refusal) => {
                 appending.break_off().await?;
                 if refusal.is_over() {
-                    self.0.store.remove_staged(id).await?;
+                    self.remove_staged(id).await?;
                 }
                 return Err(refusal);
             }
@@ -295,27 +295,26 @@ impl Append {
     /// [`Error::WrongChecksum`], [`Error::Upload`] when it is to be complete and has another
     /// length than was said; or what finishing the upload may say.
     pub async fn end(self) -> Result<Outcome> {
-        let kept = match self.appending.end().await? {
+        let extent = Extent {
+            offset: self.appending.offset(),
+            ..self.extent
+        };
+        let completes = match self.completes {
+            Completes::AtLength => extent.is_full(),
+            Completes::Now => extent.length.is_none_or(|known| known == extent.offset),
+            Completes::NotYet => false,
+        };
+        let is_last = completes && self.session.role != Role::Part;
+        let kept = match self.appending.end(is_last).await? {
             End::Kept(kept) => kept,
             End::WrongChecksum(offset) => return Err(Error::WrongChecksum(offset)),
         };
-        let extent = Extent {
-            offset: kept.offset(),
-            ..self.extent
-        };
         let expires_at = self.catalog.prolong(&self.session).await?;
-        let is_complete = match self.completes {
-            Completes::AtLength => extent.is_full(),
-            Completes::Now => match extent.length {
-                Some(known) if known != extent.offset => {
-                    let given = extent.offset;
-                    return Err(UploadError::Length { known, given }.into());
-                }
-                _ => true,
-            },
-            Completes::NotYet => false,
-        };
-        if !is_complete {
+        if let (Completes::Now, false, Some(known)) = (self.completes, completes, extent.length) {
+            let given = extent.offset;
+            return Err(UploadError::Length { known, given }.into());
+        }
+        if !completes {
             let offset = extent.offset;
             self.catalog
                 .keep_room(&self.session, self.aside.is_some(), offset)

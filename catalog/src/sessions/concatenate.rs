@@ -129,7 +129,7 @@ impl Catalog {
             return;
         }
         for id in ids {
-            if let Err(error) = self.0.store.remove_staged(id).await {
+            if let Err(error) = self.remove_staged(id).await {
                 tracing::warn!(upload = %id, %error, "staged bytes stay until later");
             }
         }
@@ -150,7 +150,7 @@ impl Catalog {
     /// Appends to an upload what is missing of it from its parts.
     async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<Kept> {
         let parts = self.find_parts(&session.owner, ids).await?;
-        let mut appending = self.0.store.append(session.id, Vec::new()).await?;
+        let mut appending = self.append_to(session.id, Vec::new()).await?;
         for part in &parts {
             let missing = ByteRange {
                 start: part.place.start.max(appending.offset()),
@@ -162,7 +162,7 @@ impl Catalog {
             let skip = missing.start - part.place.start;
             self.append_part(&mut appending, part, skip).await?;
         }
-        match appending.end().await? {
+        match appending.end(true).await? {
             End::Kept(kept) => Ok(*kept),
             End::WrongChecksum(_) => Err(Error::Contended),
         }
@@ -171,12 +171,12 @@ impl Catalog {
     async fn append_part(&self, appending: &mut Appending, part: &Part, skip: u64) -> Result<()> {
         self.verify_part(part).await?;
         let size = part.place.length();
-        let opened = self.0.store.open_staged(part.id, size, skip).await;
+        let opened = self.open_staged(part.id, size, skip).await;
         let object = opened.map_err(|error| match error {
-            storage::Error::Missing(_) | storage::Error::WrongSize { .. } => {
+            Error::Store(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => {
                 Error::Parts(format!("the upload {} is not there any more", part.id))
             }
-            error => error.into(),
+            error => error,
         })?;
         let rest = ByteRange {
             start: skip,
@@ -208,7 +208,7 @@ impl Catalog {
                     "the upload {id} is not a partial one"
                 )));
             }
-            let staged = self.0.store.staged(*id).await?;
+            let staged = self.staged(*id).await?;
             if part.length != Some(staged) {
                 return Err(Error::Parts(format!("the upload {id} is not finished")));
             }
@@ -230,8 +230,8 @@ impl Catalog {
         if part.expected == Expected::default() {
             return Ok(());
         }
-        let opened = self.0.store.append(part.id, Vec::new()).await?;
-        match opened.end().await? {
+        let opened = self.append_to(part.id, Vec::new()).await?;
+        match opened.end(false).await? {
             End::Kept(kept) => part.expected.verify(&kept.content()),
             End::WrongChecksum(_) => Err(Error::Contended),
         }

@@ -25,7 +25,7 @@ impl Catalog {
     }
 
     async fn make_file(&self, session: &Session, kept: Kept) -> Result<Stored> {
-        let received = kept.finish();
+        let received = kept.finish()?;
         let made = match expected(session).verify(&received.content) {
             Ok(()) => {
                 let filing = Filing {
@@ -77,8 +77,8 @@ impl Catalog {
         if session.state != SessionState::Open {
             return Ok(());
         }
-        let appending = self.0.store.append(session.id, Vec::new()).await?;
-        if let End::Kept(kept) = appending.end().await?
+        let appending = self.append_to(session.id, Vec::new()).await?;
+        if let End::Kept(kept) = appending.end(true).await?
             && session.length == Some(kept.offset())
         {
             return self.finish(session, *kept, turn).await.map(drop);
@@ -110,7 +110,7 @@ impl Catalog {
     /// Drops bytes that are not needed any more; what cannot be dropped now goes with the upload's
     /// row.
     pub(super) async fn drop_bytes(&self, session: &Session) {
-        if let Err(error) = self.0.store.remove_staged(session.id).await {
+        if let Err(error) = self.remove_staged(session.id).await {
             tracing::warn!(upload = %session.id, %error, "staged bytes stay until later");
         }
     }

@@ -62,7 +62,7 @@ impl Catalog {
     /// When the store or the database fails.
     pub async fn recover_sessions(&self) -> Result<()> {
         // In this order: a row is there before its bytes.
-        let staged = self.0.store.list_staged().await?;
+        let staged = self.list_staged().await?;
         let mut orphans: HashSet<RandomId> = staged.into_iter().collect();
         let mut after = None;
         loop {
@@ -80,7 +80,7 @@ impl Catalog {
         }
         for id in orphans {
             tracing::info!(upload = %id, "removing bytes that no upload needs");
-            self.0.store.remove_staged(id).await?;
+            self.remove_staged(id).await?;
         }
         Ok(())
     }
@@ -91,10 +91,10 @@ impl Catalog {
         let recovered = match session.role {
             Role::Final => self.reassemble(session).await,
             Role::Whole if session.protocol == Protocol::Tus && session.length.is_some() => {
-                match self.0.store.staged(id).await {
+                match self.staged(id).await {
                     Ok(staged) if session.length == Some(staged) => self.complete(&session).await,
                     Ok(_) => Ok(()),
-                    Err(error) => Err(error.into()),
+                    Err(error) => Err(error),
                 }
             }
             _ => Ok(()),

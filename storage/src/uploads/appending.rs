@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::{StagedUpload, state::State};
 use crate::{
-    Disk, Received, Result,
+    Disk, Received, Result, Store,
     error::blocking,
     incoming::ReceivedBytes,
     pipeline::{Hashes, Pipeline, Saving, Upkeep},
@@ -19,7 +19,7 @@ const PIECE: usize = 512 * 1024;
 /// An upload that bytes are being appended to; nobody else can do so meanwhile.
 ///
 /// Dropping it keeps what has come, unless that was to be verified.
-pub struct Appending(Option<Open>);
+pub(crate) struct DiskAppending(Option<Open>);
 
 struct Open {
     disk: Disk,
@@ -32,21 +32,21 @@ struct Open {
 }
 
 /// What came of appending.
-pub enum End {
+pub(crate) enum DiskEnd {
     /// The bytes are kept; this is all of the upload so far.
-    Kept(Box<Kept>),
+    Kept(Box<DiskKept>),
     /// They do not have the checksum, and were dropped; this many are there.
     WrongChecksum(u64),
 }
 
 /// An upload's bytes so far.
-pub struct Kept {
+pub(crate) struct DiskKept {
     disk: Disk,
     staged: StagedUpload,
     hasher: ContentHasher,
 }
 
-impl Appending {
+impl DiskAppending {
     pub(super) fn begin(
         disk: Disk,
         staged: StagedUpload,
@@ -77,7 +77,7 @@ impl Appending {
 
     /// How many bytes the upload has with those appended.
     #[must_use]
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.0
             .as_ref()
             .map_or(0, |open| open.before.size() + open.appended)
@@ -88,7 +88,7 @@ impl Appending {
     /// # Errors
     ///
     /// When the disk fails.
-    pub async fn is_wanted(&self) -> Result<bool> {
+    pub(crate) async fn is_wanted(&self) -> Result<bool> {
         let Some(open) = &self.0 else {
             return Ok(false);
         };
@@ -101,7 +101,7 @@ impl Appending {
     /// # Errors
     ///
     /// [`Error::Full`](crate::Error::Full) when the disk is; whatever else the disk says.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.0 {
             Some(open) => {
                 open.appended += bytes.len() as u64;
@@ -115,11 +115,11 @@ impl Appending {
     ///
     /// # Errors
     ///
-    /// As [`Appending::write`].
-    pub async fn end(mut self) -> Result<End> {
+    /// As [`DiskAppending::write`].
+    pub(crate) async fn end(mut self) -> Result<DiskEnd> {
         match self.0.take() {
             Some(open) => open.end(true).await,
-            None => Ok(End::WrongChecksum(0)),
+            None => Ok(DiskEnd::WrongChecksum(0)),
         }
     }
 
@@ -129,12 +129,12 @@ impl Appending {
     ///
     /// # Errors
     ///
-    /// As [`Appending::write`].
-    pub async fn break_off(mut self) -> Result<u64> {
+    /// As [`DiskAppending::write`].
+    pub(crate) async fn break_off(mut self) -> Result<u64> {
         match self.0.take() {
             Some(open) => match open.end(false).await? {
-                End::Kept(kept) => Ok(kept.offset()),
-                End::WrongChecksum(offset) => Ok(offset),
+                DiskEnd::Kept(kept) => Ok(kept.offset()),
+                DiskEnd::WrongChecksum(offset) => Ok(offset),
             },
             None => Ok(0),
         }
@@ -142,7 +142,7 @@ impl Appending {
 }
 
 impl Open {
-    async fn end(mut self, is_whole: bool) -> Result<End> {
+    async fn end(mut self, is_whole: bool) -> Result<DiskEnd> {
         let settled = match self.pipeline.settle().await {
             Ok(hashes) => Some(hashes),
             // What was written counts; its hashes are computed from it next time.
@@ -161,7 +161,7 @@ impl Open {
         let kept = settled.and_then(is_right);
         blocking(move || {
             let Some(hasher) = kept else {
-                return self.take_back().map(End::WrongChecksum);
+                return self.take_back().map(DiskEnd::WrongChecksum);
             };
             if self.staged.state.read()?.is_lost {
                 return Err(io::Error::other("bytes were lost that had been written").into());
@@ -172,7 +172,7 @@ impl Open {
             if self.is_verified {
                 self.staged.state.hold_from(None)?;
             }
-            Ok(End::Kept(Box::new(Kept {
+            Ok(DiskEnd::Kept(Box::new(DiskKept {
                 disk: self.disk,
                 staged: self.staged,
                 hasher,
@@ -190,7 +190,7 @@ impl Open {
     }
 }
 
-impl Drop for Appending {
+impl Drop for DiskAppending {
     fn drop(&mut self) {
         let (Some(open), Ok(runtime)) = (mem::take(&mut self.0), Handle::try_current()) else {
             return;
@@ -202,16 +202,16 @@ impl Drop for Appending {
     }
 }
 
-impl Kept {
+impl DiskKept {
     /// How many bytes there are.
     #[must_use]
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.hasher.size()
     }
 
     /// What identifies the bytes.
     #[must_use]
-    pub fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         self.hasher.clone().finish()
     }
 
@@ -220,19 +220,18 @@ impl Kept {
     /// # Errors
     ///
     /// When the disk fails; none of the bytes counts then.
-    pub async fn sync(&self) -> Result<()> {
+    pub(crate) async fn sync(&self) -> Result<()> {
         let (state, hasher) = (Arc::clone(&self.staged.state), self.hasher.clone());
         blocking(move || state.begin_sync()?.run(&hasher)).await
     }
 
     /// Takes the bytes for all that will come.
-    #[must_use]
-    pub fn finish(self) -> Received {
-        Received {
-            content: self.hasher.finish(),
-            disk: self.disk,
-            bytes: ReceivedBytes::Upload(self.staged),
-        }
+    pub(crate) fn finish(self) -> Result<Received> {
+        Received::new(
+            Store::Disk(self.disk),
+            self.hasher.finish(),
+            ReceivedBytes::Upload(self.staged),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use domain::{ChecksumAlgorithm, Content, ContentHasher};
 
 use super::*;
+use crate::End;
 use crate::pipeline::WORTH_A_SYNC;
 
 const ID: [u8; 16] = [7; 16];
@@ -28,7 +29,7 @@ async fn append(disk: &Disk, bytes: &[u8], checksums: Vec<Checksum>) -> End {
     for piece in bytes.chunks(100_000) {
         appending.write(piece).await.unwrap();
     }
-    appending.end().await.unwrap()
+    appending.end(false).await.unwrap()
 }
 
 fn crc32(value: &[u8]) -> Vec<Checksum> {
@@ -215,7 +216,7 @@ async fn nothing_is_appended_to_what_may_be_an_object() {
     let End::Kept(kept) = append(&disk, b"hello", Vec::new()).await else {
         panic!("nothing is verified");
     };
-    let placed = kept.finish().place().await.unwrap();
+    let placed = kept.finish().unwrap().place().await.unwrap();
     let blocked = disk.append(ID.into(), Vec::new()).await;
     assert!(matches!(blocked, Err(Error::InUse)));
     placed.discard().await.unwrap();
@@ -244,7 +245,7 @@ async fn a_finished_upload_stays_until_it_is_removed() {
     let End::Kept(kept) = append(&disk, b"hello", Vec::new()).await else {
         panic!("nothing is verified");
     };
-    let placed = kept.finish().place().await.unwrap();
+    let placed = kept.finish().unwrap().place().await.unwrap();
     assert_eq!(disk.staged(ID.into()).await.unwrap(), 5);
     let key = placed.address().key;
     placed.keep().await;

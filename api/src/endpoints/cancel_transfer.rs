@@ -1,0 +1,35 @@
+//! `DELETE /transfers/{transfer_id}`
+
+use actix_web::{HttpResponse, delete, web};
+
+use crate::{
+    http::{parameters::TransferPath, path::PathTransfer, query::NoQuery},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Ends a transfer early
+///
+/// What was moved stays where it is now, and everything else where it was. The transfer can still
+/// be asked about.
+#[utoipa::path(
+    tag = "transfers",
+    params(TransferPath),
+    security(("bearer" = ["admin"])),
+    responses(
+        (status = 204, description = "Nothing more is moved but for what is on its way"),
+        (status = 400, description = "`invalid-query`"),
+        (status = 404, description = "`transfer-not-found`"),
+        (status = 409, description = "`transfer-over`: it had ended before"),
+    ),
+)]
+#[delete("/transfers/{transfer_id}")]
+pub(crate) async fn cancel_transfer(
+    _: Caller,
+    service: web::Data<Service>,
+    PathTransfer(id): PathTransfer,
+    _: NoQuery,
+) -> Result<HttpResponse, Problem> {
+    service.catalog.cancel_transfer(id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,39 @@
+//! `GET /transfers/{transfer_id}`
+
+use actix_web::{HttpResponse, http::header, route, web};
+
+use super::start_transfer::Transfer;
+use crate::{
+    http::{accept::AcceptsJson, parameters::TransferPath, path::PathTransfer, query::NoQuery},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// Tells how far a transfer has come
+#[utoipa::path(
+    get,
+    tag = "transfers",
+    params(TransferPath),
+    security(("bearer" = ["admin"])),
+    responses(
+        (status = 200, description = "The transfer", body = Transfer, headers(
+            ("Cache-Control" = String, description = "`no-store`"),
+        )),
+        (status = 400, description = "`invalid-query`"),
+        (status = 404, description = "`transfer-not-found`"),
+        (status = 406, description = "`not-acceptable`"),
+    ),
+)]
+#[route("/transfers/{transfer_id}", method = "GET", method = "HEAD")]
+pub(crate) async fn find_transfer(
+    _: AcceptsJson,
+    _: Caller,
+    service: web::Data<Service>,
+    PathTransfer(id): PathTransfer,
+    _: NoQuery,
+) -> Result<HttpResponse, Problem> {
+    let report = service.catalog.transfer(id).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(Transfer::from(report)))
+}

@@ -1,0 +1,50 @@
+//! `GET /transfers`
+
+use actix_web::{HttpResponse, http::header, route, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::start_transfer::Transfer;
+use crate::{
+    http::{accept::AcceptsJson, query::NoQuery},
+    problem::Problem,
+    service::{Caller, Service},
+};
+
+/// How many are listed at most.
+const MOST: u64 = 100;
+
+/// Transfers, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TransferList {
+    /// Up to a hundred of them.
+    transfers: Vec<Transfer>,
+}
+
+/// Lists the transfers between stores, the newest first
+#[utoipa::path(
+    get,
+    tag = "transfers",
+    security(("bearer" = ["admin"])),
+    responses(
+        (status = 200, description = "The newest hundred", body = TransferList, headers(
+            ("Cache-Control" = String, description = "`no-store`"),
+        )),
+        (status = 400, description = "`invalid-query`"),
+        (status = 406, description = "`not-acceptable`"),
+    ),
+)]
+#[route("/transfers", method = "GET", method = "HEAD")]
+pub(crate) async fn list_transfers(
+    _: AcceptsJson,
+    _: Caller,
+    service: web::Data<Service>,
+    _: NoQuery,
+) -> Result<HttpResponse, Problem> {
+    let transfers = service.catalog.transfers(MOST).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(TransferList {
+            transfers: transfers.into_iter().map(Transfer::from).collect(),
+        }))
+}

@@ -1,0 +1,118 @@
+//! Copies to other stores, and the jobs that ask for them.
+
+use std::time::Duration;
+
+use catalog::{Catalog, Job, Performed};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use crate::problem::Causes;
+
+/// How long the database may take to tell how the jobs stand.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CopyLabels {
+    from: String,
+    to: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WayLabels {
+    from: String,
+    to: String,
+}
+
+/// What became of the copies that this process made.
+#[derive(Clone, Default)]
+pub(crate) struct CopyMetrics {
+    copies: Family<CopyLabels, Counter>,
+    bytes: Family<WayLabels, Counter>,
+}
+
+/// How the jobs of all processes stand.
+#[derive(Default)]
+pub(super) struct JobGauges {
+    waiting: Gauge,
+    dead: Gauge,
+    oldest: Gauge,
+}
+
+impl CopyMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "copies",
+            "Copies to another store that were tried, by what came of them",
+            self.copies.clone(),
+        );
+        registry.register_with_unit(
+            "copied",
+            "Bytes that were copied to another store",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+    }
+
+    /// Counts what came of a job.
+    pub(crate) fn performed(&self, job: &Job, performed: &Performed) {
+        let (from, to) = (job.from.clone(), job.to.clone());
+        if let Performed::Copied(bytes) = performed {
+            let way = WayLabels {
+                from: from.clone(),
+                to: to.clone(),
+            };
+            self.bytes.get_or_create(&way).inc_by(*bytes);
+        }
+        let result = performed.name();
+        let labels = CopyLabels { from, to, result };
+        self.copies.get_or_create(&labels).inc();
+    }
+}
+
+impl JobGauges {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "jobs_waiting",
+            "Copies that are to be made",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "jobs_dead",
+            "Copies that failed too often",
+            self.dead.clone(),
+        );
+        registry.register_with_unit(
+            "jobs_oldest",
+            "How long ago the job was written that waits longest",
+            Unit::Seconds,
+            self.oldest.clone(),
+        );
+    }
+
+    /// Asks the database; what it does not say stays as it was.
+    pub(super) async fn look(&self, catalog: &Catalog) {
+        let standing = match tokio::time::timeout(PATIENCE, catalog.standing_of_jobs()).await {
+            Ok(Ok(standing)) => standing,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Causes(&error), "jobs cannot be counted");
+                return;
+            }
+            Err(late) => {
+                tracing::warn!(error = %late, "jobs cannot be counted");
+                return;
+            }
+        };
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.waiting.set(number(standing.waiting));
+        self.dead.set(number(standing.dead));
+        let age = standing.oldest.map_or(0, |oldest| {
+            let now = catalog.now().microseconds();
+            now.saturating_sub(oldest.microseconds()).max(0) / 1_000_000
+        });
+        self.oldest.set(age);
+    }
+}

@@ -1,0 +1,165 @@
+//! How jobs come to whoever makes the copies.
+
+use std::time::Duration;
+
+use broker::{Broker, Delivery};
+use catalog::{JobId, Performed};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{LOOK_EVERY, Worker, note, pause};
+use crate::problem::Causes;
+
+/// How many jobs are announced together.
+const BATCH: u64 = 500;
+
+/// For how long a job that was announced is not announced again: the queue is long at times, and
+/// what got lost with a broker is found after that.
+const ANNOUNCED_FOR: Duration = Duration::from_mins(10);
+
+/// How long to wait after the broker or the database failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+impl Worker {
+    /// Looks for jobs that are due, where there is no broker.
+    pub(super) async fn keep_looking(self, stopped: watch::Receiver<bool>) {
+        while !*stopped.borrow() {
+            let jobs = match self.catalog.due_jobs(BATCH).await {
+                Ok(jobs) => jobs,
+                Err(error) => {
+                    tracing::warn!(error = %Causes(&error), "jobs cannot be looked for");
+                    pause(&stopped, AFTER_FAILURE).await;
+                    continue;
+                }
+            };
+            let is_idle = jobs.is_empty();
+            for job in jobs {
+                let Some(room) = self.room(&stopped).await else {
+                    return;
+                };
+                let worker = self.clone();
+                tokio::spawn(async move {
+                    worker.perform(job.id).await;
+                    drop(room);
+                });
+            }
+            if is_idle {
+                pause(&stopped, LOOK_EVERY).await;
+            }
+        }
+    }
+
+    /// Announces the jobs that are due.
+    pub(super) async fn keep_announcing(self, broker: Broker, stopped: watch::Receiver<bool>) {
+        while !*stopped.borrow() {
+            match self.announce(&broker).await {
+                Ok(true) => {}
+                Ok(false) => pause(&stopped, LOOK_EVERY).await,
+                Err(error) => {
+                    tracing::warn!(error, "jobs wait until they can be announced");
+                    pause(&stopped, AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    /// Announces some of the jobs that are due; gives whether there were any.
+    async fn announce(&self, broker: &Broker) -> Result<bool, String> {
+        let told = |error: catalog::Error| Causes(&error).to_string();
+        let due = self.catalog.due_jobs(BATCH).await.map_err(told)?;
+        let mut taken = Vec::new();
+        for job in due {
+            // Another process may see the same.
+            if let Some(until) = self
+                .catalog
+                .defer_job(&job, ANNOUNCED_FOR)
+                .await
+                .map_err(told)?
+            {
+                taken.push(catalog::Job {
+                    due_at: until,
+                    ..job
+                });
+            }
+        }
+        if taken.is_empty() {
+            return Ok(false);
+        }
+        let ids: Vec<JobId> = taken.iter().map(|job| job.id).collect();
+        if let Err(error) = broker.publish(&ids).await {
+            for job in taken {
+                // Should this fail, too, they are announced later.
+                let _ = self.catalog.defer_job(&job, Duration::ZERO).await;
+            }
+            return Err(Causes(&error).to_string());
+        }
+        Ok(true)
+    }
+
+    /// Makes the copies that are announced.
+    pub(super) async fn keep_listening(self, broker: Broker, stopped: watch::Receiver<bool>) {
+        while !*stopped.borrow() {
+            if let Err(error) = self.listen(&broker, &stopped).await {
+                tracing::warn!(error = %Causes(&error), "announcements are not heard");
+                pause(&stopped, AFTER_FAILURE).await;
+            }
+        }
+    }
+
+    async fn listen(&self, broker: &Broker, stopped: &watch::Receiver<bool>) -> broker::Result<()> {
+        let mut deliveries = broker.consume().await?;
+        while let Some(room) = self.room(stopped).await {
+            let mut stop = stopped.clone();
+            let next = tokio::select! {
+                next = deliveries.next() => next?,
+                _ = stop.wait_for(|stopped| *stopped) => return Ok(()),
+            };
+            let Some(delivery) = next else {
+                return Ok(());
+            };
+            let worker = self.clone();
+            tokio::spawn(async move { worker.obey(delivery, room).await });
+        }
+        Ok(())
+    }
+
+    /// Makes the copy that was announced, and answers for it.
+    async fn obey(self, delivery: Delivery, room: OwnedSemaphorePermit) {
+        let answered = match self.perform(delivery.job).await {
+            // Whoever looks after jobs that were given up finds it among the dead letters, too.
+            Some(Performed::Buried(_)) => delivery.reject().await,
+            // What is to be done later is announced again; what others do is theirs.
+            Some(_) => delivery.ack().await,
+            None => {
+                tokio::time::sleep(AFTER_FAILURE).await;
+                delivery.requeue().await
+            }
+        };
+        if let Err(error) = answered {
+            tracing::debug!(error = %Causes(&error), "an announcement will come again");
+        }
+        drop(room);
+    }
+
+    /// Makes a copy; `None` if the database does not say which.
+    async fn perform(&self, job: JobId) -> Option<Performed> {
+        match self.catalog.perform(job, &self.name, &self.patience).await {
+            Ok((performed, job)) => {
+                note(&self.metrics, &performed, job.as_ref());
+                Some(performed)
+            }
+            Err(error) => {
+                tracing::warn!(job, error = %Causes(&error), "a job is unknown");
+                None
+            }
+        }
+    }
+
+    /// Room for one more copy; `None` if it is time to stop.
+    async fn room(&self, stopped: &watch::Receiver<bool>) -> Option<OwnedSemaphorePermit> {
+        let mut stop = stopped.clone();
+        tokio::select! {
+            room = self.room.clone().acquire_owned() => room.ok(),
+            _ = stop.wait_for(|stopped| *stopped) => None,
+        }
+    }
+}
