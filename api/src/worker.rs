@@ -141,6 +141,7 @@ pub(crate) fn open_broker(settings: &Settings) -> Result<Option<Broker>, String>
     };
     let copies = settings.transfers.transfer_copies.get();
     let options = broker::Options {
+        prefix: settings.transfers.transfer_queue.clone(),
         prefetch: u16::try_from(copies).unwrap_or(u16::MAX),
         ..broker::Options::new(url.clone())
     };

@@ -68,6 +68,10 @@ pub(crate) struct Transfers {
     #[arg(long, env = "FILESERVER_TRANSFER_BROKER", global = true, hide_env_values = true, hide_default_value = true, value_name = "URL", value_parser = resolve)]
     pub(crate) transfer_broker: Option<String>,
 
+    /// What the broker's queues are called by; services that share a broker need one each.
+    #[arg(long, env = "FILESERVER_TRANSFER_QUEUE", default_value = "fileserver", global = true, value_name = "NAME", value_parser = resolve)]
+    pub(crate) transfer_queue: String,
+
     /// How many copies a process makes at a time.
     #[arg(long, env = "FILESERVER_TRANSFER_COPIES", default_value = "8", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) transfer_copies: NonZeroU32,

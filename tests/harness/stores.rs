@@ -1,0 +1,200 @@
+//! Stores that are no local disk: a real Ceph gateway, and the stand-in for OSS.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{binary, http, random};
+
+/// Settings of a store, as the environment has them.
+pub type StoreSettings = Vec<(&'static str, String)>;
+
+/// The real Ceph gateway that `tests/servers` starts.
+pub struct Ceph;
+
+impl Ceph {
+    /// The settings of a store called `ceph`, which is a folder of its own in the bucket.
+    #[must_use]
+    pub fn settings() -> StoreSettings {
+        let id = u64::from_ne_bytes(random(8).try_into().unwrap());
+        vec![
+            ("FILESERVER_STORES_CEPH_KIND", "s3".to_owned()),
+            ("FILESERVER_STORES_CEPH_ENDPOINT", Self::endpoint()),
+            ("FILESERVER_STORES_CEPH_BUCKET", variable("TEST_S3_BUCKET")),
+            ("FILESERVER_STORES_CEPH_REGION", variable("TEST_S3_REGION")),
+            (
+                "FILESERVER_STORES_CEPH_ACCESS_KEY_ID",
+                variable("TEST_S3_ACCESS_KEY"),
+            ),
+            (
+                "FILESERVER_STORES_CEPH_SECRET_ACCESS_KEY",
+                variable("TEST_S3_SECRET_KEY"),
+            ),
+            ("FILESERVER_STORES_CEPH_PREFIX", format!("/{id:016x}/")),
+        ]
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn endpoint() -> String {
+        variable("TEST_S3_ENDPOINT")
+    }
+
+    /// Whether all tests are to use it instead of a local disk.
+    #[must_use]
+    pub fn is_primary() -> bool {
+        std::env::var("TEST_STORE").is_ok_and(|store| store == "ceph")
+    }
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by tests/servers"))
+}
+
+/// The stand-in for Aliyun OSS, with a bucket of its own.
+pub struct Oss {
+    child: Child,
+    endpoint: String,
+    control: String,
+    folder: TempDir,
+}
+
+const OSS_KEY: &str = "LTAItests";
+const OSS_SECRET: &str = "secret-of-the-tests";
+
+impl Oss {
+    /// Starts it.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (child, endpoint, control) = run(folder.path(), ("127.0.0.1:0", "127.0.0.1:0"));
+        Self {
+            child,
+            endpoint,
+            control,
+            folder,
+        }
+    }
+
+    /// Kills it, and starts it again with what it has, where it was.
+    pub fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let address = |url: &str| url.trim_start_matches("http://").to_owned();
+        let (listen, control) = (address(&self.endpoint), address(&self.control));
+        (self.child, self.endpoint, self.control) = run(self.folder.path(), (&listen, &control));
+    }
+
+    /// Its process's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The settings of a store called `oss`.
+    #[must_use]
+    pub fn settings(&self) -> StoreSettings {
+        vec![
+            ("FILESERVER_STORES_OSS_KIND", "oss".to_owned()),
+            ("FILESERVER_STORES_OSS_ENDPOINT", self.endpoint.clone()),
+            ("FILESERVER_STORES_OSS_BUCKET", "bucket".to_owned()),
+            ("FILESERVER_STORES_OSS_VIRTUAL_HOST", "false".to_owned()),
+            ("FILESERVER_STORES_OSS_ACCESS_KEY_ID", OSS_KEY.to_owned()),
+            (
+                "FILESERVER_STORES_OSS_ACCESS_KEY_SECRET",
+                OSS_SECRET.to_owned(),
+            ),
+        ]
+    }
+
+    /// Lets it fail.
+    pub async fn fault(&self, fault: &Value) {
+        let url = format!("{}/fault", self.control);
+        let set = http()
+            .build()
+            .unwrap()
+            .put(url)
+            .json(fault)
+            .send()
+            .await
+            .unwrap();
+        assert!(set.status().is_success(), "{}", set.status());
+    }
+
+    /// Ends all failing.
+    pub async fn mend(&self) {
+        let url = format!("{}/fault", self.control);
+        let cleared = http().build().unwrap().delete(url).send().await.unwrap();
+        assert!(cleared.status().is_success());
+    }
+
+    /// What it was asked, and how it failed.
+    pub async fn counts(&self) -> Value {
+        let url = format!("{}/counts", self.control);
+        let counts = http().build().unwrap().get(url).send().await.unwrap();
+        counts.json().await.unwrap()
+    }
+}
+
+impl Drop for Oss {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(folder: &Path, (listen, control): (&str, &str)) -> (Child, String, String) {
+    let program = binary().with_file_name("oss-stand-in");
+    let mut child = Command::new(program)
+        .args([
+            "--listen",
+            listen,
+            "--control",
+            control,
+            "--bucket",
+            "bucket",
+        ])
+        .arg("--folder")
+        .arg(folder)
+        .env("OSS_ACCESS_KEY_ID", OSS_KEY)
+        .env("OSS_ACCESS_KEY_SECRET", OSS_SECRET)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut address = || {
+        let line = lines.next().expect("the stand-in starts").unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let (endpoint, control) = (address(), address());
+    (child, endpoint, control)
+}
+
+/// Stops a process where it is, or lets it go on.
+pub fn freeze(process: u32, frozen: bool) {
+    let signal = if frozen { "STOP" } else { "CONT" };
+    let sent = Command::new("kill")
+        .args(["-s", signal, &process.to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+/// The number in a file that a server keeps its process's in.
+#[must_use]
+pub fn process_in(file: &str) -> u32 {
+    let text = fs::read_to_string(file).unwrap();
+    text.trim().parse().unwrap()
+}
