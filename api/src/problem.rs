@@ -307,6 +307,15 @@ impl Problem {
         problem
     }
 
+    /// A store that cannot be used, and why, for whoever runs the service.
+    pub(crate) fn unready(detail: String) -> Self {
+        tracing::error!(error = detail, "the service is not ready");
+        let mut problem = Self::new(ProblemType::Unavailable, detail)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        problem.fault = Some(Fault::Store);
+        problem
+    }
+
     fn full(fault: Fault, error: &dyn std::error::Error) -> Self {
         tracing::error!(?fault, error = %Causes(error), "no room is left");
         let mut problem = Self::new(ProblemType::StorageFull, "nothing was stored");

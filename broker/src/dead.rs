@@ -1,16 +1,24 @@
 //! The messages that nobody consumes any more.
 
+use std::time::Duration;
+
 use lapin::{
     Channel,
     message::{BasicGetMessage, Delivery},
     options::{BasicAckOptions, BasicGetOptions, BasicNackOptions},
+    protocol::constants::REPLY_SUCCESS,
     types::{AMQPValue, FieldTable},
 };
+use tokio::time::sleep;
 
-use crate::{Broker, Error, Result, link::Link, message, topology::look_at};
+use crate::{Broker, Result, link::Link, message, topology::look_at};
 
 /// How many characters of a message are shown.
 const SHOWN: usize = 200;
+
+/// How often, and how long after each other, to see whether the dead are back where they were.
+const LOOKS: u32 = 40;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 /// A message that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +37,8 @@ struct Inspection {
     channel: Channel,
     /// How many there were in the beginning: some may come, or come back, meanwhile.
     left: u32,
+    /// How many there have to be in the end.
+    staying: u32,
 }
 
 impl Broker {
@@ -45,7 +55,7 @@ impl Broker {
             while let Some(dead) = inspection.next(link).await? {
                 found.push(DeadMessage::of(&dead.delivery));
             }
-            inspection.end().await?;
+            inspection.end(link).await?;
             Ok(found)
         })
         .await
@@ -84,11 +94,11 @@ impl Broker {
             let mut settled = 0;
             while let Some(dead) = inspection.next(link).await? {
                 if is_settled(link, &dead).await? {
-                    dead.ack(BasicAckOptions::default()).await?;
+                    inspection.settle(&dead).await?;
                     settled += 1;
                 }
             }
-            inspection.end().await?;
+            inspection.end(link).await?;
             Ok(settled)
         })
         .await
@@ -101,7 +111,11 @@ impl Inspection {
         let left = look_at(&channel, &link.topology().dead)
             .await?
             .message_count();
-        Ok(Self { channel, left })
+        Ok(Self {
+            channel,
+            left,
+            staying: left,
+        })
     }
 
     async fn next(&mut self, link: &Link) -> Result<Option<BasicGetMessage>> {
@@ -110,24 +124,34 @@ impl Inspection {
         };
         self.left = left;
         let dead = link.topology().dead.clone();
-        Ok(self
-            .channel
-            .basic_get(dead, BasicGetOptions::default())
-            .await?)
+        let getting = self.channel.basic_get(dead, BasicGetOptions::default());
+        Ok(getting.await?)
     }
 
-    /// Puts all back that were not settled, and waits until they are.
-    async fn end(self) -> Result<()> {
+    async fn settle(&mut self, dead: &BasicGetMessage) -> Result<()> {
+        dead.ack(BasicAckOptions::default()).await?;
+        self.staying = self.staying.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Puts all back that were not settled, and waits until they are, if that is soon.
+    async fn end(self, link: &Link) -> Result<()> {
         // To answer "all up to 0" is to answer all.
         let all = BasicNackOptions {
             multiple: true,
             requeue: true,
         };
         self.channel.basic_nack(0, all).await?;
-        let closing = self
-            .channel
-            .close(lapin::protocol::constants::REPLY_SUCCESS, "OK".into());
-        closing.await.map_err(Error::from)
+        // It is not confirmed. They may not all come back, if somebody else takes them out.
+        for _ in 0..LOOKS {
+            let dead = look_at(&self.channel, &link.topology().dead).await?;
+            if dead.message_count() >= self.staying {
+                break;
+            }
+            sleep(BETWEEN_LOOKS).await;
+        }
+        let closing = self.channel.close(REPLY_SUCCESS, "OK".into());
+        Ok(closing.await?)
     }
 }
 

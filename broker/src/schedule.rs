@@ -6,19 +6,25 @@ use std::{
 };
 
 use domain::Backoff;
-use tokio::time::Instant;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
 use crate::{Error, Result};
 
 const RECONNECTING: Backoff = Backoff {
     first: Duration::from_millis(200),
-    longest: Duration::from_secs(10),
+    longest: Duration::from_secs(5),
     tries: u32::MAX,
 };
 
 /// Keeps those who want to connect from trying too often.
 #[derive(Debug, Default)]
-pub(crate) struct Schedule(Mutex<Option<Failure>>);
+pub(crate) struct Schedule {
+    failure: Mutex<Option<Failure>>,
+    connected: Notify,
+}
 
 #[derive(Debug, Clone)]
 struct Failure {
@@ -38,19 +44,25 @@ impl Schedule {
         }
     }
 
-    /// Waits until it is not too early to connect any more.
+    /// Waits until it is not too early to connect any more, or somebody else did.
     pub(crate) async fn wait(&self) {
+        // Made before looking: it hears of all who connect from here on.
+        let connected = self.connected.notified();
         if let Some(failure) = self.failure() {
-            tokio::time::sleep_until(failure.wait_until).await;
+            tokio::select! {
+                () = connected => {}
+                () = sleep_until(failure.wait_until) => {}
+            }
         }
     }
 
     /// Takes note of how connecting went.
     pub(crate) fn note<T>(&self, outcome: Result<T>) -> Result<T> {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(done) => {
                 *noted = None;
+                self.connected.notify_waiters();
                 Ok(done)
             }
             Err(error) => {
@@ -71,7 +83,7 @@ impl Schedule {
     }
 
     fn failure(&self) -> Option<Failure> {
-        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         noted.clone()
     }
 }

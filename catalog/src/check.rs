@@ -7,11 +7,11 @@ mod buckets;
 
 use std::{collections::HashMap, fmt, path::PathBuf};
 
-use domain::{Address, ByteRange, Content, ContentHasher, Sha1};
+use domain::{Address, ByteRange, Content, Sha1};
 use futures_util::{StreamExt as _, stream};
 use persistence::{Miscount, Shard, StoredContent};
 use serde::Serialize;
-use storage::{Disk, Store, StoredObject};
+use storage::{Digesting, Disk, Store, StoredObject};
 
 use self::buckets::Notes;
 use crate::{Catalog, Result};
@@ -304,18 +304,12 @@ impl Catalog {
 pub(crate) async fn digest(store: &Store, key: &str, size: u64) -> Result<Content, storage::Error> {
     let whole = ByteRange::whole(size);
     let object = store.open_object(key, size, whole).await?;
-    let mut hasher = ContentHasher::default();
+    let mut digesting = Digesting::default();
     let mut pieces = object.stream(whole);
     while let Some(piece) = pieces.next().await {
-        let piece = piece?;
-        hasher = tokio::task::spawn_blocking(move || {
-            hasher.update(&piece);
-            hasher
-        })
-        .await
-        .map_err(|error| storage::Error::Unavailable(std::io::Error::other(error)))?;
+        digesting.update(&piece?).await?;
     }
-    Ok(hasher.finish())
+    Ok(digesting.finish().await?.finish())
 }
 
 struct Check<'a> {

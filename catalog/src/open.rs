@@ -93,8 +93,10 @@ impl Download {
     ///
     /// As [`Download::open`].
     pub async fn place(&mut self) -> Result<(&Store, &str)> {
-        // No longer than anything stays that nobody has.
-        let look_after = LOOK_AFTER.min(self.catalog.0.limits.purge_grace / 2);
+        // No longer than anything stays that nobody has, or that was moved.
+        let limits = &self.catalog.0.limits;
+        let stays = limits.purge_grace.min(limits.copy_grace);
+        let look_after = LOOK_AFTER.min(stays / 2);
         if self.seen.is_none_or(|seen| seen.elapsed() >= look_after) {
             if let Err(error) = self.look().await {
                 self.content = self.elsewhere(error).await?;

@@ -9,6 +9,7 @@
 //! until it is finished or removed.
 
 mod bucket;
+mod digesting;
 mod disk;
 mod error;
 mod incoming;
@@ -26,6 +27,7 @@ mod uploads;
 pub use bucket::{
     Bucket, BucketKind, BucketOptions, Known, Ledger, Presigned, PresignedAs, Secret, Segment, Step,
 };
+pub use digesting::Digesting;
 pub use disk::{Disk, Listing, StoredObject};
 pub use error::{Error, Result};
 pub use incoming::{Incoming, Received};

@@ -31,4 +31,5 @@ mod resuming;
 mod service;
 mod subcommands;
 mod tokens;
+mod transferring;
 mod uploading;

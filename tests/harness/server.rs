@@ -148,6 +148,12 @@ impl Server {
         self.settings.push((name, value.into()));
     }
 
+    /// Its settings, as the environment has them.
+    #[must_use]
+    pub fn settings(&self) -> Vec<(&'static str, OsString)> {
+        self.settings.clone()
+    }
+
     /// Starts another process with its settings, on a port of its own; it goes when its handle is
     /// dropped.
     pub async fn second_process(&self) -> (Child, Client) {

@@ -71,6 +71,7 @@ const OSS_SECRET: &str = "secret-of-the-tests";
 
 impl Oss {
     /// Starts it.
+    #[must_use]
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (child, endpoint, control) = run(folder.path(), ("127.0.0.1:0", "127.0.0.1:0"));

@@ -21,6 +21,7 @@ use crate::{
     http::tus,
     metrics::Metrics,
     observe::Observer,
+    problem::Causes,
     routes,
     service::Service,
     settings::Settings,
@@ -44,6 +45,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     log(settings)?;
     let catalog = open_catalog(settings).await?;
     sweep(&catalog).await;
+    actix_web::rt::spawn(tell_of_stores(catalog.clone()));
     let metrics = Metrics::new(&catalog);
     let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
     let worker = worker.map_err(Failure)?;
@@ -202,6 +204,15 @@ async fn stop(mut signals: Signals, server: ServerHandle) {
     // The next signal is waited for while this goes on.
     drop(actix_web::rt::spawn(server.stop(true)));
     signals.next().await;
+}
+
+/// Says which stores cannot be used, and why.
+async fn tell_of_stores(catalog: Catalog) {
+    for store in catalog.stores().iter() {
+        if let Err(error) = store.probe().await {
+            tracing::error!(store = store.name(), error = %Causes(&error), "a store cannot be used");
+        }
+    }
 }
 
 /// Looks for new keys of tokens' issuer, and forgets who has not been heard of.

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::check_health::Health;
 use crate::{
     http::query::NoQuery,
-    problem::{Fault, Problem},
+    problem::{Causes, Fault, Problem},
     service::Service,
 };
 
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
     responses(
         (status = 200, description = "It can", body = Health),
         (status = 400, description = "`invalid-query`"),
-        (status = 503, description = "`unavailable`: the database or the store does not answer", headers(
+        (status = 503, description = "`unavailable`: the database or the store does not answer; which store, and why", headers(
             ("Retry-After" = u32, description = "How many seconds to wait"),
         )),
         (status = 507, description = "`storage-full`: the store takes no more files"),
@@ -42,6 +42,14 @@ pub(crate) async fn check_readiness(
         timeout(PATIENCE, catalog.probe_store()),
     );
     database.map_err(|late| Problem::unavailable(Fault::Database, &late))??;
-    store.map_err(|late| Problem::unavailable(Fault::Store, &late))??;
+    let name = catalog.stores().primary().name();
+    let store = store.map_err(|_| format!("the store {name} does not answer in time"));
+    match store {
+        Ok(Ok(())) => {}
+        // The catalogue tells a full store from one that fails.
+        Ok(Err(error @ catalog::Error::Store(storage::Error::Full(_)))) => return Err(error.into()),
+        Ok(Err(error)) => return Err(Problem::unready(Causes(&error).to_string())),
+        Err(late) => return Err(Problem::unready(late)),
+    }
     Ok(HttpResponse::Ok().json(Health { status: "ok" }))
 }

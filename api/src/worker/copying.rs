@@ -16,6 +16,10 @@ const BATCH: u64 = 500;
 /// what got lost with a broker is found after that.
 const ANNOUNCED_FOR: Duration = Duration::from_mins(10);
 
+/// How long an announcement is left without an answer: a broker ends the conversation with whoever
+/// takes half an hour.
+const ANSWERED_WITHIN: Duration = Duration::from_mins(10);
+
 /// How long to wait after the broker or the database failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
@@ -124,7 +128,21 @@ impl Worker {
 
     /// Makes the copy that was announced, and answers for it.
     async fn obey(self, delivery: Delivery, room: OwnedSemaphorePermit) {
-        let answered = match self.perform(delivery.job).await {
+        let performing = self.perform(delivery.job);
+        tokio::pin!(performing);
+        let performed = tokio::select! {
+            performed = &mut performing => performed,
+            () = tokio::time::sleep(ANSWERED_WITHIN) => {
+                // The job's row tells who is at it, and that this lives.
+                if let Err(error) = delivery.ack().await {
+                    tracing::debug!(error = %Causes(&error), "an announcement will come again");
+                }
+                performing.await;
+                drop(room);
+                return;
+            }
+        };
+        let answered = match performed {
             // Whoever looks after jobs that were given up finds it among the dead letters, too.
             Some(Performed::Buried(_)) => delivery.reject().await,
             // What is to be done later is announced again; what others do is theirs.

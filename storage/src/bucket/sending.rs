@@ -2,16 +2,13 @@
 
 use std::mem;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::ContentHasher;
 use opendal::Writer;
-use tokio::{
-    runtime::Handle,
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::runtime::Handle;
 
 use super::Bucket;
-use crate::{Error, Result, meter::Operation, pipeline::BATCH};
+use crate::{Digesting, Error, Result, meter::Operation};
 
 /// How many parts of an object are on their way at a time, beside the one that fills.
 const PARTS_AT_ONCE: usize = 2;
@@ -23,8 +20,7 @@ pub(crate) struct Sending {
     bucket: Bucket,
     pub(crate) key: String,
     writer: Option<Writer>,
-    filling: BytesMut,
-    hashing: Option<JoinHandle<Box<ContentHasher>>>,
+    digesting: Digesting,
 }
 
 impl Sending {
@@ -40,32 +36,19 @@ impl Sending {
             bucket: bucket.clone(),
             key,
             writer: Some(writer),
-            filling: BytesMut::with_capacity(BATCH),
-            hashing: None,
+            digesting: Digesting::default(),
         })
     }
 
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while self.filling.len() + bytes.len() > BATCH {
-            let fitting = BATCH - self.filling.len();
-            self.filling.extend_from_slice(&bytes[..fitting]);
-            bytes = &bytes[fitting..];
-            self.flush().await?;
+        while !bytes.is_empty() {
+            let (taken, batch) = self.digesting.fill(bytes).await?;
+            bytes = &bytes[taken..];
+            if let Some(batch) = batch {
+                self.pass_on(batch).await?;
+            }
         }
-        self.filling.extend_from_slice(bytes);
         Ok(())
-    }
-
-    /// Hashes what has been filled, and passes it on.
-    async fn flush(&mut self) -> Result<()> {
-        let batch = mem::replace(&mut self.filling, BytesMut::with_capacity(BATCH)).freeze();
-        let mut hasher = self.hashed().await?;
-        let same_batch = batch.clone();
-        self.hashing = Some(spawn_blocking(move || {
-            hasher.update(&same_batch);
-            hasher
-        }));
-        self.pass_on(batch).await
     }
 
     async fn pass_on(&mut self, batch: Bytes) -> Result<()> {
@@ -80,19 +63,13 @@ impl Sending {
         meter.time(Operation::Write, writing).await
     }
 
-    async fn hashed(&mut self) -> Result<Box<ContentHasher>> {
-        match self.hashing.take() {
-            Some(hashing) => hashing.await.map_err(|_| broken()),
-            None => Ok(Box::default()),
-        }
-    }
-
     /// Ends the content, and gives what identifies it.
     pub(crate) async fn settle(&mut self) -> Result<ContentHasher> {
-        if !self.filling.is_empty() {
-            self.flush().await?;
+        let (hasher, rest) = self.digesting.end().await?;
+        if let Some(rest) = rest {
+            self.pass_on(rest).await?;
         }
-        Ok(*self.hashed().await?)
+        Ok(hasher)
     }
 
     /// Makes the object.

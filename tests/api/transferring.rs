@@ -1,0 +1,475 @@
+//! Copies to another store, behind the backs of those who upload.
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use harness::{Ceph, Kind, Oss, Server, StoreSettings, binary, freeze, random, unique_text};
+use serde_json::{Value, json};
+use tokio::{
+    process::{Child, Command},
+    time::sleep,
+};
+
+/// How long to wait for what is done behind somebody's back.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A service that keeps what is uploaded on its disk, and moves it to OSS.
+pub(crate) struct Moving {
+    pub(crate) server: Server,
+    pub(crate) oss: Oss,
+}
+
+impl Moving {
+    pub(crate) async fn start(kind: Kind, settings: &[(&'static str, &str)]) -> Self {
+        let oss = Oss::start();
+        let server = start(kind, oss.settings(), settings).await;
+        Self { server, oss }
+    }
+
+    /// The service's processes end, and everything is where it should be.
+    pub(crate) async fn finish(self) {
+        self.server.finish().await;
+    }
+
+    /// Waits until nothing is left to be copied.
+    pub(crate) async fn settle(&self) {
+        until_settled(&self.server).await;
+    }
+}
+
+/// Starts a service with a store that is no disk.
+pub(crate) async fn start(
+    kind: Kind,
+    stores: StoreSettings,
+    settings: &[(&'static str, &str)],
+) -> Server {
+    let mut all: Vec<(&'static str, &str)> = stores
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    all.push(("FILESERVER_TRANSFER_RETRY", "1"));
+    all.push(("FILESERVER_COPY_GRACE", "1"));
+    for (name, value) in settings {
+        all.retain(|(other, _)| other != name);
+        all.push((name, value));
+    }
+    Server::start(kind, &all).await
+}
+
+/// How many jobs there are, by their status.
+fn jobs(server: &Server) -> (u64, u64) {
+    let count = |condition: &str| {
+        let sql = format!("SELECT COUNT(*) FROM tbl_job WHERE {condition}");
+        server.database().sql(&sql).trim().parse().unwrap()
+    };
+    (count("status = 0"), count("status = 1"))
+}
+
+pub(crate) async fn until_settled(server: &Server) {
+    let began = Instant::now();
+    while jobs(server).0 > 0 {
+        assert!(began.elapsed() < PATIENCE, "jobs are not done");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until a store holds nothing that a row points at, or that is to go.
+async fn until_gone(server: &Server) {
+    let began = Instant::now();
+    let leftovers = || server.database().sql("SELECT COUNT(*) FROM tbl_leftover");
+    while leftovers().trim() != "0" {
+        assert!(began.elapsed() < PATIENCE, "old copies stay");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The stores that contents lie in, and how many there are in each.
+pub(crate) fn addresses(server: &Server) -> Vec<String> {
+    let mut addresses = Vec::new();
+    let shards: Vec<String> = (0..256)
+        .map(|shard| format!("SELECT file_addr FROM tbl_{shard:02x}"))
+        .collect();
+    for some in shards.chunks(64) {
+        let found = server.database().sql(&some.join(" UNION ALL "));
+        addresses.extend(found.lines().map(|line| line.trim().to_owned()));
+    }
+    addresses
+}
+
+const MOVE_TO_OSS: [(&str, &str); 2] = [
+    ("FILESERVER_TRANSFER_POLICY", "move"),
+    ("FILESERVER_TRANSFER_TO", "oss"),
+];
+
+macro_rules! on_each {
+    ($($test:ident,)+) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $test() { super::$test(harness::Kind::Sqlite).await; })+
+        }
+        mod mariadb {
+            $(#[tokio::test] async fn $test() { super::$test(harness::Kind::MariaDb).await; })+
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $test() { super::$test(harness::Kind::Postgres).await; })+
+        }
+    };
+}
+on_each! {
+    what_is_uploaded_is_moved_behind_its_owners_back,
+    a_copy_serves_when_the_first_fails,
+    what_a_target_spoils_stays_where_it_was,
+    workers_that_are_killed_lose_nothing,
+    a_file_that_is_deleted_while_it_is_copied_stays_deleted,
+}
+
+async fn what_is_uploaded_is_moved_behind_its_owners_back(kind: Kind) {
+    let moving = Moving::start(kind, &MOVE_TO_OSS).await;
+    let client = moving.server.client();
+    let mut files = Vec::new();
+    for size in [0, 1, 600_000, 40_000_000] {
+        let bytes = random(size);
+        let meta = client.upload_raw("a.bin", bytes.clone()).await.meta();
+        files.push((meta.file_sha1, bytes));
+    }
+    for _ in 0..20 {
+        files.push(client.upload_some("b.txt").await);
+    }
+    moving.settle().await;
+    let lie_in_oss = |address: &String| address.starts_with("oss:");
+    let found = addresses(&moving.server);
+    assert!(
+        found.len() == 24 && found.iter().all(lie_in_oss),
+        "{found:?}"
+    );
+    for (sha1, bytes) in &files {
+        let content = client.get(&format!("/files/{sha1}/content")).await;
+        assert_eq!(content.status, 200, "{}", content.text());
+        assert!(content.body == *bytes);
+    }
+    until_gone(&moving.server).await;
+    assert!(moving.server.objects().is_empty(), "the disk is empty");
+    // What is there is not sent again, wherever it lies, and is not copied either.
+    let again = client.upload_raw("c.bin", files[2].1.clone()).await;
+    assert_eq!(again.status, 200);
+    assert_eq!(jobs(&moving.server), (0, 0));
+    let metrics = client.get("/metrics").await.text();
+    for line in [
+        "fileserver_copies_total{from=\"disk\",to=\"oss\",result=\"copied\"} 24",
+        "fileserver_jobs_waiting 0",
+        "fileserver_store_operation_duration_seconds_count{store=\"oss\",operation=\"write\"}",
+        "fileserver_store_errors_total{store=\"oss\",operation=\"read\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    moving.finish().await;
+}
+
+async fn a_copy_serves_when_the_first_fails(kind: Kind) {
+    let oss = Oss::start();
+    let settings = [
+        ("FILESERVER_PRIMARY", "oss"),
+        ("FILESERVER_STORES_OSS_TIMEOUT", "1"),
+        ("FILESERVER_STORES_SECOND_KIND", "disk"),
+        ("FILESERVER_STORES_SECOND_PATH", "second"),
+        ("FILESERVER_TRANSFER_POLICY", "copy"),
+        ("FILESERVER_TRANSFER_TO", "second"),
+    ];
+    let server = start(kind, oss.settings(), &settings).await;
+    let client = server.client();
+    let (sha1, bytes) = client.upload_some("a.txt").await;
+    let large = random(3_000_000);
+    let meta = client.upload_raw("b.bin", large.clone()).await.meta();
+    until_settled(&server).await;
+    oss.fault(&json!({"kind": "error", "operation": "GET"}))
+        .await;
+    let path = format!("/files/{sha1}/content");
+    assert_eq!(client.get(&path).await.body, bytes);
+    let content = client
+        .get(&format!("/files/{}/content", meta.file_sha1))
+        .await;
+    assert!(content.body == large);
+    // A store that fails is asked last for a while, so nobody else waits for it.
+    let began = Instant::now();
+    assert_eq!(client.get(&path).await.body, bytes);
+    assert!(began.elapsed() < Duration::from_millis(900));
+    oss.mend().await;
+    assert_eq!(client.delete(&sha1).await.status, 204);
+    server.finish().await;
+}
+
+async fn what_a_target_spoils_stays_where_it_was(kind: Kind) {
+    let moving = Moving::start(kind, &MOVE_TO_OSS).await;
+    let client = moving.server.client();
+    let fault = json!({"kind": "flip-stored", "operation": "PUT"});
+    moving.oss.fault(&fault).await;
+    let (sha1, bytes) = client.upload_some("a.txt").await;
+    let refused = || {
+        let attempts = moving.server.database().sql("SELECT attempts FROM tbl_job");
+        attempts.trim().parse::<u32>().is_ok_and(|tried| tried > 0)
+    };
+    harness::eventually(refused).await;
+    let found = addresses(&moving.server);
+    assert!(found[0].starts_with("disk:"), "{found:?}");
+    let content = client.get(&format!("/files/{sha1}/content")).await;
+    assert_eq!(content.body, bytes);
+    let metrics = client.get("/metrics").await.text();
+    let line = "fileserver_copies_total{from=\"disk\",to=\"oss\",result=\"failed\"}";
+    assert!(metrics.contains(line), "{metrics}");
+    moving.oss.mend().await;
+    moving.settle().await;
+    let found = addresses(&moving.server);
+    assert!(found[0].starts_with("oss:"), "{found:?}");
+    moving.finish().await;
+}
+
+/// Another process that makes copies.
+pub(crate) fn worker(server: &Server) -> Child {
+    Command::new(binary())
+        .arg("worker")
+        .envs(server.settings())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+async fn workers_that_are_killed_lose_nothing(kind: Kind) {
+    let settings = [
+        MOVE_TO_OSS[0],
+        MOVE_TO_OSS[1],
+        ("FILESERVER_NO_WORKER", "true"),
+    ];
+    let moving = Moving::start(kind, &settings).await;
+    let client = moving.server.client();
+    let uploads = (0..60).map(|number: usize| async move {
+        let size = if number.is_multiple_of(20) {
+            9_000_000
+        } else {
+            3_000
+        };
+        let bytes = random(size);
+        let meta = client.upload_raw("a.bin", bytes.clone()).await.meta();
+        (meta.file_sha1, bytes)
+    });
+    let files = join_all(uploads).await;
+    // A copy takes many requests, so it is killed at any of its steps.
+    let fault = json!({"kind": "slow", "operation": "*", "probability": 0.5});
+    moving.oss.fault(&fault).await;
+    for round in 0..8_u64 {
+        let mut worker = worker(&moving.server);
+        sleep(Duration::from_millis(400 + 130 * round)).await;
+        worker.kill().await.unwrap();
+    }
+    moving.oss.mend().await;
+    // What the dead had in hand is free after a minute; nobody waits for that here.
+    let free = "UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0";
+    let _ = moving.server.database().sql(free);
+    let mut workers = [worker(&moving.server), worker(&moving.server)];
+    moving.settle().await;
+    until_gone_at_once(&moving.server).await;
+    for worker in &mut workers {
+        worker.kill().await.unwrap();
+    }
+    let found = addresses(&moving.server);
+    assert!(
+        found.len() == 60 && found.iter().all(|address| address.starts_with("oss:")),
+        "{found:?}"
+    );
+    for (sha1, bytes) in &files {
+        let content = client.get(&format!("/files/{sha1}/content")).await;
+        assert!(content.body == *bytes, "{sha1}");
+    }
+    moving.finish().await;
+}
+
+/// Lets everything that is to go at some time go now.
+async fn until_gone_at_once(server: &Server) {
+    let _ = server
+        .database()
+        .sql("UPDATE tbl_leftover SET due_at = 1 WHERE due_at > 0");
+    until_gone(server).await;
+}
+
+async fn a_file_that_is_deleted_while_it_is_copied_stays_deleted(kind: Kind) {
+    let settings = [
+        MOVE_TO_OSS[0],
+        MOVE_TO_OSS[1],
+        ("FILESERVER_PURGE_GRACE", "0"),
+        ("FILESERVER_DELETED_AGE", "0"),
+    ];
+    let moving = Moving::start(kind, &settings).await;
+    let client = moving.server.client();
+    let fault = json!({"kind": "slow", "operation": "*"});
+    moving.oss.fault(&fault).await;
+    let mut deleted = Vec::new();
+    for wait in 0..20_u64 {
+        let (sha1, _) = client.upload_some("a.txt").await;
+        sleep(Duration::from_millis(wait * 25)).await;
+        let path = format!("/files/{sha1}?purge=true");
+        let gone = client.request(reqwest::Method::DELETE, &path);
+        assert_eq!(client.send(gone).await.status, 204);
+        deleted.push(sha1);
+    }
+    moving.oss.mend().await;
+    moving.settle().await;
+    harness::eventually(|| addresses(&moving.server).is_empty()).await;
+    until_gone_at_once(&moving.server).await;
+    for sha1 in deleted {
+        client
+            .get(&format!("/files/{sha1}"))
+            .await
+            .problem(404, "not-found");
+    }
+    let left: Value = moving.oss.counts().await;
+    assert!(left.is_object());
+    moving.finish().await;
+}
+
+#[tokio::test]
+async fn what_fails_too_often_waits_for_somebody() {
+    let settings = [
+        MOVE_TO_OSS[0],
+        MOVE_TO_OSS[1],
+        ("FILESERVER_TRANSFER_ATTEMPTS", "1"),
+    ];
+    let moving = Moving::start(Kind::Sqlite, &settings).await;
+    let fault = json!({"kind": "error", "operation": "PUT"});
+    moving.oss.fault(&fault).await;
+    let (sha1, _) = moving.server.client().upload_some("a.txt").await;
+    harness::eventually(|| jobs(&moving.server) == (0, 1)).await;
+    let said = |arguments: &[&str]| {
+        let output = moving.server.command(arguments);
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let dead = said(&["worker", "dead"]);
+    assert!(
+        dead.contains(&sha1.to_string()) && dead.contains("\tdisk\toss\t1\t"),
+        "{dead}"
+    );
+    assert!(dead.contains("the store oss"), "{dead}");
+    moving.oss.mend().await;
+    assert_eq!(said(&["worker", "requeue"]), "1 jobs are tried again\n");
+    moving.settle().await;
+    assert_eq!(jobs(&moving.server), (0, 0));
+    moving.finish().await;
+}
+
+#[tokio::test]
+async fn the_broker_carries_jobs_and_a_broker_that_is_down_only_delays_them() {
+    let queue = format!("test-{}", unique_text().replace(' ', "-"));
+    let broker = std::env::var("TEST_AMQP_URL").unwrap();
+    let settings = [
+        MOVE_TO_OSS[0],
+        MOVE_TO_OSS[1],
+        ("FILESERVER_TRANSFER_BROKER", broker.as_str()),
+        ("FILESERVER_TRANSFER_QUEUE", queue.as_str()),
+    ];
+    let mut moving = Moving::start(Kind::Sqlite, &settings).await;
+    let client = moving.server.client().clone();
+    for _ in 0..30 {
+        client.upload_some("a.txt").await;
+    }
+    moving.settle().await;
+    // With a broker that is not there, uploads go on, and jobs wait.
+    moving.server.stop().await;
+    let nobody = "amqp://guest:a-secret-password@127.0.0.1:9";
+    moving.server.set("FILESERVER_TRANSFER_BROKER", nobody);
+    moving.server.restart().await;
+    let (sha1, bytes) = client.upload_some("a.txt").await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(jobs(&moving.server), (1, 0));
+    assert_eq!(
+        client.get(&format!("/files/{sha1}/content")).await.body,
+        bytes
+    );
+    moving.server.stop().await;
+    assert!(!moving.server.log().contains("a-secret-password"));
+    moving.server.set("FILESERVER_TRANSFER_BROKER", &broker);
+    moving.server.restart().await;
+    moving.settle().await;
+    assert!(
+        addresses(&moving.server)
+            .iter()
+            .all(|address| address.starts_with("oss:"))
+    );
+    moving.finish().await;
+}
+
+#[tokio::test]
+async fn a_secret_has_no_place_on_the_command_line() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    let refused = server.command(&["worker", "--transfer-broker", "amqp://a:b@c", "dead"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("transfer-broker") && !said.contains("a:b"),
+        "{said}"
+    );
+    let help = server.command(&["serve", "--help"]);
+    assert!(!String::from_utf8_lossy(&help.stdout).contains("amqp://a"));
+    server.finish().await;
+}
+
+/// Ceph's gateway stopped in the middle of uploads: errors in bounded time, and nothing half there.
+#[tokio::test]
+async fn a_store_that_stops_in_the_middle_of_an_upload_leaves_nothing() {
+    let oss = Oss::start();
+    let settings = [
+        ("FILESERVER_PRIMARY", "oss"),
+        ("FILESERVER_STORES_OSS_TIMEOUT", "1"),
+        ("FILESERVER_STORES_OSS_SEGMENT_SIZE", "2MiB"),
+    ];
+    let server = start(Kind::Sqlite, oss.settings(), &settings).await;
+    let client = server.client();
+    let (before, bytes) = client.upload_some("before.txt").await;
+    freeze(oss.id(), true);
+    let began = Instant::now();
+    let answers = join_all([1_000, 5_000_000].map(|size| client.upload_raw("a.bin", random(size))));
+    for answer in answers.await {
+        answer.problem(503, "unavailable");
+    }
+    let path = format!("/files/{before}/content");
+    client.get(&path).await.problem(503, "unavailable");
+    client.get("/readyz").await.problem(503, "unavailable");
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    freeze(oss.id(), false);
+    assert_eq!(client.get(&path).await.body, bytes);
+    assert_eq!(client.list_all("").await.len(), 1);
+    assert_eq!(
+        client.upload_raw("a.bin", random(5_000_000)).await.status,
+        201
+    );
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn who_downloads_is_sent_to_the_store_if_the_settings_want_that() {
+    let settings = [
+        ("FILESERVER_PRIMARY", "ceph"),
+        ("FILESERVER_STORES_CEPH_DOWNLOADS", "redirect"),
+    ];
+    let server = start(Kind::Sqlite, Ceph::settings(), &settings).await;
+    let client = server.client();
+    let bytes = random(100_000);
+    let meta = client.upload_raw("数 据.bin", bytes.clone()).await.meta();
+    let path = format!("/files/{}/content", meta.file_sha1);
+    let answer = client.get(&path).await;
+    assert_eq!(answer.status, 307, "{}", answer.text());
+    let location = answer.header("location").to_owned();
+    assert!(location.starts_with(&Ceph::endpoint()), "{location}");
+    let fetched = harness::http().build().unwrap().get(location);
+    let fetched = fetched.header("range", "bytes=5-9").send().await.unwrap();
+    assert_eq!(fetched.status(), 206);
+    let disposition = fetched.headers()["content-disposition"].to_str().unwrap();
+    assert!(disposition.contains("attachment"), "{disposition}");
+    assert_eq!(fetched.bytes().await.unwrap(), bytes[5..10]);
+    server.finish().await;
+}
