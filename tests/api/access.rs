@@ -3,7 +3,7 @@
 //! The operations come from the contract itself, so none can be forgotten: one that is not known
 //! here fails the test.
 
-use harness::{Answer, Client, Server, TusUpload, digests, on_every_database, unique_text};
+use harness::{Answer, Ceph, Client, Server, TusUpload, digests, on_every_database, unique_text};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -172,7 +172,8 @@ fn is_problem(answer: &Answer, operation: &Operation, status: u16, kind: &str) {
 
 /// Begins a transfer that would take years.
 fn start_transfer(client: &Client) -> RequestBuilder {
-    let wanted = json!({"from": "disk", "to": "archive", "rate": 1});
+    let from = if Ceph::is_primary() { "ceph" } else { "disk" };
+    let wanted = json!({"from": from, "to": "archive", "rate": 1});
     client.request(Method::POST, "/transfers").json(&wanted)
 }
 

@@ -5,7 +5,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,7 @@ pub struct Server {
     process: Mutex<Process>,
     log: Log,
     client: Client,
+    was_killed: AtomicBool,
 }
 
 /// The lines that a process has logged.
@@ -100,6 +104,7 @@ impl Server {
             process: Mutex::new(process),
             log,
             client,
+            was_killed: AtomicBool::new(false),
         }
     }
 
@@ -128,6 +133,7 @@ impl Server {
 
     /// Kills it where it is, as `kill -9` does.
     pub async fn kill(&self) {
+        self.was_killed.store(true, Ordering::Relaxed);
         let mut process = self.process.lock().await;
         process.child.kill().await.unwrap();
     }
@@ -200,6 +206,11 @@ impl Server {
 
     /// Makes sure that every row has its bytes, and all bytes have their row.
     pub fn check_is_clean(&self) {
+        if Ceph::is_primary() && self.was_killed.load(Ordering::Relaxed) {
+            // What was on its way then is found when it is old enough.
+            let removed = self.command(&["check", "--remove-orphans", "--orphan-age", "0"]);
+            assert!(removed.status.success());
+        }
         // Nothing is under way now, so nothing is too young to be left behind.
         let output = self.command(&["check", "--digests", "--json", "--orphan-age", "0"]);
         let report = String::from_utf8_lossy(&output.stdout);
@@ -248,10 +259,13 @@ impl Server {
     /// The files that are on their way into the store, or were.
     #[must_use]
     pub fn staged(&self) -> Vec<PathBuf> {
-        // There is none if there is no local disk.
-        let Ok(uploads) = fs::read_dir(self.data.join("uploads")) else {
-            return Vec::new();
-        };
+        if Ceph::is_primary() {
+            let known = self.database.sql("SELECT id FROM tbl_staging");
+            let mut staged = self.keys("uploads/");
+            staged.extend(known.lines().map(PathBuf::from));
+            return staged;
+        }
+        let uploads = fs::read_dir(self.data.join("uploads")).unwrap();
         let mut files: Vec<PathBuf> = uploads.map(|file| file.unwrap().path()).collect();
         for folder in fs::read_dir(self.data.join("staging")).unwrap() {
             for file in fs::read_dir(folder.unwrap().path()).unwrap() {
@@ -267,15 +281,24 @@ impl Server {
     /// The objects in the store.
     #[must_use]
     pub fn objects(&self) -> Vec<PathBuf> {
+        if Ceph::is_primary() {
+            return self.keys("objects/");
+        }
         let mut objects = Vec::new();
-        let Ok(folders) = fs::read_dir(self.data.join("objects")) else {
-            return objects;
-        };
-        for folder in folders {
+        for folder in fs::read_dir(self.data.join("objects")).unwrap() {
             let files = fs::read_dir(folder.unwrap().path()).unwrap();
             objects.extend(files.map(|file| file.unwrap().path()));
         }
         objects
+    }
+
+    /// The keys that begin so in the part of the bucket that is its own.
+    fn keys(&self, begin: &str) -> Vec<PathBuf> {
+        let is_prefix = |name: &str| name == "FILESERVER_STORES_CEPH_PREFIX";
+        let mut settings = self.settings.iter();
+        let (_, prefix) = settings.find(|(name, _)| is_prefix(name)).unwrap();
+        let prefix = prefix.to_str().unwrap().trim_start_matches('/');
+        Ceph::keys(&format!("{prefix}{begin}"))
     }
 
     /// Sends bytes as they are, ends, and gives what comes back.

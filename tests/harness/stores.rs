@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -15,6 +15,9 @@ use crate::{binary, http, random};
 
 /// Settings of a store, as the environment has them.
 pub type StoreSettings = Vec<(&'static str, String)>;
+
+/// What a request without a body is signed with.
+const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// The real Ceph gateway that `tests/servers` starts.
 pub struct Ceph;
@@ -39,6 +42,44 @@ impl Ceph {
             ),
             ("FILESERVER_STORES_CEPH_PREFIX", format!("/{id:016x}/")),
         ]
+    }
+
+    /// The keys of its bucket that begin so.
+    #[must_use]
+    pub fn keys(prefix: &str) -> Vec<PathBuf> {
+        let (endpoint, bucket) = (Self::endpoint(), variable("TEST_S3_BUCKET"));
+        let credentials = [
+            variable("TEST_S3_ACCESS_KEY"),
+            variable("TEST_S3_SECRET_KEY"),
+        ];
+        let prefix = prefix.replace('/', "%2F");
+        let (mut keys, mut after) = (Vec::new(), String::new());
+        loop {
+            let listed = Command::new("curl")
+                .args(["--silent", "--fail", "--user", &credentials.join(":")])
+                .args([
+                    "--aws-sigv4",
+                    &format!("aws:amz:{}:s3", variable("TEST_S3_REGION")),
+                ])
+                .args([
+                    "--header",
+                    &format!("x-amz-content-sha256: {SHA256_OF_NOTHING}"),
+                ])
+                .arg(format!(
+                    "{endpoint}/{bucket}?marker={after}&prefix={prefix}"
+                ))
+                .output()
+                .unwrap();
+            let listing = String::from_utf8(listed.stdout).unwrap();
+            assert!(listing.contains("<ListBucketResult"), "{listing}");
+            let found = listing.split("<Key>").skip(1);
+            let found = found.map(|rest| rest.split("</Key>").next().unwrap());
+            keys.extend(found.map(PathBuf::from));
+            if !listing.contains("<IsTruncated>true") {
+                return keys;
+            }
+            after = keys.last().unwrap().to_str().unwrap().replace('/', "%2F");
+        }
     }
 
     /// Where it is.

@@ -57,6 +57,14 @@ fn fit(stands: Extent, request: &AppendRequest) -> Result<Extent> {
     }
 }
 
+/// Whoever had a turn and finds the upload in use is not the newest any more.
+fn superseded(error: storage::Error) -> Error {
+    match error {
+        storage::Error::InUse => Error::Superseded,
+        error => error.into(),
+    }
+}
+
 /// A request that appends to an upload; dropping it keeps what has come.
 pub struct Append {
     catalog: Catalog,
@@ -259,7 +267,7 @@ impl Append {
         }
         let room = usize::try_from(extent.room().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let fitting = &bytes[..bytes.len().min(room)];
-        self.appending.write(fitting).await?;
+        self.appending.write(fitting).await.map_err(superseded)?;
         Ok(extent.admit(bytes.len() as u64)?)
     }
 
@@ -269,7 +277,7 @@ impl Append {
     ///
     /// When the store or the database fails.
     pub async fn break_off(self) -> Result<u64> {
-        let offset = self.appending.break_off().await?;
+        let offset = self.appending.break_off().await.map_err(superseded)?;
         self.catalog.prolong(&self.session).await?;
         self.catalog
             .keep_room(&self.session, self.aside.is_some(), offset)
@@ -305,7 +313,7 @@ impl Append {
             Completes::NotYet => false,
         };
         let is_last = completes && self.session.role != Role::Part;
-        let kept = match self.appending.end(is_last).await? {
+        let kept = match self.appending.end(is_last).await.map_err(superseded)? {
             End::Kept(kept) => kept,
             End::WrongChecksum(offset) => return Err(Error::WrongChecksum(offset)),
         };

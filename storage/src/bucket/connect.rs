@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use http::{Method, Request, Response, header::CONTENT_LENGTH};
 use opendal::{
-    HttpTransporter, Operator, Result,
+    Buffer, HttpBody, HttpTransport, HttpTransporter, Operator, Result,
     layers::{RetryLayer, TimeoutLayer},
     services::{Oss, S3},
 };
@@ -25,7 +26,7 @@ pub(super) fn operator(options: &BucketOptions) -> Result<Operator> {
         BucketKind::S3 => Operator::new(s3(options))?,
         BucketKind::Oss => Operator::new(oss(options))?,
     };
-    let transport = HttpTransporter::new(ReqwestTransport::new(client()?));
+    let transport = HttpTransporter::new(Telling(ReqwestTransport::new(client()?)));
     let context = operator.context().with_http_transport(transport);
     Ok(operator
         .with_context(context)
@@ -41,6 +42,19 @@ pub(super) fn operator(options: &BucketOptions) -> Result<Operator> {
                 .with_min_delay(WAITS.0)
                 .with_max_delay(WAITS.1),
         ))
+}
+
+/// Tells the length of a request's body even if there is none: Ceph copies nothing into a part for
+/// those who do not (411).
+struct Telling(ReqwestTransport);
+
+impl HttpTransport for Telling {
+    async fn fetch(&self, mut request: Request<Buffer>) -> Result<Response<HttpBody>> {
+        if request.method() == Method::PUT && request.body().is_empty() {
+            request.headers_mut().insert(CONTENT_LENGTH, 0.into());
+        }
+        self.0.fetch(request).await
+    }
 }
 
 fn s3(options: &BucketOptions) -> S3 {

@@ -91,6 +91,8 @@ struct Open {
     refilled: usize,
     replaced: Vec<Segment>,
     flying: Option<JoinHandle<Result<Flown>>>,
+    /// It is not known whether a segment counts: what comes after it must not.
+    is_broken: bool,
     /// What is to be verified first.
     held: Step,
 }
@@ -150,6 +152,7 @@ impl Bucket {
             refilled: 0,
             replaced: Vec::new(),
             flying: None,
+            is_broken: false,
             held: Step::default(),
         };
         open.gather().await?;
@@ -297,10 +300,17 @@ impl Open {
 
     /// Waits for the segment that is on its way, and lets it count.
     async fn land(&mut self) -> Result<()> {
-        let Some(flying) = self.flying.take() else {
+        if self.is_broken {
+            return Err(broken());
+        }
+        let Some(flying) = &mut self.flying else {
             return Ok(());
         };
-        let flown = flying.await.map_err(|_| damaged())??;
+        // Whoever waits may stop waiting, and wait again; but only until here.
+        let flown = flying.await;
+        self.flying = None;
+        self.is_broken = true;
+        let flown = flown.map_err(|_| damaged())??;
         let mut step = Step {
             bytes: flown.hashes.content.size(),
             hash_state: flown.hashes.content.save(),
@@ -319,6 +329,7 @@ impl Open {
         } else {
             self.count(&step).await?;
         }
+        self.is_broken = false;
         self.segments.push(flown.segment);
         self.replaced.extend(flown.replaced);
         if !self.is_verified {
@@ -365,7 +376,8 @@ impl Open {
                 self.count(&self.held).await?;
                 self.remove(&self.replaced).await;
             }
-        } else if self.appended == 0 {
+        }
+        if self.appended == 0 {
             // What was gathered in vain is where it was.
             self.segments.append(&mut self.replaced);
         }
@@ -437,6 +449,10 @@ impl JoinedSegments {
         let explained = async { work.await.map_err(|error| self.bucket.explain(&error)) };
         self.bucket.meter().time(Operation::Write, explained).await
     }
+}
+
+fn broken() -> Error {
+    Error::Unavailable(std::io::Error::other("an earlier write failed"))
 }
 
 fn damaged() -> Error {
