@@ -239,6 +239,7 @@ fn flags<T: Args>() -> impl Iterator<Item = Arg> {
 fn refuse_unknown_variables(names: impl Iterator<Item = OsString>) -> Result<(), clap::Error> {
     let known: Vec<OsString> = setting_flags()
         .chain(flags::<Connection>())
+        .chain(flags::<WorkerCommand>())
         .filter_map(|flag| flag.get_env().map(OsString::from))
         .chain([OsString::from("FILESERVER_CONFIG")])
         .collect();

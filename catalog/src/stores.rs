@@ -93,7 +93,7 @@ impl Stores {
     pub(crate) fn note<T>(&self, store: &str, outcome: &Result<T, storage::Error>) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Err(storage::Error::Unavailable(_)) => {
+            Err(storage::Error::Unavailable(_) | storage::Error::Ended(_)) => {
                 failed.insert(store.to_owned(), Instant::now());
             }
             _ if failed.is_empty() => {}

@@ -6,6 +6,7 @@
 
 mod connect;
 mod options;
+mod presigning;
 mod reading;
 mod segments;
 mod sending;
@@ -363,20 +364,34 @@ impl Bucket {
     ///
     /// When it cannot be signed.
     pub async fn presign(&self, key: &str, said: PresignedAs) -> Result<Presigned> {
-        let options = ReadOptions {
-            override_content_type: said.content_type,
-            override_content_disposition: said.content_disposition,
-            override_cache_control: said.cache_control,
-            ..ReadOptions::default()
+        let is_oss = self.0.options.kind == BucketKind::Oss;
+        let options = if is_oss {
+            ReadOptions::default()
+        } else {
+            ReadOptions {
+                override_content_type: said.content_type.clone(),
+                override_content_disposition: said.content_disposition.clone(),
+                override_cache_control: said.cache_control.clone(),
+                ..ReadOptions::default()
+            }
         };
         let signed = self
             .operator()
             .presign_read_options(key, said.lasts, options)
             .await
             .map_err(|error| self.explain(&error))?;
-        Ok(Presigned {
-            url: signed.uri().to_string(),
-        })
+        let url = signed.uri().to_string();
+        if !is_oss {
+            return Ok(Presigned { url });
+        }
+        let said = presigning::say(&self.0.options, &url, said);
+        let url = said.ok_or_else(|| {
+            let store = &self.0.name;
+            Error::Unavailable(io::Error::other(format!(
+                "the store {store}: no URL was signed"
+            )))
+        })?;
+        Ok(Presigned { url })
     }
 
     /// What went wrong, where an object that is not there is nothing out of the ordinary.

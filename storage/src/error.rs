@@ -26,6 +26,9 @@ pub enum Error {
         /// How many bytes it has.
         found: u64,
     },
+    /// Reading an object ended before as many bytes had come as were asked for.
+    #[error("the object {0} ended early")]
+    Ended(String),
     /// Somebody else is appending to the upload, and does not stop.
     #[error("the upload is in use")]
     InUse,

@@ -91,7 +91,10 @@ impl Meter {
             .microseconds
             .fetch_add(microseconds, Ordering::Relaxed);
         // What is not there is an answer, too.
-        if matches!(&done, Err(Error::Unavailable(_) | Error::Full(_))) {
+        if matches!(
+            &done,
+            Err(Error::Unavailable(_) | Error::Full(_) | Error::Ended(_))
+        ) {
             counts.errors.fetch_add(1, Ordering::Relaxed);
         }
         done

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Kind, Server, binary, digests, random, unique_text};
+use harness::{Ceph, Kind, Server, binary, digests, random, unique_text};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -258,6 +258,17 @@ async fn the_command_line_survives_a_service_that_is_killed() {
 /// Waits until so many bytes are staged.
 async fn wait_for_bytes(server: &Server, count: usize) {
     for _ in 0..2000 {
+        if Ceph::is_primary() {
+            let staged = server.database().sql("SELECT bytes FROM tbl_staging");
+            let staged = staged
+                .lines()
+                .filter_map(|line| line.trim().parse::<usize>().ok());
+            if staged.sum::<usize>() >= count {
+                return;
+            }
+            sleep(Duration::from_millis(5)).await;
+            continue;
+        }
         let sizes = server.staged().into_iter().map(|file| {
             let metadata = fs::metadata(file);
             metadata.map_or(0, |metadata| metadata.len())

@@ -49,7 +49,7 @@ async fn an_owner_who_asks_too_often_waits() {
         ("FILESERVER_REQUESTS_PER_SECOND", "2"),
     ];
     let server = Server::start(Kind::Sqlite, &settings).await;
-    let all = "files:read,files:write,metrics:read";
+    let all = "files:read,files:write,metrics:read,admin";
     let [alice, bob] = ["alice", "bob"].map(|owner| server.token(owner, all));
     let needs_credentials = |operation: &Value| operation["security"][0].get("bearer").is_some();
     let client = server.client();

@@ -267,14 +267,13 @@ async fn lost_bytes_come_back_with_the_next_upload() {
         let (sha1, bytes) = client.upload_some("a.txt").await;
         for damage in [None, Some("short")] {
             let object = server.objects().remove(0);
-            match damage {
-                None => std::fs::remove_file(&object).unwrap(),
-                Some(text) => std::fs::write(&object, text).unwrap(),
-            }
+            server.damage(&object, damage);
             assert_eq!(client.upload("a.txt", bytes.clone()).await.status, 200);
             let content = client.get(&format!("/files/{sha1}/content")).await;
             assert_eq!(content.body, bytes);
-            let _ = std::fs::remove_file(object);
+            if damage.is_some() {
+                server.damage(&object, None);
+            }
         }
         server.finish().await;
     }
@@ -286,14 +285,14 @@ async fn lost_bytes_are_a_defect_and_never_a_missing_file() {
     let client = server.client();
     let (sha1, _) = client.upload_some("a.txt").await;
     let object = server.objects().remove(0);
-    std::fs::write(&object, "short").unwrap();
+    server.damage(&object, Some("short"));
     let answer = client.get(&format!("/files/{sha1}/content")).await;
     let detail = answer.problem(500, "internal");
     assert!(
         !detail.contains(server.data().to_str().unwrap()),
         "{detail}"
     );
-    std::fs::remove_file(&object).unwrap();
+    server.damage(&object, None);
     client
         .get(&format!("/files/{sha1}/content"))
         .await

@@ -23,6 +23,7 @@ mod faults;
 mod limits;
 mod linking;
 mod listing;
+mod migrating;
 mod nginx;
 mod power;
 mod purging;

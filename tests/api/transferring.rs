@@ -286,7 +286,7 @@ async fn workers_that_are_killed_lose_nothing(kind: Kind) {
 }
 
 /// Lets everything that is to go at some time go now.
-async fn until_gone_at_once(server: &Server) {
+pub(crate) async fn until_gone_at_once(server: &Server) {
     let _ = server
         .database()
         .sql("UPDATE tbl_leftover SET due_at = 1 WHERE due_at > 0");

@@ -278,6 +278,26 @@ impl Server {
         files
     }
 
+    /// Waits until the first bytes of an upload have come that is made in one go.
+    pub async fn until_one_is_coming(&self) {
+        if Ceph::is_primary() {
+            // There is nothing to be seen of it before it is whole.
+            return tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        eventually(|| self.staged().len() == 1).await;
+    }
+
+    /// Takes an object's bytes away, or puts others in their place.
+    pub fn damage(&self, object: &Path, bytes: Option<&'static str>) {
+        if Ceph::is_primary() {
+            return Ceph::damage(object, bytes);
+        }
+        match bytes {
+            None => fs::remove_file(object).unwrap(),
+            Some(bytes) => fs::write(object, bytes).unwrap(),
+        }
+    }
+
     /// The objects in the store.
     #[must_use]
     pub fn objects(&self) -> Vec<PathBuf> {

@@ -1,8 +1,8 @@
 //! Stores that are no local disk: a real Ceph gateway, and the stand-in for OSS.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader},
+    fs::{self, DirEntry},
+    io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -82,6 +82,35 @@ impl Ceph {
         }
     }
 
+    /// Takes an object's bytes away, or puts others in their place.
+    pub(crate) fn damage(key: &Path, bytes: Option<&str>) {
+        let (endpoint, bucket) = (Self::endpoint(), variable("TEST_S3_BUCKET"));
+        let credentials = [
+            variable("TEST_S3_ACCESS_KEY"),
+            variable("TEST_S3_SECRET_KEY"),
+        ];
+        let mut request = Command::new("curl");
+        request
+            .args(["--silent", "--fail", "--user", &credentials.join(":")])
+            .args([
+                "--aws-sigv4",
+                &format!("aws:amz:{}:s3", variable("TEST_S3_REGION")),
+            ]);
+        match bytes {
+            None => request
+                .args(["--request", "DELETE", "--header"])
+                .arg(format!("x-amz-content-sha256: {SHA256_OF_NOTHING}")),
+            Some(bytes) => {
+                let sha256 = crate::digests(bytes.as_bytes()).sha256;
+                request
+                    .args(["--request", "PUT", "--data-binary", bytes, "--header"])
+                    .arg(format!("x-amz-content-sha256: {sha256}"))
+            }
+        };
+        request.arg(format!("{endpoint}/{bucket}/{}", key.display()));
+        assert!(request.status().unwrap().success());
+    }
+
     /// Where it is.
     #[must_use]
     pub fn endpoint() -> String {
@@ -159,6 +188,14 @@ impl Oss {
                 OSS_SECRET.to_owned(),
             ),
         ]
+    }
+
+    /// How many files it keeps bytes in: one for each object, and for each part of one.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        let shards = fs::read_dir(self.folder.path().join("blobs")).unwrap();
+        let files = |shard: io::Result<DirEntry>| fs::read_dir(shard.unwrap().path()).unwrap();
+        shards.map(|shard| files(shard).count()).sum()
     }
 
     /// Lets it fail.

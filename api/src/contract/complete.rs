@@ -192,10 +192,10 @@ pub(super) fn head_of(get: &Operation) -> Operation {
         .as_ref()
         .map(|summary| format!("{summary}: the header alone"));
     head.description = Some("Answers as `GET` does, without the body.".to_owned());
-    // There is no part of a header.
+    // There is no part of a header, and it need not come from elsewhere.
     head.responses
         .responses
-        .retain(|status, _| !matches!(status.as_str(), "206" | "416"));
+        .retain(|status, _| !matches!(status.as_str(), "206" | "307" | "416"));
     if let Some(parameters) = &mut head.parameters {
         parameters.retain(|parameter| match parameter {
             RefOr::T(parameter) => !matches!(parameter.name.as_str(), "Range" | "If-Range"),

@@ -52,6 +52,10 @@ use crate::{
             ("X-Content-Type-Options" = String, description = "`nosniff`"),
             ("Content-Security-Policy" = String, description = "Nothing that it could bring along may run"),
         )),
+        (status = 307, description = "The bytes are to be had at another URL for a minute, if the settings send downloads to their store", headers(
+            ("Location" = String, description = "Where they are; it is as good as the file"),
+            ("Cache-Control" = String, description = "`private, no-store`"),
+        )),
         (status = 304, description = "The client has the file", headers(
             ("ETag" = String, description = "The file's SHA-1"),
             ("Last-Modified" = String, description = "When it was uploaded"),

@@ -90,7 +90,9 @@ impl Problem {
         use storage::Error;
         match error {
             Error::Full(_) => Self::full(Fault::Store, error),
-            Error::Unavailable(_) | Error::InUse => Self::unavailable(Fault::Store, error),
+            Error::Unavailable(_) | Error::Ended(_) | Error::InUse => {
+                Self::unavailable(Fault::Store, error)
+            }
             Error::Ledger(_) => Self::unavailable(Fault::Database, error),
             Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Fault::Store, error),
         }

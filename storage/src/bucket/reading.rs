@@ -34,8 +34,13 @@ impl Remote {
         let is_short = range.length() <= PIECE;
         while (first.len() as u64) < range.length() && (is_short || first.is_empty()) {
             match rest.next().await {
-                Some(bytes) => first.extend_from_slice(&bytes?),
-                None => return Err(short(&key)),
+                Some(Ok(bytes)) => first.extend_from_slice(&bytes),
+                Some(Err(Error::Ended(_))) | None => {
+                    // It may have fewer bytes than it should.
+                    bucket.confirm_size(&key, size).await?;
+                    return Err(short(&key));
+                }
+                Some(Err(error)) => return Err(error),
             }
         }
         Ok(Self {
@@ -138,6 +143,7 @@ impl Reading {
             .into_inner()
             .map(<dyn std::error::Error + Send + Sync>::downcast::<opendal::Error>)
         {
+            Some(Ok(error)) if is_short(&error) => Error::Ended(self.key.clone()),
             Some(Ok(error)) => self.bucket.explain_missing(&self.key, *error).await,
             Some(Err(other)) => Error::Unavailable(std::io::Error::other(other)),
             None => short(&self.key),
@@ -169,10 +175,13 @@ pub(super) fn stream_of_segments(
     stream::iter(parts).flatten().boxed()
 }
 
+/// Whether there were fewer bytes than were asked for.
+fn is_short(error: &opendal::Error) -> bool {
+    error.kind() == opendal::ErrorKind::RangeNotSatisfied
+        || error.message().contains("too little data")
+        || error.message().contains("InvalidRange")
+}
+
 fn short(key: &str) -> Error {
-    let error = std::io::Error::new(
-        std::io::ErrorKind::UnexpectedEof,
-        format!("the object {key} ended early"),
-    );
-    Error::Unavailable(error)
+    Error::Ended(key.to_owned())
 }

@@ -1,0 +1,305 @@
+//! Whole collections move from one store to another, while the service runs.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use domain::Sha1;
+use harness::{Ceph, Client, Kind, Oss, Server, eventually, random, unique_text};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{process::Command, time::sleep};
+
+use crate::transferring::{addresses, start, until_gone_at_once, until_settled, worker};
+
+/// How many small files move; a hundred thousand of them take a while.
+fn count() -> usize {
+    let count = std::env::var("TEST_MIGRATED_FILES").ok();
+    count.map_or(1_500, |count| count.parse().unwrap())
+}
+
+/// A service with Ceph, and OSS for its files to move to.
+async fn with_both(settings: &[(&'static str, &str)]) -> (Server, Oss) {
+    let oss = Oss::start();
+    let stores = Ceph::settings().into_iter().chain(oss.settings()).collect();
+    let mut all = vec![("FILESERVER_PRIMARY", "ceph")];
+    all.extend(settings);
+    (start(Kind::Sqlite, stores, &all).await, oss)
+}
+
+fn lie_in(server: &Server, store: &str) -> usize {
+    let begin = format!("{store}:");
+    let found = addresses(server);
+    found
+        .iter()
+        .filter(|address| address.starts_with(&begin))
+        .count()
+}
+
+async fn start_transfer(client: &Client, wanted: Value) -> String {
+    let request = client.request(Method::POST, "/transfers").json(&wanted);
+    let started = client.send(request).await;
+    assert_eq!(started.status, 201, "{}", started.text());
+    let transfer = started.json();
+    let location = format!("/transfers/{}", transfer["id"].as_str().unwrap());
+    assert_eq!(started.header("location"), location);
+    location
+}
+
+#[tokio::test]
+async fn a_transfer_is_asked_for_watched_and_cancelled() {
+    let (server, _oss) = with_both(&[]).await;
+    let client = server.client();
+    for _ in 0..10 {
+        client.upload_some("a.txt").await;
+    }
+    // So slowly that it does not come to its end.
+    let wanted = json!({"from": "ceph", "to": "oss", "rate": 1});
+    let location = start_transfer(client, wanted.clone()).await;
+    let again = client.request(Method::POST, "/transfers").json(&wanted);
+    assert_eq!(client.send(again).await.status, 200);
+    let transfer = client.get(&location).await.json();
+    assert_eq!(transfer["state"], "running");
+    assert_eq!(transfer["total_files"], 10);
+    assert_eq!(transfer["rate"], 1);
+    let listed = client.get("/transfers").await.json();
+    assert_eq!(listed["transfers"][0]["id"], transfer["id"]);
+    let cancel = || client.request(Method::DELETE, &location);
+    assert_eq!(client.send(cancel()).await.status, 204);
+    client.send(cancel()).await.problem(409, "transfer-over");
+    let cancelled = client.get(&location).await.json();
+    assert_eq!(cancelled["state"], "cancelled");
+    assert!(cancelled["end_at"].is_string());
+    let unknown = "/transfers/000102030405060708090a0b0c0d0e0f";
+    client.get(unknown).await.problem(404, "transfer-not-found");
+    let unknown = client.request(Method::DELETE, unknown);
+    client
+        .send(unknown)
+        .await
+        .problem(404, "transfer-not-found");
+    for (wanted, reason) in [
+        (json!({"from": "ceph", "to": "tape"}), "tape"),
+        (json!({"from": "ceph", "to": "ceph"}), "same"),
+        (json!({"from": "ceph", "to": "oss", "rate": 0}), "rate"),
+        (json!({"from": "ceph"}), "to"),
+    ] {
+        let request = client.request(Method::POST, "/transfers").json(&wanted);
+        let refused = client.send(request).await.problem(400, "invalid-body");
+        assert!(refused.contains(reason), "{refused}");
+    }
+    until_settled(&server).await;
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_rate_is_kept() {
+    let (server, _oss) = with_both(&[]).await;
+    let client = server.client();
+    for _ in 0..20 {
+        assert_eq!(client.upload("a.bin", random(100_000)).await.status, 201);
+    }
+    let began = Instant::now();
+    let moved = server.command(&[
+        "transfer", "--from", "ceph", "--to", "oss", "--rate", "500kB/s",
+    ]);
+    let took = began.elapsed();
+    let said = String::from_utf8_lossy(&moved.stdout).into_owned();
+    assert!(
+        moved.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&moved.stderr)
+    );
+    assert!(said.starts_with("20 files of"), "{said}");
+    assert!(took > Duration::from_millis(3_500), "{took:?}");
+    assert_eq!(lie_in(&server, "oss"), 20);
+    server.finish().await;
+}
+
+/// What clients do while files move, and what they know of it.
+struct Traffic {
+    /// What is there, and its bytes.
+    kept: Mutex<Vec<(Sha1, Vec<u8>)>>,
+    gone: Mutex<HashSet<Sha1>>,
+    is_over: AtomicBool,
+}
+
+impl Traffic {
+    async fn keep_going(self: Arc<Self>, client: Client, seed: u64) {
+        let mut step = seed;
+        while !self.is_over.load(Ordering::Relaxed) {
+            step = step.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let pick = usize::try_from(step >> 33).unwrap();
+            match pick % 4 {
+                0 => {
+                    let bytes = unique_text().into_bytes();
+                    let answer = client.upload("new.txt", bytes.clone()).await;
+                    assert_eq!(answer.status, 201, "{}", answer.text());
+                    let sha1 = answer.meta().file_sha1;
+                    self.kept.lock().unwrap().push((sha1, bytes));
+                }
+                1 => {
+                    let victim = {
+                        let mut kept = self.kept.lock().unwrap();
+                        let number = pick % kept.len();
+                        kept.swap_remove(number).0
+                    };
+                    let path = format!("/files/{victim}?purge=true");
+                    let gone = client.request(Method::DELETE, &path);
+                    assert_eq!(client.send(gone).await.status, 204);
+                    self.gone.lock().unwrap().insert(victim);
+                }
+                2 => {
+                    let sha1 = self.any(pick).0;
+                    let renamed = client.patch(&sha1, &json!({"file_name": "renamed"})).await;
+                    // Somebody else here may have deleted it.
+                    assert!(
+                        matches!(renamed.status.as_u16(), 200 | 404),
+                        "{}",
+                        renamed.text()
+                    );
+                }
+                _ => {
+                    let (sha1, bytes) = self.any(pick);
+                    let path = format!("/files/{sha1}/content");
+                    let read = client.request(Method::GET, &path);
+                    let read = client.try_send(read).await.unwrap();
+                    let is_whole = read.status == 200 && read.body == bytes;
+                    assert!(
+                        is_whole || read.status == 404 && self.is_gone(&sha1).await,
+                        "{sha1}: {} {}",
+                        read.status,
+                        read.text()
+                    );
+                }
+            }
+        }
+    }
+
+    fn any(&self, pick: usize) -> (Sha1, Vec<u8>) {
+        let kept = self.kept.lock().unwrap();
+        kept[pick % kept.len()].clone()
+    }
+
+    /// Whether somebody deleted a file, who may not have heard of it yet.
+    async fn is_gone(&self, sha1: &Sha1) -> bool {
+        for _ in 0..100 {
+            if self.gone.lock().unwrap().contains(sha1) {
+                return true;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+}
+
+/// Files move from Ceph to OSS under all kinds of traffic, while workers, the broker and the stores
+/// are killed now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_moves_under_traffic_while_things_are_killed() {
+    let queue = format!("move-{}", unique_text().replace(' ', "-"));
+    let broker = std::env::var("TEST_AMQP_URL").unwrap();
+    let settings = [
+        ("FILESERVER_NO_WORKER", "true"),
+        ("FILESERVER_TRANSFER_BROKER", broker.as_str()),
+        ("FILESERVER_TRANSFER_QUEUE", queue.as_str()),
+        ("FILESERVER_PURGE_GRACE", "1"),
+        ("FILESERVER_TRANSFER_ATTEMPTS", "100"),
+    ];
+    let (mut server, mut oss) = with_both(&settings).await;
+    let client = server.client().clone();
+    let kept = fill(&client, count()).await;
+    // What comes from now on goes to where everything goes.
+    server.stop().await;
+    server.set("FILESERVER_PRIMARY", "oss");
+    server.restart().await;
+    let traffic = Arc::new(Traffic {
+        kept: Mutex::new(kept),
+        gone: Mutex::default(),
+        is_over: AtomicBool::new(false),
+    });
+    let mut running = Vec::new();
+    for seed in 0..4 {
+        let (traffic, client) = (Arc::clone(&traffic), client.clone());
+        running.push(tokio::spawn(traffic.keep_going(client, seed)));
+    }
+    let wanted = json!({"from": "ceph", "to": "oss"});
+    let location = start_transfer(&client, wanted).await;
+    let mut workers = [worker(&server), worker(&server)];
+    let began = Instant::now();
+    let (mut round, mut before) = (0_usize, None);
+    loop {
+        sleep(Duration::from_secs(2)).await;
+        let transfer = client.get(&location).await.json();
+        if transfer["state"] != "running" {
+            assert_eq!(transfer["state"], "done", "{transfer}");
+            assert_eq!(transfer["failed_files"], 0, "{transfer}");
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_mins(60), "{transfer}");
+        // What the dead had in hand is free after a minute, or at once if nobody is at it.
+        if before.as_ref() == Some(&transfer["copied_files"]) {
+            let free = "UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0";
+            let _ = server.database().sql(free);
+        }
+        before = Some(transfer["copied_files"].clone());
+        round += 1;
+        if round <= 6 {
+            let number = round % 2;
+            workers[number].kill().await.unwrap();
+            workers[number] = worker(&server);
+        }
+        if round == 3 {
+            restart("restart-broker").await;
+        }
+        if round == 5 {
+            oss.restart();
+        }
+    }
+    traffic.is_over.store(true, Ordering::Relaxed);
+    for running in running {
+        running.await.unwrap();
+    }
+    eventually(|| lie_in(&server, "ceph") == 0).await;
+    server.stop().await;
+    server.set("FILESERVER_NO_WORKER", "false");
+    server.restart().await;
+    until_gone_at_once(&server).await;
+    for worker in &mut workers {
+        worker.kill().await.unwrap();
+    }
+    let (kept, gone) = (traffic.kept.lock().unwrap().clone(), &traffic.gone);
+    for (sha1, bytes) in &kept {
+        let content = client.get(&format!("/files/{sha1}/content")).await;
+        assert!(content.status == 200 && content.body == *bytes, "{sha1}");
+    }
+    assert!(!gone.lock().unwrap().is_empty() && kept.len() > count() / 2);
+    server.finish().await;
+}
+
+async fn fill(client: &Client, count: usize) -> Vec<(Sha1, Vec<u8>)> {
+    let mut kept = Vec::new();
+    for size in [30_000_000, 5_000_000, 600_000] {
+        let bytes = random(size);
+        let meta = client.upload_raw("large.bin", bytes.clone()).await.meta();
+        kept.push((meta.file_sha1, bytes));
+    }
+    let numbers: Vec<usize> = (0..count).collect();
+    for some in numbers.chunks(32) {
+        let uploads = some.iter().map(|_| client.upload_some("small.txt"));
+        kept.extend(futures_util::future::join_all(uploads).await);
+    }
+    kept
+}
+
+/// Kills a server that the tests talk to, and starts it again.
+async fn restart(command: &str) {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/servers");
+    let servers = std::env::var("TEST_SERVERS").unwrap();
+    let status = Command::new(script).args([command, &servers]).status();
+    assert!(status.await.unwrap().success());
+}
