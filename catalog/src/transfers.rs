@@ -66,12 +66,14 @@ impl Catalog {
         }
         let transfers = self.0.database.transfers();
         if let Some(running) = transfers.find_running(from, to).await? {
-            if rate != running.rate {
+            if rate.is_some() && rate != running.rate {
                 transfers.set_rate(running.id, rate).await?;
             }
             return Ok((self.transfer(running.id).await?, false));
         }
         let now = self.0.clock.now();
+        // What failed for good in an earlier one is not to be passed over by this.
+        self.0.database.jobs().forget_dead(from, to).await?;
         let (total_files, total_bytes) = self.0.database.contents().count_in_store(from).await?;
         let transfer = Transfer {
             id: random_id()?,
@@ -128,6 +130,18 @@ impl Catalog {
             waiting,
             failed,
         })
+    }
+
+    /// Ends the transfer that is running between two stores.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TransferNotFound`] when there is none, or when the database fails.
+    pub async fn cancel_transfer_between(&self, from: &str, to: &str) -> Result<TransferReport> {
+        let running = self.0.database.transfers().find_running(from, to).await?;
+        let id = running.ok_or(Error::TransferNotFound)?.id;
+        self.cancel_transfer(id).await?;
+        self.transfer(id).await
     }
 
     /// Ends a transfer: what it has not begun to copy stays where it is.

@@ -307,6 +307,23 @@ impl Jobs<'_> {
         Ok(attempt(revive).await?.rows_affected)
     }
 
+    /// Removes the copies between two stores that failed too often: they are ordered anew, or not
+    /// at all.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn forget_dead(&self, from: &str, to: &str) -> Result<()> {
+        let forget = || {
+            job::Entity::delete_many()
+                .filter(job::Column::FromStore.eq(from))
+                .filter(job::Column::ToStore.eq(to))
+                .filter(job::Column::Status.eq(DEAD))
+                .exec(self.0.writing())
+        };
+        attempt(forget).await.map(drop)
+    }
+
     /// Removes the jobs of a transfer that are to be done and that nobody holds at a moment; gives
     /// how many these were.
     ///

@@ -62,6 +62,7 @@ impl TestDatabase {
     pub fn sql(&self, statement: &str) -> String {
         let output = match self.kind {
             Kind::Sqlite => run(Command::new("sqlite3")
+                .args(["-cmd", ".timeout 20000"])
                 .arg(self.folder.path().join("test.db"))
                 .arg(statement)),
             Kind::MariaDb => {

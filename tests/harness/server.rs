@@ -206,7 +206,7 @@ impl Server {
 
     /// Makes sure that every row has its bytes, and all bytes have their row.
     pub fn check_is_clean(&self) {
-        if Ceph::is_primary() && self.was_killed.load(Ordering::Relaxed) {
+        if self.is_on_ceph() && self.was_killed.load(Ordering::Relaxed) {
             // What was on its way then is found when it is old enough.
             let removed = self.command(&["check", "--remove-orphans", "--orphan-age", "0"]);
             assert!(removed.status.success());
@@ -259,13 +259,16 @@ impl Server {
     /// The files that are on their way into the store, or were.
     #[must_use]
     pub fn staged(&self) -> Vec<PathBuf> {
-        if Ceph::is_primary() {
+        if self.is_on_ceph() {
             let known = self.database.sql("SELECT id FROM tbl_staging");
             let mut staged = self.keys("uploads/");
             staged.extend(known.lines().map(PathBuf::from));
             return staged;
         }
-        let uploads = fs::read_dir(self.data.join("uploads")).unwrap();
+        // There is none if there is no local disk.
+        let Ok(uploads) = fs::read_dir(self.data.join("uploads")) else {
+            return Vec::new();
+        };
         let mut files: Vec<PathBuf> = uploads.map(|file| file.unwrap().path()).collect();
         for folder in fs::read_dir(self.data.join("staging")).unwrap() {
             for file in fs::read_dir(folder.unwrap().path()).unwrap() {
@@ -280,7 +283,7 @@ impl Server {
 
     /// Waits until the first bytes of an upload have come that is made in one go.
     pub async fn until_one_is_coming(&self) {
-        if Ceph::is_primary() {
+        if self.is_on_ceph() {
             // There is nothing to be seen of it before it is whole.
             return tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -289,7 +292,7 @@ impl Server {
 
     /// Takes an object's bytes away, or puts others in their place.
     pub fn damage(&self, object: &Path, bytes: Option<&'static str>) {
-        if Ceph::is_primary() {
+        if self.is_on_ceph() {
             return Ceph::damage(object, bytes);
         }
         match bytes {
@@ -301,7 +304,7 @@ impl Server {
     /// The objects in the store.
     #[must_use]
     pub fn objects(&self) -> Vec<PathBuf> {
-        if Ceph::is_primary() {
+        if self.is_on_ceph() {
             return self.keys("objects/");
         }
         let mut objects = Vec::new();
@@ -310,6 +313,12 @@ impl Server {
             objects.extend(files.map(|file| file.unwrap().path()));
         }
         objects
+    }
+
+    /// Whether what is uploaded goes to Ceph.
+    fn is_on_ceph(&self) -> bool {
+        let mut settings = self.settings.iter();
+        settings.any(|(name, value)| *name == "FILESERVER_PRIMARY" && value == "ceph")
     }
 
     /// The keys that begin so in the part of the bucket that is its own.

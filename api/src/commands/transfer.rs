@@ -28,6 +28,9 @@ pub(crate) struct Transfer {
     /// How many bytes a second to move at most, such as `100MB/s`; unless given, as many as go.
     #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
     rate: Option<u64>,
+    /// End the transfer that is running between the two: what it has not moved stays where it is.
+    #[arg(long, conflicts_with_all = ["rate", "watch"])]
+    cancel: bool,
     /// Leave the work to `fileserver worker` and `serve` processes, and watch them.
     #[arg(long)]
     watch: bool,
@@ -52,6 +55,14 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool, Failur
     }
     log(&settings)?;
     let catalog = open_catalog(&settings).await?;
+    if wanted.cancel {
+        let report = catalog
+            .cancel_transfer_between(&wanted.from, &wanted.to)
+            .await?;
+        println!("{}", summary(&report));
+        catalog.close().await;
+        return Ok(true);
+    }
     let begun = catalog.start_transfer(&wanted.from, &wanted.to, wanted.rate);
     let (mut report, is_new) = begun.await?;
     let id = report.transfer.id;
