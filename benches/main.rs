@@ -1,6 +1,6 @@
 //! Measures the release build, side by side in one run.
 //!
-//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small] [access]
+//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small] [access] [stores]
 //!
 //! Without arguments it measures everything. Machines are noisy: what counts are the ratios.
 
@@ -17,6 +17,7 @@ mod resumable;
 mod rows;
 mod server;
 mod small;
+mod stores;
 mod stream;
 
 use std::time::{Duration, Instant};
@@ -42,6 +43,9 @@ async fn main() {
     }
     if wanted("access") {
         access::measure().await;
+    }
+    if wanted("stores") {
+        stores::measure().await;
     }
     if wanted("rows") {
         let rows = arguments.iter().find_map(|argument| argument.parse().ok());

@@ -192,7 +192,7 @@ impl Server {
 }
 
 /// The service's release build.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::current_exe()
         .unwrap()
         .with_file_name("fileserver")

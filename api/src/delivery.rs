@@ -200,16 +200,13 @@ impl Answer<'_> {
     /// Sends the client to where the bytes are, if the settings want that; `None` if not.
     async fn redirect(&self, download: &mut Download) -> Result<Option<HttpResponse>, Problem> {
         let downloads = &self.delivery.service.downloads;
-        if !downloads.values().any(|way| *way == Downloads::Redirect) {
+        if downloads.get(download.store()) != Some(&Downloads::Redirect) {
             return Ok(None);
         }
         let (store, key) = download.place().await?;
         let Some(bucket) = store.as_bucket() else {
             return Ok(None);
         };
-        if downloads.get(bucket.name()) != Some(&Downloads::Redirect) {
-            return Ok(None);
-        }
         let said = PresignedAs {
             lasts: PRESIGNED_FOR,
             content_type: Some(self.content_type().to_owned()),

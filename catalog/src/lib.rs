@@ -112,6 +112,11 @@ impl Catalog {
         keys: Keys,
         limits: Limits,
     ) -> Self {
+        let largest = stores.primary().largest_object();
+        let limits = Limits {
+            max_upload_size: limits.max_upload_size.into_iter().chain(largest).min(),
+            ..limits
+        };
         Self(Arc::new(Parts {
             database,
             stores,

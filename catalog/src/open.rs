@@ -46,6 +46,8 @@ pub struct Download {
     catalog: Catalog,
     owner: Owner,
     content: StoredContent,
+    /// Where they were last seen to be whole.
+    place: Option<Address>,
     seen: Option<Instant>,
 }
 
@@ -65,6 +67,7 @@ impl Catalog {
             catalog: self.clone(),
             owner: owner.clone(),
             content: found.content,
+            place: None,
             seen: found.seen,
         })
     }
@@ -98,10 +101,13 @@ impl Download {
         let stays = limits.purge_grace.min(limits.copy_grace);
         let look_after = LOOK_AFTER.min(stays / 2);
         if self.seen.is_none_or(|seen| seen.elapsed() >= look_after) {
-            if let Err(error) = self.look().await {
-                self.content = self.elsewhere(error).await?;
-                self.look().await.map_err(|error| self.lost(error))?;
-            }
+            self.place = match self.look().await {
+                Ok(place) => Some(place),
+                Err(error) => {
+                    self.content = self.elsewhere(error).await?;
+                    Some(self.look().await.map_err(|error| self.lost(error))?)
+                }
+            };
             let found = Found {
                 content: self.content.clone(),
                 seen: Some(Instant::now()),
@@ -109,14 +115,41 @@ impl Download {
             let addresses = &self.catalog.0.addresses;
             addresses.0.insert(self.content.content.sha1, found);
         }
-        let address = &self.content.address;
+        let address = match &self.place {
+            Some(place) => place,
+            None => self.in_order()[0],
+        };
         Ok((self.catalog.0.stores.of(address)?, &address.key))
     }
 
-    async fn look(&self) -> Result<(), storage::Error> {
-        let (key, expected) = (&self.content.address.key, self.content.content.size);
-        let store = self.catalog.0.stores.of(&self.content.address)?;
-        match store.size(key).await? {
+    /// The store that is asked first.
+    #[must_use]
+    pub fn store(&self) -> &str {
+        &self.in_order()[0].store
+    }
+
+    /// Where the bytes are; a store that failed a moment ago comes last.
+    fn in_order(&self) -> Vec<&Address> {
+        let mut copies: Vec<&Address> = self.content.copies().collect();
+        if copies.len() > 1 {
+            let stores = &self.catalog.0.stores;
+            copies.sort_by_key(|copy| stores.is_avoided(&copy.store));
+        }
+        copies
+    }
+
+    /// The first place where the bytes are whole.
+    async fn look(&self) -> Result<Address, storage::Error> {
+        self.try_each(async |address| self.look_at(address).await.map(|()| address.clone()))
+            .await
+    }
+
+    async fn look_at(&self, address: &Address) -> Result<(), storage::Error> {
+        let (key, expected) = (&address.key, self.content.content.size);
+        let stores = &self.catalog.0.stores;
+        let size = stores.of(address)?.size(key).await;
+        stores.note(&address.store, &size);
+        match size? {
             Some(found) if found == expected => Ok(()),
             Some(found) => Err(storage::Error::WrongSize {
                 key: key.clone(),
@@ -125,6 +158,27 @@ impl Download {
             }),
             None => Err(storage::Error::Missing(key.clone())),
         }
+    }
+
+    /// Does something with the bytes in one of the places where they are, until it can be done.
+    async fn try_each<T>(
+        &self,
+        work: impl AsyncFn(&Address) -> Result<T, storage::Error>,
+    ) -> Result<T, storage::Error> {
+        let mut failed = None;
+        for address in self.in_order() {
+            match work(address).await {
+                Ok(done) => return Ok(done),
+                // Whether anything is lost cannot be said while either may have it.
+                Err(error) if failed.as_ref().is_none_or(is_loss) => {
+                    tracing::debug!(%address, %error, "a copy cannot be read");
+                    failed = Some(error);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(failed
+            .unwrap_or_else(|| storage::Error::Missing(self.content.content.sha1.to_string())))
     }
 
     /// Opens the bytes, and begins to read what is wanted of them.
@@ -143,32 +197,9 @@ impl Download {
         }
     }
 
-    /// Reads from either place where the bytes are; from the second one if the first fails, or did
-    /// a moment ago.
     async fn read(&self, wanted: ByteRange) -> Result<Object, storage::Error> {
-        let first = &self.content.address;
-        let Some(second) = &self.content.second else {
-            return self.read_at(first, wanted).await;
-        };
-        let stores = &self.catalog.0.stores;
-        let is_avoided = stores.is_avoided(&first.store) && !stores.is_avoided(&second.store);
-        let (first, second) = if is_avoided {
-            (second, first)
-        } else {
-            (first, second)
-        };
-        match self.read_at(first, wanted).await {
-            Err(error) => {
-                tracing::warn!(address = %first, %error, "reading the other copy");
-                match self.read_at(second, wanted).await {
-                    Ok(object) => Ok(object),
-                    // Whether anything is lost cannot be said while either may have it.
-                    Err(other) if is_loss(&error) && !is_loss(&other) => Err(other),
-                    Err(_) => Err(error),
-                }
-            }
-            opened => opened,
-        }
+        self.try_each(async |address| self.read_at(address, wanted).await)
+            .await
     }
 
     async fn read_at(

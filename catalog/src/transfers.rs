@@ -278,14 +278,24 @@ impl Catalog {
         Ok(Planned::More)
     }
 
-    /// The jobs that are due, the longest waiting first.
+    /// The jobs that are due, the longest waiting first; those only that can be done here.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn due_jobs(&self, limit: u64) -> Result<Vec<Job>> {
         let now = self.0.clock.now();
-        Ok(self.0.database.jobs().list_due(now, limit).await?)
+        let mut due = self.0.database.jobs().list_due(now, limit).await?;
+        due.retain(|job| self.has_stores_of(job));
+        Ok(due)
+    }
+
+    /// Whether the settings have both stores of a job.
+    #[must_use]
+    pub fn has_stores_of(&self, job: &Job) -> bool {
+        [&job.from, &job.to]
+            .into_iter()
+            .all(|name| self.0.stores.get(name).is_some())
     }
 
     /// Says that a job is not due before a time has passed, if it is as it was seen; gives until

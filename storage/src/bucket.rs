@@ -45,6 +45,9 @@ const UPLOADS: &str = "uploads/";
 const DECOY: &str = "decoy";
 const PROBE: &str = "probe";
 
+/// How many parts an object can have at most, by both vendors.
+const MOST_PARTS: u64 = 10_000;
+
 /// For how long a bucket that was there is taken to be there still, when an object is not.
 const BUCKET_IS_THERE: Duration = Duration::from_secs(5);
 
@@ -122,6 +125,15 @@ impl Bucket {
     #[must_use]
     pub fn segment_size(&self) -> usize {
         self.0.options.segment_size
+    }
+
+    /// How many bytes a part of an object has.
+    pub(crate) fn part_size(&self) -> usize {
+        self.0.options.segment_size / 2
+    }
+
+    pub(crate) fn largest_object(&self) -> u64 {
+        self.part_size() as u64 * MOST_PARTS
     }
 
     pub(crate) fn operator(&self) -> &Operator {

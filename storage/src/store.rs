@@ -125,6 +125,12 @@ impl Store {
         }
     }
 
+    /// The most bytes that an object can have, if there is a limit.
+    #[must_use]
+    pub fn largest_object(&self) -> Option<u64> {
+        self.as_bucket().map(Bucket::largest_object)
+    }
+
     /// Whether the store marks by itself what it has of which no row may point at.
     #[must_use]
     pub fn keeps_marks(&self) -> bool {

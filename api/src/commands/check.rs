@@ -129,6 +129,12 @@ impl Report {
             )
         };
         self.print(&line);
+        if !self.json && summary.young + summary.removed > 0 {
+            let (young, removed) = (summary.young, summary.removed);
+            self.print(&format!(
+                "{removed} objects that were left behind are removed, {young} are too young to tell"
+            ));
+        }
         Ok(())
     }
 }

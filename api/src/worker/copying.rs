@@ -35,7 +35,9 @@ impl Worker {
                     continue;
                 }
             };
-            let is_idle = jobs.is_empty();
+            // Fewer than can be done at a time: those that were begun may still look as if they
+            // were due.
+            let is_idle = jobs.len() < self.copies as usize;
             for job in jobs {
                 let Some(room) = self.room(&stopped).await else {
                     return;
@@ -128,6 +130,14 @@ impl Worker {
 
     /// Makes the copy that was announced, and answers for it.
     async fn obey(self, delivery: Delivery, room: OwnedSemaphorePermit) {
+        if let Ok(Some(job)) = self.catalog.find_job(delivery.job).await
+            && !self.catalog.has_stores_of(&job)
+        {
+            // It is for another worker, whose settings have the stores.
+            tokio::time::sleep(AFTER_FAILURE).await;
+            let _ = delivery.requeue().await;
+            return;
+        }
         let performing = self.perform(delivery.job);
         tokio::pin!(performing);
         let performed = tokio::select! {

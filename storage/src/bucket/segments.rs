@@ -224,7 +224,7 @@ impl Drop for SegmentAppending {
 impl Open {
     /// How many bytes a segment gets: what fills and what flies are together what can be lost.
     fn piece(&self) -> usize {
-        self.bucket.segment_size() / 2
+        self.bucket.part_size()
     }
 
     /// Reads the last segments back, if they are many and small, to write them as one.
@@ -427,7 +427,7 @@ impl JoinedSegments {
                 .bucket
                 .operator()
                 .writer_with(key)
-                .chunk(self.bucket.segment_size() / 2)
+                .chunk(self.bucket.part_size())
                 .concurrent(COPIES_AT_ONCE);
             let mut writer = writer.await?;
             let mut joined = Ok(());

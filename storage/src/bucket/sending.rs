@@ -28,7 +28,7 @@ impl Sending {
         let writer = bucket
             .operator()
             .writer_with(&key)
-            .chunk(bucket.segment_size() / 2)
+            .chunk(bucket.part_size())
             .concurrent(PARTS_AT_ONCE)
             .await
             .map_err(|error| bucket.explain(&error))?;
