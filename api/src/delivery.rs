@@ -43,8 +43,8 @@ const STORE_LOCATION: &str = "/_store/";
 /// How long a URL works by which a store gives a file to anybody: to begin with the download.
 const PRESIGNED_FOR: Duration = Duration::from_mins(1);
 
-/// What nginx cannot weigh as it should be (`docker/nginx/templates`).
-const NOT_FOR_NGINX: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
+/// What neither nginx (`docker/nginx/templates`) nor a store can weigh as it should be.
+const NOT_FOR_OTHERS: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
 
 /// Whose file somebody gets, and why.
 pub(crate) struct Delivery<'a> {
@@ -144,7 +144,7 @@ impl Answer<'_> {
         let mut download = service.catalog.locate(owner, entry).await?;
         let handed_over = match accel(service, request) {
             Some(prefix) => self.hand_over(prefix, &mut download, &ranges).await?,
-            None => self.redirect(&mut download).await?,
+            None => self.redirect(request, &mut download).await?,
         };
         let prepared = match (handed_over, ranges) {
             (Some(handed_over), _) => handed_over,
@@ -198,9 +198,17 @@ impl Answer<'_> {
     }
 
     /// Sends the client to where the bytes are, if the settings want that; `None` if not.
-    async fn redirect(&self, download: &mut Download) -> Result<Option<HttpResponse>, Problem> {
+    async fn redirect(
+        &self,
+        request: &HttpRequest,
+        download: &mut Download,
+    ) -> Result<Option<HttpResponse>, Problem> {
         let downloads = &self.delivery.service.downloads;
-        if downloads.get(download.store()) != Some(&Downloads::Redirect) {
+        // The store would weigh conditions by a tag of its own.
+        let is_plain = NOT_FOR_OTHERS
+            .iter()
+            .all(|field| !request.headers().contains_key(field));
+        if !is_plain || downloads.get(download.store()) != Some(&Downloads::Redirect) {
             return Ok(None);
         }
         let (store, key) = download.place().await?;
@@ -326,7 +334,7 @@ fn accel<'a>(service: &'a Service, request: &HttpRequest) -> Option<&'a str> {
     let is_proxied = request
         .app_data::<Data<Admission>>()
         .is_some_and(|admission| admission.is_proxied(peer));
-    let is_for_nginx = NOT_FOR_NGINX
+    let is_for_nginx = NOT_FOR_OTHERS
         .iter()
         .all(|field| !headers.contains_key(field));
     (is_proxied && is_for_nginx).then_some(prefix)

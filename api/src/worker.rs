@@ -8,7 +8,10 @@
 mod copying;
 mod housekeeping;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use broker::Broker;
 use catalog::{Catalog, Performed};
@@ -21,7 +24,7 @@ use tokio::{
 use crate::{metrics::CopyMetrics, problem::Causes, settings::Settings};
 
 use housekeeping::keep_house;
-pub(crate) use housekeeping::sweep;
+pub(crate) use housekeeping::sweep_disks;
 
 /// How often to look for something to do.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -37,6 +40,8 @@ pub(crate) struct Worker {
     /// Room for as many copies as are made at a time.
     room: Arc<Semaphore>,
     copies: u32,
+    /// How many copies were begun.
+    calls: Arc<AtomicU64>,
     metrics: CopyMetrics,
 }
 
@@ -68,6 +73,7 @@ impl Worker {
             patience: settings.transfers.patience(),
             room: Arc::new(Semaphore::new(copies as usize)),
             copies,
+            calls: Arc::default(),
             metrics,
         })
     }
@@ -116,6 +122,8 @@ impl Working {
     /// Ends it: copies that are being made have some time to be finished.
     pub(crate) async fn stop(mut self, patience: Duration) {
         let _ = self.stop.send(true);
+        // Whatever these are at can be taken up by others at any time.
+        self.tasks.abort_all();
         let ended = async {
             while self.tasks.join_next().await.is_some() {}
             // Whoever makes a copy holds some room.

@@ -7,7 +7,7 @@ mod buckets;
 
 use std::{collections::HashMap, fmt, path::PathBuf};
 
-use domain::{Address, ByteRange, Content, Sha1};
+use domain::{Address, ByteRange, Content, Sha1, Timestamp};
 use futures_util::{StreamExt as _, stream};
 use persistence::{Miscount, Shard, StoredContent};
 use serde::Serialize;
@@ -231,6 +231,10 @@ impl Catalog {
             progress,
             summary: Summary::default(),
             notes: Notes::new()?,
+            // An object that is younger than this may have a row that was not there yet when rows
+            // were read.
+            before: self.0.clock.now().before(self.0.limits.orphan_age),
+            may_remove: true,
             steps: Steps {
                 done: 0,
                 all: PARTS * (1 + buckets.len() as u64),
@@ -318,6 +322,9 @@ struct Check<'a> {
     progress: &'a mut dyn CheckProgress,
     summary: Summary,
     notes: Notes,
+    before: Timestamp,
+    /// Whether everything that rows point at is in a store that is known by its name.
+    may_remove: bool,
     steps: Steps,
 }
 
@@ -341,6 +348,10 @@ impl Check<'_> {
 
     /// Tells of something, unless the row that it is about has changed since.
     async fn confirm(&mut self, row: &StoredContent, finding: Option<Finding>) -> Result<()> {
+        if matches!(finding, Some(Finding::UnknownStore { .. })) {
+            // What nobody seems to need may be what is looked for under another name.
+            self.may_remove = false;
+        }
         if let Some(finding) = finding
             && self.catalog.is_current(row).await?
         {
@@ -351,7 +362,7 @@ impl Check<'_> {
 
     /// Tells of an object that was left behind, or removes it.
     async fn orphaned(&mut self, store: &Store, address: Address) -> Result<()> {
-        if self.options.remove_orphans {
+        if self.options.remove_orphans && self.may_remove {
             store.remove(&address.key).await?;
             self.summary.removed += 1;
         } else {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Backoff, ByteRange};
 use futures_util::StreamExt as _;
-use persistence::{Job, JobId, StoredContent, Switch};
+use persistence::{Job, JobId, StoredContent, Switch, TransferState};
 use storage::{Object, Received, Store};
 
 use crate::{Catalog, Error, Result, check::digest};
@@ -148,7 +148,9 @@ impl Catalog {
         };
         let source = self.0.stores.of(&row.address)?;
         let target = self.0.stores.named(&job.to)?;
-        let rate = self.rate_of(job).await?;
+        let Some(rate) = self.rate_of(job).await? else {
+            return Ok(Outcome::Needless);
+        };
         let received = carry(source, &row, target, rate).await?;
         if received.content != row.content {
             return Err(Error::SourceDamaged(row.address));
@@ -183,6 +185,10 @@ impl Catalog {
             }
             Ok(false) => {
                 self.discard(placed, &job.sha1, true).await;
+                if self.is_current(&row).await? {
+                    // It took so long that it was taken for left behind, or for dead.
+                    return Err(Error::Contended);
+                }
                 Ok(Outcome::Changed)
             }
             Err(error @ persistence::Error::CommitUnknown(_)) => {
@@ -196,15 +202,17 @@ impl Catalog {
         }
     }
 
-    /// How many bytes a second a job's transfer may take.
-    async fn rate_of(&self, job: &Job) -> Result<Option<u64>> {
-        match job.transfer {
-            Some(id) => {
-                let transfer = self.0.database.transfers().find(id).await?;
-                Ok(transfer.and_then(|transfer| transfer.rate))
-            }
-            None => Ok(None),
-        }
+    /// How many bytes a second a job's transfer may take, if there is a limit; `None` if the transfer
+    /// was cancelled.
+    async fn rate_of(&self, job: &Job) -> Result<Option<Option<u64>>> {
+        let Some(id) = job.transfer else {
+            return Ok(Some(None));
+        };
+        let transfer = self.0.database.transfers().find(id).await?;
+        Ok(match transfer {
+            Some(transfer) if transfer.state == TransferState::Cancelled => None,
+            transfer => Some(transfer.and_then(|transfer| transfer.rate)),
+        })
     }
 }
 

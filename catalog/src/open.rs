@@ -217,14 +217,14 @@ impl Download {
         opened
     }
 
-    /// Where bytes are that are not where they were: the file may have been brought again.
+    /// Where bytes are that cannot be had where they were: the file may have been brought again, or
+    /// moved, or got a second copy.
     async fn elsewhere(&self, error: storage::Error) -> Result<StoredContent> {
         let sha1 = self.content.content.sha1;
-        if !is_loss(&error) {
-            return Err(error.into());
-        }
         self.catalog.0.addresses.0.remove(&sha1);
-        self.catalog.find(&self.owner, &sha1).await?;
+        if is_loss(&error) {
+            self.catalog.find(&self.owner, &sha1).await?;
+        }
         let content = self.catalog.look_up(&self.owner, &sha1).await?.content;
         if content == self.content {
             return Err(self.lost(error));

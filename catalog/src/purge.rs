@@ -95,6 +95,10 @@ impl Catalog {
         };
         let now = self.0.clock.now();
         let is_gone = database.purging().withdraw(&row, before, now).await?;
+        if !is_gone && !self.is_current(&row).await? {
+            // It was moved meanwhile, or brought again: the next purge finds it by these entries.
+            return Ok(false);
+        }
         if is_gone {
             for address in row.copies() {
                 self.0.stores.of(address)?.remove(&address.key).await?;

@@ -13,7 +13,7 @@ use storage::Store;
 use crate::Limits;
 
 /// For how long a store that failed is asked only after another that has the same bytes.
-const AVOIDED_FOR: Duration = Duration::from_secs(10);
+const AVOIDED_FOR: Duration = Duration::from_mins(1);
 
 /// Where every upload is copied to once its client has been answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,7 @@ impl Stores {
 impl Limits {
     /// How long something may be on its way into a store before it is taken for left behind.
     pub(crate) fn expected_for(&self) -> Duration {
-        self.orphan_age
+        // However short it is set: nothing takes as long as this without a sign of life.
+        self.orphan_age.max(Duration::from_hours(1))
     }
 }

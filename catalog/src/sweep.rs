@@ -1,9 +1,12 @@
 //! Removing what uploads left behind that did not come to their end.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use domain::Sha1;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use persistence::{Database, Leftover, Shard, StoredContent};
 use storage::{Abandoned, Pending, Placed, Store};
 
@@ -11,6 +14,12 @@ use crate::{Catalog, Result};
 
 /// How many rows are looked at together.
 const BATCH: u64 = 500;
+
+/// How many objects are removed at a time.
+const AT_ONCE: usize = 16;
+
+/// How long a sweep of leftovers goes on, so that others have their turn.
+const SWEEPING_TIME: Duration = Duration::from_secs(30);
 
 /// How long to leave an object alone whose process is gone, and whose row a database server may
 /// still be about to commit.
@@ -43,22 +52,38 @@ impl Catalog {
     ///
     /// When the database fails; what is left goes with a later sweep.
     pub async fn sweep_leftovers(&self) -> Result<()> {
+        let began = Instant::now();
         let now = self.0.clock.now();
-        let mut after = None;
-        loop {
+        let (mut after, mut failed) = (None, HashSet::new());
+        while began.elapsed() < SWEEPING_TIME {
             let leftovers = self.0.database.leftovers();
             let due = leftovers.list_due(now, after, BATCH).await?;
-            for leftover in &due {
-                if let Err(error) = self.settle_leftover(leftover).await {
+            let last = due.last().map(|last| (last.due_at, last.id));
+            let is_all = (due.len() as u64) < BATCH;
+            let mut tried = due;
+            tried.retain(|leftover| !failed.contains(&leftover.address.store));
+            let mut settled = stream::iter(tried)
+                .map(|leftover| async move {
+                    let outcome = self.settle_leftover(&leftover).await;
+                    (leftover, outcome)
+                })
+                .buffer_unordered(AT_ONCE);
+            while let Some((leftover, outcome)) = settled.next().await {
+                if let Err(error) = outcome {
                     let address = &leftover.address;
-                    tracing::warn!(%address, %error, "an object stays until later");
+                    // What else is in that store waits, too.
+                    if failed_store(&error) && failed.insert(address.store.clone()) {
+                        tracing::warn!(%address, %error, "objects stay until later");
+                    }
                 }
             }
-            match due.last() {
-                Some(last) if due.len() as u64 == BATCH => after = Some((last.due_at, last.id)),
-                _ => return Ok(()),
+            drop(settled);
+            if is_all {
+                break;
             }
+            after = last;
         }
+        Ok(())
     }
 
     async fn settle_leftover(&self, leftover: &Leftover) -> Result<()> {
@@ -84,7 +109,8 @@ impl Catalog {
     /// When a store or the database fails.
     pub async fn sweep_segments(&self) -> Result<()> {
         for store in self.0.stores.iter() {
-            for key in self.unknown_segments(store).await? {
+            let age = self.0.limits.expected_for();
+            for key in self.unknown_segments(store, age).await? {
                 tracing::info!(store = store.name(), key, "removing a part of no upload");
                 store.remove(&key).await?;
             }
@@ -93,8 +119,12 @@ impl Catalog {
     }
 
     /// The objects of a store that are parts of no upload, and too old to become any.
-    pub(crate) async fn unknown_segments(&self, store: &Store) -> Result<Vec<String>> {
-        let before = self.0.clock.now().before(self.0.limits.orphan_age);
+    pub(crate) async fn unknown_segments(
+        &self,
+        store: &Store,
+        age: Duration,
+    ) -> Result<Vec<String>> {
+        let before = self.0.clock.now().before(age);
         let mut unknown = Vec::new();
         let mut segments = store.list_segments().await?;
         while let Some(segment) = segments.next().await {
@@ -112,8 +142,7 @@ impl Catalog {
         let Some(id) = id else {
             return Ok(false);
         };
-        let segments = self.0.database.stagings().segments(id).await?;
-        Ok(segments.iter().any(|segment| segment.key == key))
+        Ok(self.0.database.stagings().has_segment(id, key).await?)
     }
 
     async fn sweep_folder(&self, folder: &mut Abandoned) -> Result<()> {
@@ -173,6 +202,11 @@ impl Catalog {
             }
         });
     }
+}
+
+/// Whether it was a store that failed, and will again.
+fn failed_store(error: &crate::Error) -> bool {
+    matches!(error, crate::Error::Store(_))
 }
 
 fn grace(database: &Database) -> Duration {

@@ -67,7 +67,9 @@ impl Catalog {
         let transfers = self.0.database.transfers();
         if let Some(running) = transfers.find_running(from, to).await? {
             if rate.is_some() && rate != running.rate {
-                transfers.set_rate(running.id, rate).await?;
+                transfers
+                    .set_rate(running.id, rate, self.0.clock.now())
+                    .await?;
             }
             return Ok((self.transfer(running.id).await?, false));
         }
@@ -124,7 +126,13 @@ impl Catalog {
     }
 
     async fn report(&self, transfer: Transfer) -> Result<TransferReport> {
-        let (waiting, failed) = self.0.database.jobs().count_of(transfer.id).await?;
+        let jobs = self.0.database.jobs();
+        let (waiting, mut failed) = jobs.count_of(transfer.id).await?;
+        if transfer.state != TransferState::Cancelled {
+            // Others may have ordered the same copies before.
+            let (_, of_both) = jobs.count_between(&transfer.from, &transfer.to).await?;
+            failed = failed.max(of_both);
+        }
         Ok(TransferReport {
             transfer,
             waiting,
@@ -243,9 +251,16 @@ impl Catalog {
             paced_until,
         };
         let transfers = self.0.database.transfers();
-        transfers
-            .advance(transfer.id, planner, &progress, now)
-            .await?;
+        let advance = transfers.advance(transfer.id, planner, &progress, now);
+        if !advance.await? {
+            // It was cancelled meanwhile, or another process plans it, and makes them anew.
+            self.0
+                .database
+                .jobs()
+                .drop_waiting(transfer.id, now)
+                .await?;
+            return Ok(Planned::Ended);
+        }
         Ok(Planned::More)
     }
 
@@ -257,7 +272,10 @@ impl Catalog {
         waiting: u64,
         now: Timestamp,
     ) -> Result<Planned> {
-        if waiting > 0 {
+        // Those count, too, that somebody else has ordered: they are in the way of this one's.
+        let jobs = self.0.database.jobs();
+        let (of_both, _) = jobs.count_between(&transfer.from, &transfer.to).await?;
+        if waiting > 0 || of_both > 0 {
             return Ok(Planned::Waiting);
         }
         let transfers = self.0.database.transfers();

@@ -264,12 +264,25 @@ impl Catalog {
 
     /// Whether a content's bytes are where its row says, as many as it says.
     async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
-        let store = self.0.stores.of(&known.address)?;
-        let size = store.size(&known.address.key).await?;
-        if size != Some(known.content.size) && self.is_current(known).await? {
+        let mut failed = None;
+        for address in known.copies() {
+            let size = match self.0.stores.of(address) {
+                Ok(store) => store.size(&address.key).await,
+                Err(error) => Err(error),
+            };
+            match size {
+                Ok(size) if size == Some(known.content.size) => return Ok(true),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        if self.is_current(known).await? {
             tracing::error!(address = %known.address, "the bytes of a content are lost");
         }
-        Ok(size == Some(known.content.size))
+        Ok(false)
     }
 }
 

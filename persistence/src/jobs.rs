@@ -360,6 +360,26 @@ impl Jobs<'_> {
         Ok((count(WAITING).await?, count(DEAD).await?))
     }
 
+    /// Counts the jobs for copies from one store to another, whoever ordered them: those that are to
+    /// be done or being done, and those that are tried no more.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn count_between(&self, from: &str, to: &str) -> Result<(u64, u64)> {
+        let count = |status: i32| async move {
+            let count = || {
+                job::Entity::find()
+                    .filter(job::Column::Status.eq(status))
+                    .filter(job::Column::FromStore.eq(from))
+                    .filter(job::Column::ToStore.eq(to))
+                    .count(self.0.newest())
+            };
+            attempt(count).await
+        };
+        Ok((count(WAITING).await?, count(DEAD).await?))
+    }
+
     /// Counts all jobs, and tells since when the oldest is to be done.
     ///
     /// # Errors
@@ -447,6 +467,22 @@ pub(crate) async fn insert_in(
     job::Entity::insert(to_row(job, now, None)?)
         .on_conflict(anew)
         .exec_without_returning(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Makes those jobs of a transfer due that nobody holds.
+pub(crate) async fn release(
+    transaction: &DatabaseTransaction,
+    transfer: RandomId,
+    now: Timestamp,
+) -> Result<()> {
+    job::Entity::update_many()
+        .col_expr(job::Column::DueAt, Expr::val(now.microseconds()))
+        .filter(job::Column::TransferId.eq(transfer.to_string()))
+        .filter(job::Column::Status.eq(WAITING))
+        .filter(job::Column::Holder.is_null())
+        .exec(transaction)
         .await?;
     Ok(())
 }

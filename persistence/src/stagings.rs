@@ -199,6 +199,40 @@ impl Stagings<'_> {
         let rows = attempt(list).await?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
+
+    /// Tells whether an object is one of an upload's segments.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn has_segment(&self, id: RandomId, key: &str) -> Result<bool> {
+        let find = || {
+            segment::Entity::find()
+                .select_only()
+                .column(segment::Column::Id)
+                .filter(segment::Column::UploadId.eq(id.to_string()))
+                .filter(segment::Column::ObjectKey.eq(key))
+                .into_tuple::<i64>()
+                .one(self.0.newest())
+        };
+        Ok(attempt(find).await?.is_some())
+    }
+
+    /// Finds the store that an upload is staged in.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_store(&self, id: RandomId) -> Result<Option<String>> {
+        let find = || {
+            staging::Entity::find_by_id(id.to_string())
+                .select_only()
+                .column(staging::Column::Store)
+                .into_tuple::<String>()
+                .one(self.0.newest())
+        };
+        attempt(find).await
+    }
 }
 
 /// Reads the row and the segments in one statement, so that they go together.

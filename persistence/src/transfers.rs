@@ -9,7 +9,12 @@ use sea_orm::{
 };
 
 use self::row::{RUNNING, corrupt, signed, stored_state, to_row};
-use crate::{Database, Result, database::attempt, entities::transfer};
+use crate::{
+    Database, Result,
+    database::{attempt, transact},
+    entities::transfer,
+    jobs,
+};
 
 /// A transfer of a store's contents to another.
 ///
@@ -268,15 +273,34 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn set_rate(&self, id: RandomId, rate: Option<u64>) -> Result<bool> {
+    pub async fn set_rate(&self, id: RandomId, rate: Option<u64>, now: Timestamp) -> Result<bool> {
         let rate = rate.map(signed).transpose()?;
-        let set = || {
-            update_running(id)
-                .col_expr(transfer::Column::Rate, Expr::val(rate))
-                .exec(self.0.writing())
-        };
-        Ok(attempt(set).await?.rows_affected == 1)
+        transact(|| async {
+            let transaction = self.0.begin().await?;
+            let work = set_rate(&transaction, id, rate, now).await;
+            Ok((transaction, work))
+        })
+        .await
     }
+}
+
+async fn set_rate(
+    transaction: &DatabaseTransaction,
+    id: RandomId,
+    rate: Option<i64>,
+    now: Timestamp,
+) -> Result<bool> {
+    let set = update_running(id)
+        .col_expr(transfer::Column::Rate, Expr::val(rate))
+        .col_expr(transfer::Column::PacedUntil, Expr::val(now.microseconds()))
+        .exec(transaction)
+        .await?;
+    if set.rows_affected == 0 {
+        return Ok(false);
+    }
+    // When they were to be done was worked out for the rate before.
+    jobs::release(transaction, id, now).await?;
+    Ok(true)
 }
 
 /// Counts one more content that a transfer has copied, also after its end.

@@ -179,11 +179,12 @@ impl Received {
                     // These are a disk's.
                     ReceivedBytes::Staged(_) | ReceivedBytes::Upload(_) => Ok(()),
                 };
-                let placed = Placed::in_bucket(bucket, self.key);
+                let placed = Placed::in_bucket(bucket.clone(), self.key);
                 match written {
                     Ok(()) => Ok(placed),
+                    // An answer that came late, or not at all, may have been that it is there.
+                    Err(_) if is_whole(&bucket, &placed, self.content.size).await => Ok(placed),
                     Err(error) => {
-                        // An answer that was lost may have been that it is there.
                         let _ = placed.discard().await;
                         Err(error)
                     }
@@ -191,4 +192,10 @@ impl Received {
             }
         }
     }
+}
+
+/// Whether an object is there with all of its bytes; parts of one are not seen.
+async fn is_whole(bucket: &Bucket, placed: &Placed, size: u64) -> bool {
+    let found = bucket.size(&placed.address().key).await;
+    found.is_ok_and(|found| found == Some(size))
 }

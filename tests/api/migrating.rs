@@ -15,7 +15,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{process::Command, time::sleep};
 
-use crate::transferring::{addresses, start, until_gone_at_once, until_settled, worker};
+use crate::transferring::{BROKER, addresses, start, until_gone_at_once, until_settled, worker};
 
 /// How many small files move; a hundred thousand of them take a while.
 fn count() -> usize {
@@ -209,6 +209,7 @@ impl Traffic {
 /// are killed now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_moves_under_traffic_while_things_are_killed() {
+    let _broker = BROKER.lock().await;
     let queue = format!("move-{}", unique_text().replace(' ', "-"));
     let broker = std::env::var("TEST_AMQP_URL").unwrap();
     let settings = [

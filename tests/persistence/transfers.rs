@@ -94,9 +94,9 @@ async fn a_transfer_has_one_planner(database: &Database, _: &TestDatabase) {
 async fn a_transfer_ends_once(database: &Database, _: &TestDatabase) {
     let (transfers, id) = (database.transfers(), add(database).await);
     transfers.set_total(id, 12, 3456).await.unwrap();
-    assert!(transfers.set_rate(id, Some(500)).await.unwrap());
-    assert!(transfers.set_rate(id, None).await.unwrap());
-    assert!(transfers.set_rate(id, Some(600)).await.unwrap());
+    assert!(transfers.set_rate(id, Some(500), at(0)).await.unwrap());
+    assert!(transfers.set_rate(id, None, at(0)).await.unwrap());
+    assert!(transfers.set_rate(id, Some(600), at(0)).await.unwrap());
     let held = transfers.plan(id, "a", at(10), at(20)).await.unwrap();
     let held = held.unwrap();
     assert_eq!(
@@ -120,7 +120,7 @@ async fn a_transfer_ends_once(database: &Database, _: &TestDatabase) {
         paced_until: at(9),
     };
     assert!(!transfers.advance(id, "a", &progress, at(16)).await.unwrap());
-    assert!(!transfers.set_rate(id, None).await.unwrap());
+    assert!(!transfers.set_rate(id, None, at(0)).await.unwrap());
     let again = transfers.plan(id, "a", at(16), at(20)).await.unwrap();
     assert_eq!(again, None);
     assert_eq!(transfers.find(id).await.unwrap(), Some(found));

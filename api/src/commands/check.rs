@@ -29,7 +29,9 @@ pub(crate) struct Check {
     remove_orphans: bool,
 }
 
-#[tokio::main]
+// With several threads, the pool's upkeep may never see that it was closed (sqlx 0.9), and keep the
+// process from ending.
+#[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(settings: &Settings, wanted: &Check) -> ExitCode {
     let checked = if wanted.stores {
         try_out(settings, wanted.json).await

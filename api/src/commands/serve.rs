@@ -25,7 +25,7 @@ use crate::{
     routes,
     service::Service,
     settings::Settings,
-    worker::{Worker, sweep},
+    worker::{Worker, sweep_disks},
 };
 
 /// How long a connection is kept on which nothing is asked: longer than nginx keeps it, which would
@@ -44,7 +44,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     settings.refuse_open_door().map_err(Failure)?;
     log(settings)?;
     let catalog = open_catalog(settings).await?;
-    sweep(&catalog).await;
+    sweep_disks(&catalog).await;
     actix_web::rt::spawn(tell_of_stores(catalog.clone()));
     let metrics = Metrics::new(&catalog);
     let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());

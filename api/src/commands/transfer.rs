@@ -36,7 +36,9 @@ pub(crate) struct Transfer {
     watch: bool,
 }
 
-#[tokio::main]
+// With several threads, the pool's upkeep may never see that it was closed (sqlx 0.9), and keep the
+// process from ending.
+#[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(settings: &Settings, wanted: &Transfer) -> ExitCode {
     match transfer(settings, wanted).await {
         Ok(true) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use super::{Failure, Signals, Table, fail, log, open_catalog};
 use crate::{
     metrics::{self, Metrics},
     settings::Settings,
-    worker::{Worker, open_broker, sweep},
+    worker::{Worker, open_broker, sweep_disks},
 };
 
 /// How many jobs are read together.
@@ -59,7 +59,7 @@ pub(crate) async fn run(settings: &Settings, command: &WorkerCommand) -> ExitCod
 async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<(), Failure> {
     log(settings)?;
     let catalog = open_catalog(settings).await?;
-    sweep(&catalog).await;
+    sweep_disks(&catalog).await;
     let metrics = web::Data::new(Metrics::new(&catalog));
     let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
     let worker = worker.map_err(Failure)?;

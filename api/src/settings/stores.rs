@@ -208,6 +208,19 @@ enum Opening {
     Bucket(Box<BucketOptions>),
 }
 
+impl Opening {
+    /// What tells the store from others.
+    fn place(&self, data: &Path) -> String {
+        match self {
+            Self::Disk(path) => data.join(path).display().to_string(),
+            Self::Bucket(options) => {
+                let prefix = options.prefix.trim_matches('/');
+                format!("{}/{}/{prefix}", options.endpoint, options.bucket)
+            }
+        }
+    }
+}
+
 /// What is said of one store.
 struct Said<'a>(&'a BTreeMap<String, String>);
 
@@ -329,8 +342,16 @@ impl Transfers {
     /// When the settings do not make sense, or a local disk cannot be used.
     pub(crate) async fn open(&self, tables: &StoreTables, data: &Path) -> Result<Stores, String> {
         let mut all = Vec::new();
+        let mut places = BTreeMap::new();
         for name in tables.names() {
-            all.push(match tables.open(name)? {
+            let opening = tables.open(name)?;
+            // What one of them has would look left behind to the other.
+            if let Some(other) = places.insert(opening.place(data), name) {
+                return Err(format!(
+                    "the stores `{other}` and `{name}` are the same place"
+                ));
+            }
+            all.push(match opening {
                 // A path that is not absolute is one in the data folder.
                 Opening::Disk(path) => open_disk(name, &data.join(path)).await?,
                 Opening::Bucket(options) => {

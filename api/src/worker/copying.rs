@@ -1,6 +1,6 @@
 //! How jobs come to whoever makes the copies.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use broker::{Broker, Delivery};
 use catalog::{JobId, Performed};
@@ -19,6 +19,9 @@ const ANNOUNCED_FOR: Duration = Duration::from_mins(10);
 /// How long an announcement is left without an answer: a broker ends the conversation with whoever
 /// takes half an hour.
 const ANSWERED_WITHIN: Duration = Duration::from_mins(10);
+
+/// With how many announcements that nobody has heard yet no more are made.
+const ENOUGH: u32 = 5_000;
 
 /// How long to wait after the broker or the database failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -44,7 +47,9 @@ impl Worker {
                 };
                 let worker = self.clone();
                 tokio::spawn(async move {
-                    worker.perform(job.id).await;
+                    if worker.perform(job.id).await.is_none() {
+                        tokio::time::sleep(AFTER_FAILURE).await;
+                    }
                     drop(room);
                 });
             }
@@ -71,6 +76,10 @@ impl Worker {
     /// Announces some of the jobs that are due; gives whether there were any.
     async fn announce(&self, broker: &Broker) -> Result<bool, String> {
         let told = |error: catalog::Error| Causes(&error).to_string();
+        let depth = broker.depth().await;
+        if depth.is_ok_and(|depth| depth.ready > ENOUGH) {
+            return Ok(false);
+        }
         let due = self.catalog.due_jobs(BATCH).await.map_err(told)?;
         let mut taken = Vec::new();
         for job in due {
@@ -170,7 +179,10 @@ impl Worker {
 
     /// Makes a copy; `None` if the database does not say which.
     async fn perform(&self, job: JobId) -> Option<Performed> {
-        match self.catalog.perform(job, &self.name, &self.patience).await {
+        // Each time another: the same job may come twice, and one is not to have the other's.
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let holder = format!("{}-{number}", self.name);
+        match self.catalog.perform(job, &holder, &self.patience).await {
             Ok((performed, job)) => {
                 note(&self.metrics, &performed, job.as_ref());
                 Some(performed)

@@ -27,6 +27,7 @@ pub(crate) async fn keep_house(catalog: Catalog, stopped: watch::Receiver<bool>)
         .min(limits.copy_grace)
         .min(limits.orphan_age);
     let every = (shortest / 4).clamp(Duration::from_secs(1), SWEEP_EVERY);
+    sweep(&catalog).await;
     while !*stopped.borrow() {
         let recovered = [
             catalog.recover_sessions().await,
@@ -46,8 +47,15 @@ pub(crate) async fn keep_house(catalog: Catalog, stopped: watch::Receiver<bool>)
     }
 }
 
-/// What cannot be told yet about what was left behind keeps nobody from being served.
-pub(crate) async fn sweep(catalog: &Catalog) {
+/// Looks at what was left behind on disks before anybody is served, which no other machine holds up.
+pub(crate) async fn sweep_disks(catalog: &Catalog) {
+    if let Err(error) = catalog.sweep().await {
+        tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
+    }
+}
+
+/// What cannot be told yet about what was left behind is looked at again later.
+async fn sweep(catalog: &Catalog) {
     let swept = [
         catalog.sweep().await,
         catalog.sweep_sessions().await,

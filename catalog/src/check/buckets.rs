@@ -96,8 +96,7 @@ impl Check<'_> {
     /// Compares a part of a bucket with what rows said of it.
     pub(super) async fn part_of_bucket(&mut self, store: &Store, first_byte: u8) -> Result<()> {
         let mut noted = self.notes.take(store.name(), first_byte)?;
-        let before = self.catalog.0.clock.now();
-        let before = before.before(self.catalog.0.limits.orphan_age);
+        let before = self.before;
         let mut listing = store.list(first_byte).await?;
         while let Some(entry) = listing.next().await {
             let entry = entry?;
@@ -156,7 +155,8 @@ impl Check<'_> {
 
     /// Finds the parts of uploads that nobody knows of.
     pub(super) async fn segments(&mut self, store: &Store) -> Result<()> {
-        for key in self.catalog.unknown_segments(store).await? {
+        let age = self.catalog.0.limits.orphan_age;
+        for key in self.catalog.unknown_segments(store, age).await? {
             let store_name = store.name().to_owned();
             let address = Address {
                 store: store_name,

@@ -121,8 +121,8 @@ impl Catalog {
         if let Some(disk) = self.only_disk() {
             return Ok(Place::Disk(disk));
         }
-        if let Some(staging) = self.0.database.stagings().find(id).await?
-            && let Some(bucket) = self.0.stores.named(&staging.store)?.as_bucket()
+        if let Some(store) = self.0.database.stagings().find_store(id).await?
+            && let Some(bucket) = self.0.stores.named(&store)?.as_bucket()
         {
             return Ok(Place::Bucket(bucket));
         }

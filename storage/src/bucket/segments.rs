@@ -22,7 +22,7 @@ use crate::{Error, Result, meter::Operation, pipeline::Hashes};
 const COPIES_AT_ONCE: usize = 4;
 
 /// From how many small segments on they are made one.
-const MANY: usize = 16;
+const MANY: usize = 8;
 
 /// What is small whatever came before it.
 const SMALL: u64 = 64 * 1024;
@@ -235,7 +235,9 @@ impl Open {
         let (mut count, mut size) = (0, 0);
         for segment in self.segments.iter().rev() {
             let together = size + segment.size;
-            if segment.size > SMALL.max(size) || together > self.piece() as u64 / 2 {
+            // The last one has none after it.
+            let is_larger = count > 0 && segment.size > SMALL.max(size);
+            if is_larger || together > self.piece() as u64 {
                 break;
             }
             (count, size) = (count + 1, together);
