@@ -180,22 +180,20 @@ impl Received {
                     ReceivedBytes::Staged(_) | ReceivedBytes::Upload(_) => Ok(()),
                 };
                 let placed = Placed::in_bucket(bucket.clone(), self.key);
-                match written {
-                    Ok(()) => Ok(placed),
-                    // An answer that came late, or not at all, may have been that it is there.
-                    Err(_) if is_whole(&bucket, &placed, self.content.size).await => Ok(placed),
-                    Err(error) => {
+                let Err(error) = written else {
+                    return Ok(placed);
+                };
+                // An answer that came late, or not at all, may have been that it is there. If the
+                // store says nothing now, somebody else looks after it.
+                match bucket.size(&placed.address().key).await {
+                    Ok(Some(size)) if size == self.content.size => Ok(placed),
+                    Ok(Some(_)) => {
                         let _ = placed.discard().await;
                         Err(error)
                     }
+                    Ok(None) | Err(_) => Err(error),
                 }
             }
         }
     }
-}
-
-/// Whether an object is there with all of its bytes; parts of one are not seen.
-async fn is_whole(bucket: &Bucket, placed: &Placed, size: u64) -> bool {
-    let found = bucket.size(&placed.address().key).await;
-    found.is_ok_and(|found| found == Some(size))
 }

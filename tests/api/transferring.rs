@@ -503,5 +503,27 @@ async fn who_downloads_is_sent_to_the_store_if_the_settings_want_that() {
     let disposition = fetched.headers()["content-disposition"].to_str().unwrap();
     assert!(disposition.contains("attachment"), "{disposition}");
     assert_eq!(fetched.bytes().await.unwrap(), bytes[5..10]);
+    // With a condition the service answers itself, since the store has another tag.
+    let tag = format!("\"{}\"", meta.file_sha1);
+    let conditional = http.get(client.url(&path)).header("if-match", tag);
+    assert_eq!(conditional.send().await.unwrap().status(), 200);
+    // The command line follows, and tells the store no token.
+    let folder = tempfile::tempdir().unwrap();
+    let got = Command::new(binary())
+        .args(["get", "--server", &client.url(""), "--token", "fst_secret"])
+        .arg(meta.file_sha1.to_string())
+        .current_dir(folder.path())
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        got.status.success(),
+        "{}",
+        String::from_utf8_lossy(&got.stderr)
+    );
+    assert_eq!(
+        std::fs::read(folder.path().join("数 据.bin")).unwrap(),
+        bytes
+    );
     server.finish().await;
 }

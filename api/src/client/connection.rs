@@ -82,6 +82,15 @@ impl Client {
         }
     }
 
+    /// What requests to other servers are made with.
+    pub(super) fn stranger() -> Result<reqwest::Client, Trouble> {
+        reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(Policy::none())
+            .build()
+            .map_err(Trouble::broken)
+    }
+
     /// The URL that a `Location` means.
     ///
     /// # Errors

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use domain::{FileMeta, Sha1};
 use futures_util::stream;
 use reqwest::{
-    Body, Method, RequestBuilder, Response,
-    header::{CONTENT_LENGTH, HeaderName},
+    Body, Method, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, LOCATION},
 };
 use serde::de::DeserializeOwned;
 
@@ -79,8 +79,15 @@ impl Client {
         request: RequestBuilder,
         moved: &AtomicU64,
     ) -> Result<Response, Trouble> {
-        let response = while_moving(request.send(), moved).await?;
+        let repeated = request.try_clone();
+        let mut response = while_moving(request.send(), moved).await?;
         self.heard.set(true);
+        if response.status() == StatusCode::TEMPORARY_REDIRECT
+            && let Some(repeated) = repeated
+            && let Some(elsewhere) = Self::elsewhere(repeated, &response)?
+        {
+            response = while_moving(elsewhere.send(), moved).await?;
+        }
         if response.status().is_success() {
             return Ok(response);
         }
@@ -88,6 +95,29 @@ impl Client {
         // What the status code says is enough if the body does not come.
         let body = read_body(response).await.unwrap_or_default();
         Err(Trouble::Refused(Refusal::new(status, &headers, &body)))
+    }
+
+    /// The same request for a file's bytes to where the server says that they are, which is not to
+    /// learn the token.
+    fn elsewhere(
+        request: RequestBuilder,
+        response: &Response,
+    ) -> Result<Option<RequestBuilder>, Trouble> {
+        let request = request.build().map_err(Trouble::broken)?;
+        let location = response.headers().get(LOCATION);
+        let Some(location) = location.and_then(|location| location.to_str().ok()) else {
+            return Ok(None);
+        };
+        if request.method() != Method::GET {
+            return Ok(None);
+        }
+        let url = request.url().join(location).map_err(|error| {
+            // The URL is as good as the file.
+            Trouble::nonsense(format!("the location of the bytes is no URL: {error}"))
+        })?;
+        let mut headers = request.headers().clone();
+        headers.remove(AUTHORIZATION);
+        Ok(Some(Self::stranger()?.get(url).headers(headers)))
     }
 
     /// Sends a request, which can be made repeatedly, until it succeeds or patience ends.

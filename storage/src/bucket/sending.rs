@@ -1,11 +1,9 @@
 //! A content that is sent to a bucket while it arrives.
 
-use std::mem;
-
 use bytes::Bytes;
 use domain::ContentHasher;
 use opendal::Writer;
-use tokio::runtime::Handle;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::Bucket;
 use crate::{Digesting, Error, Result, meter::Operation};
@@ -15,12 +13,19 @@ const PARTS_AT_ONCE: usize = 2;
 
 /// An object that is being written in parts; there is nothing of it before it is [ended](Self::end).
 ///
-/// Dropping it takes back what was sent.
+/// It is written by a task of its own, so that whoever stops waiting for a write does not tear it
+/// apart: dropping this lets the task take back what was sent.
 pub(crate) struct Sending {
-    bucket: Bucket,
     pub(crate) key: String,
-    writer: Option<Writer>,
     digesting: Digesting,
+    orders: mpsc::Sender<Order>,
+    writing: JoinHandle<Result<()>>,
+}
+
+/// What the task is to do.
+enum Order {
+    Write(Bytes),
+    End,
 }
 
 impl Sending {
@@ -32,11 +37,13 @@ impl Sending {
             .concurrent(PARTS_AT_ONCE)
             .await
             .map_err(|error| bucket.explain(&error))?;
+        let (orders, ordered) = mpsc::channel(1);
+        let writing = tokio::spawn(write(bucket.clone(), writer, ordered));
         Ok(Self {
-            bucket: bucket.clone(),
             key,
-            writer: Some(writer),
             digesting: Digesting::default(),
+            orders,
+            writing,
         })
     }
 
@@ -45,63 +52,78 @@ impl Sending {
             let (taken, batch) = self.digesting.fill(bytes).await?;
             bytes = &bytes[taken..];
             if let Some(batch) = batch {
-                self.pass_on(batch).await?;
+                self.order(Order::Write(batch)).await?;
             }
         }
         Ok(())
     }
 
-    async fn pass_on(&mut self, batch: Bytes) -> Result<()> {
-        let Some(writer) = &mut self.writer else {
-            return Err(broken());
-        };
-        let writing = async {
-            let written = writer.write(batch).await;
-            written.map_err(|error| self.bucket.explain(&error))
-        };
-        let meter = self.bucket.meter();
-        meter.time(Operation::Write, writing).await
+    async fn order(&mut self, order: Order) -> Result<()> {
+        if self.orders.send(order).await.is_err() {
+            // It has ended early, and says why.
+            (&mut self.writing).await.map_err(stopped)??;
+            return Err(stopped("it was ended before"));
+        }
+        Ok(())
     }
 
     /// Ends the content, and gives what identifies it.
     pub(crate) async fn settle(&mut self) -> Result<ContentHasher> {
         let (hasher, rest) = self.digesting.end().await?;
         if let Some(rest) = rest {
-            self.pass_on(rest).await?;
+            self.order(Order::Write(rest)).await?;
         }
         Ok(hasher)
     }
 
     /// Makes the object.
     pub(crate) async fn end(mut self) -> Result<()> {
-        let Some(mut writer) = self.writer.take() else {
-            return Err(broken());
-        };
-        let closing = async {
-            let closed = writer.close().await;
-            closed.map_err(|error| self.bucket.explain(&error))
-        };
-        let closed = self.bucket.meter().time(Operation::Write, closing).await;
-        if closed.is_err() {
-            self.writer = Some(writer);
-        }
-        closed.map(drop)
+        self.order(Order::End).await?;
+        self.writing.await.map_err(stopped)?
     }
 }
 
-impl Drop for Sending {
-    fn drop(&mut self) {
-        if let (Some(mut writer), Ok(runtime)) = (self.writer.take(), Handle::try_current()) {
-            let key = mem::take(&mut self.key);
-            runtime.spawn(async move {
-                if let Err(error) = writer.abort().await {
-                    tracing::debug!(%key, %error, "parts of an object stay until they expire");
+/// Does what is ordered; if the end is not, nothing is left of it.
+async fn write(
+    bucket: Bucket,
+    mut writer: Writer,
+    mut ordered: mpsc::Receiver<Order>,
+) -> Result<()> {
+    let meter = bucket.meter();
+    let mut done = Ok(());
+    while done.is_ok() {
+        match ordered.recv().await {
+            Some(Order::Write(batch)) => done = writer.write(batch).await,
+            Some(Order::End) => {
+                let closing = async {
+                    let closed = writer.close().await;
+                    closed.map_err(|error| bucket.explain(&error))
+                };
+                let closed = meter.time(Operation::Write, closing).await;
+                if closed.is_err() {
+                    take_back(&mut writer).await;
                 }
-            });
+                return closed.map(drop);
+            }
+            None => {
+                take_back(&mut writer).await;
+                return Ok(());
+            }
         }
+    }
+    // Whoever orders hears of it next.
+    ordered.close();
+    take_back(&mut writer).await;
+    let failed = async { done.map_err(|error| bucket.explain(&error)) };
+    meter.time(Operation::Write, failed).await
+}
+
+async fn take_back(writer: &mut Writer) {
+    if let Err(error) = writer.abort().await {
+        tracing::debug!(%error, "parts of an object stay until they expire");
     }
 }
 
-fn broken() -> Error {
-    Error::Unavailable(std::io::Error::other("an earlier write failed"))
+fn stopped(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Unavailable(std::io::Error::other(reason))
 }
