@@ -111,7 +111,8 @@ async fn writing_that_is_cut_off_leaves_no_gap(home: &Home) {
                 // Whether what flew is kept is left open, but not that what is kept is right.
                 let _ = appending.break_off().await;
             }
-            assert!(upload.read_staged(0).await == bytes[..upload.staged().await]);
+            // More may come to count meanwhile, if it was dropped.
+            assert!(bytes.starts_with(&upload.read_staged(0).await));
         }
         finish_from(home, &upload, &bytes).await;
     }
