@@ -171,7 +171,9 @@ impl Download {
                 Ok(done) => return Ok(done),
                 // Whether anything is lost cannot be said while either may have it.
                 Err(error) if failed.as_ref().is_none_or(is_loss) => {
-                    tracing::debug!(%address, %error, "a copy cannot be read");
+                    if self.content.second.is_some() {
+                        tracing::warn!(%address, %error, "reading the other copy");
+                    }
                     failed = Some(error);
                 }
                 Err(_) => {}
