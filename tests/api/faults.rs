@@ -64,6 +64,58 @@ async fn prove_until_full(client: &Client, claims: &[String]) {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_told_to_who_moves_files() {
+    let disk = SmallDisk::new(24);
+    let data = disk.path().to_str().unwrap().to_owned();
+    let database = format!("sqlite:{data}/fileserver.db");
+    let settings = [
+        ("FILESERVER_DATA_DIR", data.as_str()),
+        ("FILESERVER_DATABASE_URL", database.as_str()),
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_NO_WORKER", "true"),
+        ("FILESERVER_STORES_ARCHIVE_KIND", "disk"),
+        ("FILESERVER_STORES_ARCHIVE_PATH", "archive"),
+    ];
+    let server = Server::start(Kind::Sqlite, &settings).await;
+    let everything = "files:read,files:write,metrics:read,admin";
+    let client = server
+        .client()
+        .with_token(&server.token("root", everything));
+    let (sha1, _) = client.upload_some("a.txt").await;
+    let start = |from: &str, to: &str| {
+        let wanted = serde_json::json!({"from": from, "to": to});
+        client.request(Method::POST, "/transfers").json(&wanted)
+    };
+    let begun = client.send(start("disk", "archive")).await;
+    let cancel = client.request(Method::DELETE, begun.header("location"));
+    let mut fillers = Vec::new();
+    for size in [1_000_000, 4096, 1] {
+        let filler = || disk.path().join(format!("filler{}", fillers.len()));
+        let mut next = filler();
+        while std::fs::write(&next, vec![0; size]).is_ok() {
+            fillers.push(next);
+            next = disk.path().join(format!("filler{}", fillers.len()));
+        }
+        fillers.push(next);
+    }
+    // The database's log has some room of its own, which is soon used up.
+    for name in 0.. {
+        let patch = serde_json::json!({"file_name": format!("{name}")});
+        if client.patch(&sha1, &patch).await.status == 507 {
+            break;
+        }
+    }
+    for request in [start("archive", "disk"), cancel.try_clone().unwrap()] {
+        client.send(request).await.problem(507, "storage-full");
+    }
+    for filler in fillers {
+        let _ = std::fs::remove_file(filler);
+    }
+    assert_eq!(client.send(cancel).await.status, 204);
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_loses_nothing() {
     // On SQLite the database lies on that disk, too.
     let disk = SmallDisk::new(24);

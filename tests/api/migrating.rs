@@ -100,7 +100,84 @@ async fn a_transfer_is_asked_for_watched_and_cancelled() {
         let refused = client.send(request).await.problem(400, "invalid-body");
         assert!(refused.contains(reason), "{refused}");
     }
+    let new = || client.request(Method::POST, "/transfers");
+    for (request, status, kind) in [
+        (new().body("x"), 415, "unsupported-media-type"),
+        (new().json(&"x".repeat(70_000)), 413, "too-large"),
+        (
+            new().query(&[("x", "y")]).json(&wanted),
+            400,
+            "invalid-query",
+        ),
+        (
+            new().header("accept", "text/html").json(&wanted),
+            406,
+            "not-acceptable",
+        ),
+    ] {
+        client.send(request).await.problem(status, kind);
+    }
+    for path in ["/transfers", &location] {
+        let get = || client.request(Method::GET, path);
+        let html = get().header("accept", "text/html");
+        client.send(html).await.problem(406, "not-acceptable");
+        let unknown = get().query(&[("x", "y")]);
+        client.send(unknown).await.problem(400, "invalid-query");
+    }
+    let unknown = cancel().query(&[("x", "y")]);
+    client.send(unknown).await.problem(400, "invalid-query");
     until_settled(&server).await;
+    server.finish().await;
+}
+
+/// What an admin asks for, with an id of nothing, or a body that does not come.
+fn requests(client: &Client) -> Vec<reqwest::RequestBuilder> {
+    let transfer = format!("/transfers/{}", "0".repeat(32));
+    let mut requests = vec![
+        client.request(Method::DELETE, &transfer),
+        client
+            .request(Method::POST, "/transfers")
+            .json(&json!({"from": "disk", "to": "archive"})),
+    ];
+    for method in [Method::GET, Method::HEAD] {
+        requests.push(client.request(method.clone(), "/transfers"));
+        requests.push(client.request(method, &transfer));
+    }
+    requests
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_told() {
+    let settings = [
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_STORES_ARCHIVE_KIND", "disk"),
+        ("FILESERVER_STORES_ARCHIVE_PATH", "archive"),
+    ];
+    let (server, proxy) = Server::start_behind_proxy_with(Kind::Postgres, &settings).await;
+    let client = admin(&server);
+    client.get("/transfers").await;
+    proxy.cut();
+    for request in requests(&client) {
+        assert_eq!(client.try_send(request).await.unwrap().status, 503);
+    }
+    proxy.mend();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_broken_off() {
+    let settings = [
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_BODY_IDLE_TIMEOUT", "1"),
+    ];
+    let server = Server::start(Kind::Sqlite, &settings).await;
+    let client = admin(&server);
+    let stalled = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    let request = client
+        .request(Method::POST, "/transfers")
+        .header("content-type", "application/json")
+        .body(reqwest::Body::wrap_stream(stalled));
+    client.send(request).await.problem(408, "too-slow");
     server.finish().await;
 }
 

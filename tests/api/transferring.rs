@@ -13,6 +13,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::linking::share;
+
 /// How long to wait for what is done behind somebody's back.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -78,11 +80,15 @@ pub(crate) async fn until_settled(server: &Server) {
 
 /// Waits until a store holds nothing that a row points at, or that is to go.
 async fn until_gone(server: &Server) {
-    let began = Instant::now();
     let leftovers = || server.database().sql("SELECT COUNT(*) FROM tbl_leftover");
-    while leftovers().trim() != "0" {
-        assert!(began.elapsed() < PATIENCE, "old copies stay");
+    let (mut since, mut before) = (Instant::now(), leftovers());
+    while before.trim() != "0" {
         sleep(Duration::from_millis(200)).await;
+        let now = leftovers();
+        if now != before {
+            (since, before) = (Instant::now(), now);
+        }
+        assert!(since.elapsed() < PATIENCE, "{before} old copies stay");
     }
 }
 
@@ -493,9 +499,9 @@ async fn who_downloads_is_sent_to_the_store_if_the_settings_want_that() {
     let path = format!("/files/{}/content", meta.file_sha1);
     let stays = reqwest::redirect::Policy::none();
     let http = harness::http().redirect(stays).build().unwrap();
-    let answer = http.get(client.url(&path)).send().await.unwrap();
-    assert_eq!(answer.status(), 307);
-    let location = answer.headers()["location"].to_str().unwrap().to_owned();
+    let answer = client.get(&path).await;
+    assert_eq!(answer.status, 307, "{}", answer.text());
+    let location = answer.header("location").to_owned();
     assert!(location.starts_with(&Ceph::endpoint()), "{location}");
     let fetched = http.get(location).header("range", "bytes=5-9");
     let fetched = fetched.send().await.unwrap();
@@ -503,6 +509,13 @@ async fn who_downloads_is_sent_to_the_store_if_the_settings_want_that() {
     let disposition = fetched.headers()["content-disposition"].to_str().unwrap();
     assert!(disposition.contains("attachment"), "{disposition}");
     assert_eq!(fetched.bytes().await.unwrap(), bytes[5..10]);
+    // So is whoever comes by a link.
+    let link = client
+        .send(share(client, &meta.file_sha1.to_string()))
+        .await;
+    let by_link = client.get(link.json()["url"].as_str().unwrap()).await;
+    assert_eq!(by_link.status, 307);
+    assert!(by_link.header("location").starts_with(&Ceph::endpoint()));
     // With a condition the service answers itself, since the store has another tag.
     let tag = format!("\"{}\"", meta.file_sha1);
     let conditional = http.get(client.url(&path)).header("if-match", tag);

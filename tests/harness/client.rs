@@ -43,7 +43,11 @@ pub fn http() -> reqwest::ClientBuilder {
 
 impl Client {
     pub(crate) async fn new(base: String) -> Self {
-        let http = http().timeout(Duration::from_mins(1)).build().unwrap();
+        let http = http()
+            .timeout(Duration::from_mins(1))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         let contract = http
             .get(format!("{base}/openapi.json"))
             .send()
@@ -117,6 +121,14 @@ impl Client {
             return;
         }
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
+        if answer.status == StatusCode::TEMPORARY_REDIRECT {
+            assert_eq!(
+                head.status,
+                StatusCode::OK,
+                "a header is told by the service"
+            );
             return;
         }
         if answer.status == StatusCode::INTERNAL_SERVER_ERROR {

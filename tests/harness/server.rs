@@ -61,12 +61,21 @@ impl Server {
 
     /// Starts the service with a connection to its database that can be cut.
     pub async fn start_behind_proxy(kind: Kind) -> (Self, Proxy) {
+        Self::start_behind_proxy_with(kind, &[]).await
+    }
+
+    /// The same with some settings.
+    pub async fn start_behind_proxy_with(
+        kind: Kind,
+        settings: &[(&'static str, &str)],
+    ) -> (Self, Proxy) {
         let database = TestDatabase::new(kind);
         let proxy = Proxy::before(&database.url()).await;
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let url = ("FILESERVER_DATABASE_URL", proxy.url());
-        let server = Self::start_on(database, folder, data, &[url]).await;
+        let settings = [settings, &[url]].concat();
+        let server = Self::start_on(database, folder, data, &settings).await;
         (server, proxy)
     }
 

@@ -21,6 +21,7 @@ use crate::{
         (status = 400, description = "`invalid-query`"),
         (status = 404, description = "`transfer-not-found`"),
         (status = 409, description = "`transfer-over`: it had ended before"),
+        (status = 507, description = "`storage-full`: nothing was changed"),
     ),
 )]
 #[delete("/transfers/{transfer_id}")]
