@@ -103,7 +103,7 @@ impl From<catalog::TransferReport> for Transfer {
 ///
 /// The service goes on meanwhile: files can be read, uploaded, renamed and deleted. What was moved
 /// is read back and compared before it counts, and the old copy stays for a time. If a transfer
-/// between the two is running, it goes on, at the rate that is asked for now. What is uploaded is
+/// between the two is running, it goes on, at another rate if one is asked for. What is uploaded is
 /// still put into the primary store: let that be another before you empty it.
 #[utoipa::path(
     tag = "transfers",
