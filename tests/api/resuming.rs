@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{StreamExt as _, stream};
 use harness::{
-    Client, Kind, Server, TusUpload, digests, eventually, on_every_database, random, unique_text,
+    Client, Server, TusUpload, digests, eventually, on_every_database, random, unique_text,
 };
 use reqwest::Method;
 use tokio::{
@@ -25,6 +25,7 @@ on_every_database! {
     a_known_content_is_not_stored_again,
     a_thousand_uploads_go_on_at_once,
     a_thousand_parts_become_one_file,
+    an_upload_broken_twenty_times_comes_whole,
 }
 
 /// The content of a file, if there is one.
@@ -316,8 +317,7 @@ async fn a_thousand_parts_become_one_file(server: &Server) {
 }
 
 /// Breaks one upload twenty times, by the client and by killing the service.
-async fn an_upload_broken_twenty_times_comes_whole(kind: Kind) {
-    let server = Server::start(kind, &[]).await;
+async fn an_upload_broken_twenty_times_comes_whole(server: &Server) {
     let client = server.client();
     let bytes = random(24_000_000);
     let sha1 = digests(&bytes).sha1.to_string();
@@ -328,7 +328,7 @@ async fn an_upload_broken_twenty_times_comes_whole(kind: Kind) {
         let random = usize::try_from(getrandom::u64().unwrap() % 1_100_000).unwrap();
         let to = (offset + random).min(bytes.len() - 1);
         let left = bytes.len() - offset;
-        let stream = half_a_patch(&server, &upload, offset, left, &bytes[offset..to], "").await;
+        let stream = half_a_patch(server, &upload, offset, left, &bytes[offset..to], "").await;
         if number.is_multiple_of(2) {
             sleep(Duration::from_millis(number * 7)).await;
             server.kill().await;
@@ -353,11 +353,4 @@ async fn an_upload_broken_twenty_times_comes_whole(kind: Kind) {
         sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(content(client, &bytes).await.unwrap(), bytes);
-    server.finish().await;
-}
-
-#[tokio::test]
-async fn broken_uploads_come_whole_with_every_database() {
-    let kinds = [Kind::Sqlite, Kind::MariaDb, Kind::Postgres];
-    join_all(kinds.map(an_upload_broken_twenty_times_comes_whole)).await;
 }

@@ -18,7 +18,8 @@ pub(crate) enum Stop {
 
 /// Appends all of a body, unless something comes in between.
 ///
-/// A newer request for the same upload ends this one.
+/// A newer request for the same upload ends this one, which takes in what is there already: so
+/// that clients who supersede each other again and again get on nonetheless.
 pub(crate) async fn pump(
     service: &Service,
     append: &mut Append,
@@ -26,6 +27,7 @@ pub(crate) async fn pump(
 ) -> Result<(), Stop> {
     loop {
         let next = tokio::select! {
+            biased;
             next = payload.next() => next,
             () = append.superseded() => {
                 refuse_superseded(append).await?;
@@ -36,10 +38,9 @@ pub(crate) async fn pump(
             return Ok(());
         };
         let bytes = bytes.map_err(|error| Stop::Broken(broken_off(&error)))?;
-        refuse_superseded(append).await?;
         service.metrics.received(bytes.len());
         match append.write(&bytes).await {
-            Ok(()) => {}
+            Ok(()) => refuse_superseded(append).await?,
             Err(Error::Upload(overrun)) => return Err(Stop::Overrun(overrun)),
             Err(error) => return Err(Stop::Broken(error.into())),
         }

@@ -86,6 +86,7 @@ struct Open {
     is_verified: bool,
     appended: u64,
     filling: BytesMut,
+    is_gathered: bool,
     /// Where what fills begins, how much of it is hashed already, and what it takes the place of.
     start: u64,
     refilled: usize,
@@ -135,7 +136,7 @@ impl Bucket {
         if content.size() != known.bytes {
             return Err(damaged());
         }
-        let mut open = Open {
+        Ok(SegmentAppending(Some(Open {
             bucket: self.clone(),
             id,
             ledger,
@@ -149,14 +150,13 @@ impl Bucket {
             }),
             appended: 0,
             filling: BytesMut::new(),
+            is_gathered: false,
             refilled: 0,
             replaced: Vec::new(),
             flying: None,
             is_broken: false,
             held: Step::default(),
-        };
-        open.gather().await?;
-        Ok(SegmentAppending(Some(open)))
+        })))
     }
 
     /// Reads segments, one after the other.
@@ -230,8 +230,12 @@ impl Open {
     /// Reads the last segments back, if they are many and small, to write them as one.
     ///
     /// A segment is taken along if it is no larger than those after it together: so each byte is
-    /// written again a few times at most, however small the requests are.
+    /// written again a few times at most, however small the requests are. It is done when the first
+    /// bytes are there: a request that is refused, or superseded at once, is not to pay for it.
     async fn gather(&mut self) -> Result<()> {
+        if mem::replace(&mut self.is_gathered, true) {
+            return Ok(());
+        }
         let (mut count, mut size) = (0, 0);
         for segment in self.segments.iter().rev() {
             let together = size + segment.size;
@@ -245,21 +249,30 @@ impl Open {
         if count < MANY {
             return Ok(());
         }
-        let small = self.segments.split_off(self.segments.len() - count);
+        let larger = self.segments.len() - count;
+        let small = self.segments[larger..].to_vec();
         let start = small.first().map_or(self.before, |first| first.start);
         let range = domain::ByteRange {
             start,
             end: self.before,
         };
         let mut bytes = self.bucket.read_segments(small.clone(), range);
+        let mut gathered = BytesMut::new();
         while let Some(piece) = bytes.next().await {
-            self.filling.extend_from_slice(&piece?);
+            gathered.extend_from_slice(&piece?);
         }
-        (self.start, self.refilled, self.replaced) = (start, self.filling.len(), small);
+        // From here on nothing is waited for: all of it is done, or none.
+        self.segments.truncate(larger);
+        (self.start, self.refilled, self.replaced) = (start, gathered.len(), small);
+        self.filling = gathered;
         Ok(())
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.gather().await?;
         self.appended += bytes.len() as u64;
         while self.filling.len() + bytes.len() >= self.piece() {
             let fitting = self.piece() - self.filling.len();
@@ -378,10 +391,6 @@ impl Open {
                 self.count(&self.held).await?;
                 self.remove(&self.replaced).await;
             }
-        }
-        if self.appended == 0 {
-            // What was gathered in vain is where it was.
-            self.segments.append(&mut self.replaced);
         }
         Ok(SegmentEnd::Kept(Box::new(JoinedSegments {
             bucket: self.bucket,
