@@ -1,14 +1,14 @@
 //! Making the copy that a job asks for.
 //!
-//! In this order: the job is held, so that one worker is at it; the bytes are read, hashed on the
-//! way, and written under a key that was never used; they are read back and hashed again; then one
-//! transaction makes the content's row point at the copy, if the row still says what it said, ends
+//! In this order: the job is held, so that one worker is at it; the bytes are read, and written under
+//! a key that was never used; they are read back from there and hashed, which tells of whatever
+//! happened to them in between, or before; then one transaction makes the content's row point at the copy, if the row still says what it said, ends
 //! the job, and notes when the old copy goes. Each step can be taken again, and whatever a crash
 //! leaves behind is found: an object that no row points at has been noted before it was there.
 
 use std::time::{Duration, Instant};
 
-use domain::{Backoff, ByteRange};
+use domain::{Address, Backoff, ByteRange};
 use futures_util::StreamExt as _;
 use persistence::{Job, JobId, StoredContent, Switch, TransferState};
 use storage::{Object, Received, Store};
@@ -152,15 +152,12 @@ impl Catalog {
             return Ok(Outcome::Needless);
         };
         let received = carry(source, &row, target, rate).await?;
-        if received.content != row.content {
-            return Err(Error::SourceDamaged(row.address));
-        }
         let (address, _) = received.address();
         self.expect(&job.sha1, &address).await?;
         let placed = received.place().await?;
         let back = match digest(target, &address.key, row.content.size).await {
             Ok(content) if content == row.content => Ok(()),
-            Ok(_) => Err(Error::CopyDamaged(address.clone())),
+            Ok(_) => Err(blame(source, &row, &address).await),
             Err(error) => Err(error.into()),
         };
         if let Err(error) = back {
@@ -232,7 +229,7 @@ async fn carry(
     let whole = ByteRange::whole(row.content.size);
     let opened = source.open_object(&row.address.key, row.content.size, whole);
     let object: Object = opened.await?;
-    let mut incoming = target.receive();
+    let mut incoming = target.receive_known(row.content);
     let mut pieces = object.stream(whole);
     let (began, mut carried) = (Instant::now(), 0);
     while let Some(piece) = pieces.next().await {
@@ -245,6 +242,15 @@ async fn carry(
         }
     }
     Ok(incoming.finish().await?)
+}
+
+/// Who is to blame for a copy that is not what it should be: it, or what it was made of.
+async fn blame(source: &Store, row: &StoredContent, copy: &Address) -> Error {
+    match digest(source, &row.address.key, row.content.size).await {
+        Ok(content) if content == row.content => Error::CopyDamaged(copy.clone()),
+        Ok(_) => Error::SourceDamaged(row.address.clone()),
+        Err(error) => error.into(),
+    }
 }
 
 /// How long so many bytes take at a rate.

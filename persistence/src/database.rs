@@ -384,6 +384,10 @@ fn server_options(options: &Options) -> ConnectOptions {
 async fn connect(options: &ConnectOptions) -> Result<DatabaseConnection> {
     let mut options = options.clone();
     options
+        // Were there any, the pool would count its idle connections from time to time, and may miscount
+        // them while others use it: it never ends counting then, and keeps a thread (sqlx 0.9).
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
         .connect_timeout(ACQUIRE_TIMEOUT)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .sqlx_logging(false);

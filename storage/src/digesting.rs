@@ -13,9 +13,19 @@ use crate::{Error, Result, pipeline::BATCH};
 pub struct Digesting {
     filling: BytesMut,
     hashing: Option<JoinHandle<Box<ContentHasher>>>,
+    /// Nothing is hashed, only collected: it is known what the bytes come to.
+    is_needless: bool,
 }
 
 impl Digesting {
+    /// Hashes unless that is needless.
+    pub(crate) fn unless(is_needless: bool) -> Self {
+        Self {
+            is_needless,
+            ..Self::default()
+        }
+    }
+
     /// Takes in as many of the next bytes as fit; gives how many did, and the batch that they have
     /// filled, if they have.
     ///
@@ -50,6 +60,9 @@ impl Digesting {
     /// Begins to hash what has been filled, and gives it.
     async fn hash(&mut self) -> Result<Bytes> {
         let batch = mem::take(&mut self.filling).freeze();
+        if self.is_needless {
+            return Ok(batch);
+        }
         let mut hasher = self.hashed().await?;
         let same_batch = batch.clone();
         self.hashing = Some(spawn_blocking(move || {

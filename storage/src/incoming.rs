@@ -22,6 +22,8 @@ use crate::{
 /// removes what was written.
 pub struct Incoming {
     store: Store,
+    /// What it is, if that is known: nothing is hashed then.
+    known: Option<Content>,
     bytes: Arriving,
 }
 
@@ -49,9 +51,10 @@ pub(crate) enum ReceivedBytes {
 }
 
 impl Incoming {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, known: Option<Content>) -> Self {
         Self {
             store,
+            known,
             bytes: Arriving::InMemory(BytesMut::new()),
         }
     }
@@ -68,7 +71,7 @@ impl Incoming {
                 return Ok(());
             }
             let filled = mem::take(filling);
-            self.bytes = begin(&self.store).await?;
+            self.bytes = begin(&self.store, self.known.is_some()).await?;
             self.pass_on(&filled).await?;
         }
         self.pass_on(bytes).await
@@ -89,6 +92,10 @@ impl Incoming {
     /// As [`Incoming::write`].
     pub async fn finish(self) -> Result<Received> {
         let (hasher, bytes) = match self.bytes {
+            Arriving::InMemory(filled) if self.known.is_some() => {
+                let bytes = ReceivedBytes::InMemory(filled.freeze());
+                (ContentHasher::default(), bytes)
+            }
             Arriving::InMemory(filled) => {
                 let bytes = filled.freeze();
                 let same_bytes = bytes.clone();
@@ -107,23 +114,28 @@ impl Incoming {
                 (sending.settle().await?, ReceivedBytes::Sending(sending))
             }
         };
-        Received::new(self.store, hasher.finish(), bytes)
+        let content = self.known.unwrap_or_else(|| hasher.finish());
+        Received::new(self.store, content, bytes)
     }
 }
 
 /// Begins to write what does not fit in memory.
-async fn begin(store: &Store) -> Result<Arriving> {
+async fn begin(store: &Store, is_known: bool) -> Result<Arriving> {
     match store {
         Store::Disk(disk) => {
             let disk = disk.clone();
             let staged = blocking(move || disk.staging().create()).await?;
             let file = Arc::clone(&staged.file);
             let upkeep = Upkeep::Sync(Syncing::default());
-            let pipeline = Pipeline::new(file, Hashes::default(), upkeep);
+            let hashes = Hashes {
+                is_needless: is_known,
+                ..Hashes::default()
+            };
+            let pipeline = Pipeline::new(file, hashes, upkeep);
             Ok(Arriving::Staged(Box::new(pipeline), staged))
         }
         Store::Bucket(bucket) => {
-            let sending = Sending::begin(bucket, Bucket::fresh_key()?).await?;
+            let sending = Sending::begin(bucket, Bucket::fresh_key()?, is_known).await?;
             Ok(Arriving::Sending(Box::new(sending)))
         }
     }

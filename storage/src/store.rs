@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{Address, ByteRange, Checksum, RandomId, Timestamp};
+use domain::{Address, ByteRange, Checksum, Content, RandomId, Timestamp};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 
 use crate::{
@@ -63,7 +63,14 @@ impl Store {
     /// Begins to take in a content.
     #[must_use]
     pub fn receive(&self) -> Incoming {
-        Incoming::new(self.clone())
+        Incoming::new(self.clone(), None)
+    }
+
+    /// Begins to take in a content of which it is known what it is, or has to be: whoever does so
+    /// reads it back before it counts.
+    #[must_use]
+    pub fn receive_known(&self, content: Content) -> Incoming {
+        Incoming::new(self.clone(), Some(content))
     }
 
     /// Opens an object, and begins to read what is wanted of it.
@@ -218,15 +225,15 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// When the store fails.
-    pub async fn go_on(
+    /// When what is known is damaged.
+    pub fn go_on(
         &self,
         id: RandomId,
         known: Known,
         ledger: Box<dyn Ledger>,
         checksums: Vec<Checksum>,
     ) -> Result<Appending> {
-        let appending = self.append(id, known, ledger, checksums).await?;
+        let appending = self.append(id, known, ledger, checksums)?;
         Ok(Appending(Place::Bucket(Box::new(appending))))
     }
 

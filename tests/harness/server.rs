@@ -446,8 +446,11 @@ pub fn binary() -> &'static Path {
         let status = build.current_dir(workspace).status();
         assert!(status.unwrap().success(), "the binary can be built");
         // Tests lie in `deps`, beside the binaries.
-        let tests = std::env::current_exe().unwrap();
-        let folder = tests.parent().unwrap().parent().unwrap();
+        let this = std::env::current_exe().unwrap();
+        let mut folder = this.parent().unwrap();
+        if folder.ends_with("deps") {
+            folder = folder.parent().unwrap();
+        }
         folder.join("fileserver")
     })
 }

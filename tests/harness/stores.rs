@@ -143,8 +143,19 @@ impl Oss {
     /// Starts it.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts it behind a link that lets so many bytes through in a second, each way.
+    #[must_use]
+    pub fn start_behind(bytes_per_second: u32) -> Self {
+        Self::start_with(&["--bytes-per-second", &bytes_per_second.to_string()])
+    }
+
+    fn start_with(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, endpoint, control) = run(folder.path(), ("127.0.0.1:0", "127.0.0.1:0"));
+        let anywhere = ("127.0.0.1:0", "127.0.0.1:0");
+        let (child, endpoint, control) = run(folder.path(), anywhere, options);
         Self {
             child,
             endpoint,
@@ -159,7 +170,8 @@ impl Oss {
         self.child.wait().unwrap();
         let address = |url: &str| url.trim_start_matches("http://").to_owned();
         let (listen, control) = (address(&self.endpoint), address(&self.control));
-        (self.child, self.endpoint, self.control) = run(self.folder.path(), (&listen, &control));
+        (self.child, self.endpoint, self.control) =
+            run(self.folder.path(), (&listen, &control), &[]);
     }
 
     /// Its process's number.
@@ -234,7 +246,11 @@ impl Drop for Oss {
     }
 }
 
-fn run(folder: &Path, (listen, control): (&str, &str)) -> (Child, String, String) {
+fn run(
+    folder: &Path,
+    (listen, control): (&str, &str),
+    options: &[&str],
+) -> (Child, String, String) {
     let program = binary().with_file_name("oss-stand-in");
     let mut child = Command::new(program)
         .args([
@@ -245,6 +261,7 @@ fn run(folder: &Path, (listen, control): (&str, &str)) -> (Child, String, String
             "--bucket",
             "bucket",
         ])
+        .args(options)
         .arg("--folder")
         .arg(folder)
         .env("OSS_ACCESS_KEY_ID", OSS_KEY)

@@ -7,6 +7,7 @@
 mod checksum;
 mod error;
 mod faults;
+mod link;
 mod listing;
 mod multipart;
 mod objects;
@@ -28,7 +29,7 @@ use std::{
 use actix_web::{App, HttpServer, web};
 use clap::Parser;
 
-use crate::{faults::Faults, service::Service, signature::Key, store::Store};
+use crate::{faults::Faults, link::Link, service::Service, signature::Key, store::Store};
 
 /// Stands in for OSS.
 #[derive(Debug, Parser)]
@@ -51,6 +52,9 @@ struct Arguments {
     /// The bucket that there is.
     #[arg(long, default_value = "bucket")]
     bucket: String,
+    /// How many bytes a second come in at most, and as many go out; unless given, as many as go.
+    #[arg(long)]
+    bytes_per_second: Option<u32>,
     /// How many threads answer.
     #[arg(long, default_value_t = 4)]
     workers: usize,
@@ -68,6 +72,8 @@ async fn main() -> io::Result<()> {
         },
         store: Store::open(&arguments.folder)?,
         faults: Arc::clone(&faults),
+        inward: Link::new(arguments.bytes_per_second),
+        outward: Link::new(arguments.bytes_per_second),
     });
     let listener = TcpListener::bind(arguments.listen)?;
     let mut lines = format!("listening on http://{}\n", listener.local_addr()?);

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{TryStreamExt as _, stream};
 use time::OffsetDateTime;
 
 use crate::{
@@ -69,7 +69,7 @@ pub(crate) fn check_name(key: &str) -> Result<()> {
 }
 
 /// `GetObject` and `HeadObject`.
-pub(crate) fn read(service: &Service, request: &Request) -> Result<HttpResponse> {
+pub(crate) fn read(service: &web::Data<Service>, request: &Request) -> Result<HttpResponse> {
     let (object, file) = service.store.find(&request.key)?;
     check_conditions(request, "", &object)?;
     let is_head = request.method() == Method::HEAD;
@@ -95,7 +95,22 @@ pub(crate) fn read(service: &Service, request: &Request) -> Result<HttpResponse>
         let kinds = [Kind::Truncate, Kind::Flip];
         service.faults.strike(&kinds, Operation::of(request))
     };
-    Ok(answer.body(SizedStream::new(length, bytes(file, first, length, fault))))
+    let sent = sent(bytes(file, first, length, fault), service.clone());
+    Ok(answer.body(SizedStream::new(length, sent)))
+}
+
+/// Bytes as fast as the link lets them go.
+fn sent(
+    bytes: impl stream::Stream<Item = io::Result<Bytes>>,
+    service: web::Data<Service>,
+) -> impl stream::Stream<Item = io::Result<Bytes>> {
+    bytes.and_then(move |chunk| {
+        let service = service.clone();
+        async move {
+            service.outward.pass(chunk.len()).await;
+            Ok(chunk)
+        }
+    })
 }
 
 /// Some bytes of a file, or what a fault makes of them.

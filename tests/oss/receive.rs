@@ -76,6 +76,7 @@ pub(crate) async fn body(
     let mut digests = Digests::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Error::IncompleteBody)?;
+        service.inward.pass(chunk.len()).await;
         let first = digests.size == 0 && !chunk.is_empty();
         digests.update(&chunk);
         let kinds = [Kind::FlipStored];

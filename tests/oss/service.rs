@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use crate::{
     error::{Error, Result},
     faults::{Faults, Kind, Operation},
+    link::Link,
     listing, multipart, objects,
     request::{Action, Request, random_hex},
     signature::{self, Key},
@@ -38,6 +39,10 @@ pub(crate) struct Service {
     pub(crate) store: Store,
     /// What goes wrong.
     pub(crate) faults: Arc<Faults>,
+    /// How objects come.
+    pub(crate) inward: Link,
+    /// How they go.
+    pub(crate) outward: Link,
 }
 
 /// A second hold on the connection of a request, by which it can be cut.
@@ -75,7 +80,7 @@ pub(crate) async fn answer(
 }
 
 async fn try_answer(
-    service: &Service,
+    service: &web::Data<Service>,
     request: &Request,
     payload: &mut web::Payload,
 ) -> Result<HttpResponse> {

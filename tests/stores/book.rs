@@ -33,7 +33,7 @@ impl<'a> Upload<'a> {
             Store::Disk(disk) => disk.append(self.id, checksums).await,
             Store::Bucket(bucket) => {
                 let (known, turn) = self.book.take_turn();
-                bucket.go_on(self.id, known, turn, checksums).await
+                bucket.go_on(self.id, known, turn, checksums)
             }
         }
     }

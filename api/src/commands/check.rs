@@ -29,9 +29,7 @@ pub(crate) struct Check {
     remove_orphans: bool,
 }
 
-// With several threads, the pool's upkeep may never see that it was closed (sqlx 0.9), and keep the
-// process from ending.
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 pub(crate) async fn run(settings: &Settings, wanted: &Check) -> ExitCode {
     let checked = if wanted.stores {
         try_out(settings, wanted.json).await

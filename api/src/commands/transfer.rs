@@ -36,9 +36,7 @@ pub(crate) struct Transfer {
     watch: bool,
 }
 
-// With several threads, the pool's upkeep may never see that it was closed (sqlx 0.9), and keep the
-// process from ending.
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 pub(crate) async fn run(settings: &Settings, wanted: &Transfer) -> ExitCode {
     match transfer(settings, wanted).await {
         Ok(true) => ExitCode::SUCCESS,

@@ -52,8 +52,7 @@ impl Catalog {
                     id,
                     number: staging.turn,
                 };
-                let going_on = bucket.go_on(id, known(staging), Box::new(turn), checksums);
-                Ok(going_on.await?)
+                Ok(bucket.go_on(id, known(staging), Box::new(turn), checksums)?)
             }
         }
     }

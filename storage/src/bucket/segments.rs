@@ -122,7 +122,7 @@ pub(crate) struct JoinedSegments {
 
 impl Bucket {
     /// Goes on with an upload, whose bytes from here on are to have these checksums.
-    pub(crate) async fn append(
+    pub(crate) fn append(
         &self,
         id: RandomId,
         known: Known,
@@ -147,6 +147,7 @@ impl Bucket {
             hashes: Box::new(Hashes {
                 content,
                 checksums: checksums.into_iter().map(Checksum::verifier).collect(),
+                is_needless: false,
             }),
             appended: 0,
             filling: BytesMut::new(),

@@ -29,7 +29,7 @@ enum Order {
 }
 
 impl Sending {
-    pub(crate) async fn begin(bucket: &Bucket, key: String) -> Result<Self> {
+    pub(crate) async fn begin(bucket: &Bucket, key: String, is_known: bool) -> Result<Self> {
         let writer = bucket
             .operator()
             .writer_with(&key)
@@ -41,7 +41,7 @@ impl Sending {
         let writing = tokio::spawn(write(bucket.clone(), writer, ordered));
         Ok(Self {
             key,
-            digesting: Digesting::default(),
+            digesting: Digesting::unless(is_known),
             orders,
             writing,
         })

@@ -62,6 +62,7 @@ impl DiskAppending {
         let hashes = Hashes {
             content: before.clone(),
             checksums: checksums.into_iter().map(Checksum::verifier).collect(),
+            is_needless: false,
         };
         let upkeep = Upkeep::Save(Saving::new(Arc::clone(&staged.state), synced, is_verified));
         let pipeline = Pipeline::new(Arc::clone(&staged.file), hashes, upkeep);
