@@ -10,7 +10,10 @@ use std::{
 };
 
 use domain::Sha1;
-use harness::{Ceph, Client, Kind, Oss, Server, eventually, random, unique_text};
+use harness::{
+    Answer, Ceph, Client, Gateway, Kind, Oss, Server, StoreSettings, eventually, freeze, random,
+    unique_text,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{process::Command, time::sleep};
@@ -25,8 +28,12 @@ fn count() -> usize {
 
 /// A service with Ceph, and OSS for its files to move to.
 async fn with_both(settings: &[(&'static str, &str)]) -> (Server, Oss) {
+    with(Ceph::settings(), settings).await
+}
+
+async fn with(ceph: StoreSettings, settings: &[(&'static str, &str)]) -> (Server, Oss) {
     let oss = Oss::start();
-    let stores = Ceph::settings().into_iter().chain(oss.settings()).collect();
+    let stores = ceph.into_iter().chain(oss.settings()).collect();
     let mut all = vec![("FILESERVER_PRIMARY", "ceph"), ("FILESERVER_AUTH", "token")];
     all.extend(settings);
     (start(Kind::Sqlite, stores, &all).await, oss)
@@ -250,9 +257,7 @@ impl Traffic {
                 }
                 _ => {
                     let (sha1, bytes) = self.any(pick);
-                    let path = format!("/files/{sha1}/content");
-                    let read = client.request(Method::GET, &path);
-                    let read = client.try_send(read).await.unwrap();
+                    let read = read(&client, &sha1).await;
                     let is_whole = read.status == 200 && read.body == bytes;
                     assert!(
                         is_whole || read.status == 404 && self.is_gone(&sha1).await,
@@ -282,6 +287,19 @@ impl Traffic {
     }
 }
 
+/// Reads a file, and again if it lies in a store that is away for the moment.
+async fn read(client: &Client, sha1: &Sha1) -> Answer {
+    let began = Instant::now();
+    loop {
+        let read = client.request(Method::GET, &format!("/files/{sha1}/content"));
+        let answer = client.try_send(read).await.unwrap();
+        if answer.status != 503 || began.elapsed() > Duration::from_secs(30) {
+            return answer;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Files move from Ceph to OSS under all kinds of traffic, while workers, the broker and the stores
 /// are killed now and then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -296,7 +314,8 @@ async fn everything_moves_under_traffic_while_things_are_killed() {
         ("FILESERVER_PURGE_GRACE", "1"),
         ("FILESERVER_TRANSFER_ATTEMPTS", "100"),
     ];
-    let (mut server, mut oss) = with_both(&settings).await;
+    let mut gateway = Gateway::start();
+    let (mut server, mut oss) = with(gateway.settings(), &settings).await;
     let client = admin(&server);
     let kept = fill(&client, count()).await;
     // What comes from now on goes to where everything goes.
@@ -344,6 +363,12 @@ async fn everything_moves_under_traffic_while_things_are_killed() {
         }
         if round == 5 {
             oss.restart();
+        }
+        match round {
+            2 => freeze(gateway.id(), true),
+            4 => freeze(gateway.id(), false),
+            6 => gateway.restart(),
+            _ => {}
         }
     }
     traffic.is_over.store(true, Ordering::Relaxed);

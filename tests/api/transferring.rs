@@ -5,8 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domain::Sha1;
 use futures_util::future::join_all;
-use harness::{Ceph, Kind, Oss, Server, StoreSettings, binary, freeze, random, unique_text};
+use harness::{
+    Ceph, Gateway, Kind, Oss, Server, StoreSettings, binary, freeze, random, unique_text,
+};
 use serde_json::json;
 use tokio::{
     process::{Child, Command},
@@ -130,6 +133,7 @@ on_each! {
     what_is_uploaded_is_moved_behind_its_owners_back,
     a_copy_serves_when_the_first_fails,
     what_a_target_spoils_stays_where_it_was,
+    a_worker_that_is_killed_at_any_step_has_done_nothing_or_all,
     workers_that_are_killed_lose_nothing,
     a_file_that_is_deleted_while_it_is_copied_stays_deleted,
 }
@@ -210,28 +214,159 @@ async fn a_copy_serves_when_the_first_fails(kind: Kind) {
 }
 
 async fn what_a_target_spoils_stays_where_it_was(kind: Kind) {
-    let moving = Moving::start(kind, &MOVE_TO_OSS).await;
+    let settings = [
+        MOVE_TO_OSS[0],
+        MOVE_TO_OSS[1],
+        ("FILESERVER_STORES_OSS_TIMEOUT", "1"),
+    ];
+    let moving = Moving::start(kind, &settings).await;
     let client = moving.server.client();
-    let fault = json!({"kind": "flip-stored", "operation": "PUT"});
-    moving.oss.fault(&fault).await;
-    let (sha1, bytes) = client.upload_some("a.txt").await;
-    let refused = || {
-        let attempts = moving.server.database().sql("SELECT attempts FROM tbl_job");
-        attempts.trim().parse::<u32>().is_ok_and(|tried| tried > 0)
-    };
-    harness::eventually(refused).await;
-    let found = addresses(&moving.server);
-    assert!(found[0].starts_with("disk:"), "{found:?}");
-    let content = client.get(&format!("/files/{sha1}/content")).await;
-    assert_eq!(content.body, bytes);
+    for fault in [
+        json!({"kind": "error"}),
+        json!({"kind": "hang", "operation": "PUT"}),
+        json!({"kind": "hang", "operation": "GET"}),
+        json!({"kind": "truncate", "operation": "GET"}),
+        json!({"kind": "flip", "operation": "GET"}),
+        json!({"kind": "flip-stored", "operation": "PUT"}),
+    ] {
+        moving.oss.fault(&fault).await;
+        let (sha1, bytes) = client.upload_some("a.txt").await;
+        let began = Instant::now();
+        let tried = "SELECT COUNT(*) FROM tbl_job WHERE attempts > 0";
+        while moving.server.database().sql(tried).trim() == "0" {
+            assert!(began.elapsed() < PATIENCE, "{fault} is not noticed");
+            sleep(Duration::from_millis(50)).await;
+        }
+        let row = address_of(&moving.server, &sha1);
+        assert!(row.starts_with("disk:"), "{fault}: {row}");
+        let content = client.get(&format!("/files/{sha1}/content")).await;
+        assert_eq!(content.body, bytes);
+        moving.oss.mend().await;
+        moving.settle().await;
+        let row = address_of(&moving.server, &sha1);
+        assert!(row.starts_with("oss:"), "{fault}: {row}");
+        let content = client.get(&format!("/files/{sha1}/content")).await;
+        assert_eq!(content.body, bytes);
+    }
     let metrics = client.get("/metrics").await.text();
     let line = "fileserver_copies_total{from=\"disk\",to=\"oss\",result=\"failed\"}";
     assert!(metrics.contains(line), "{metrics}");
-    moving.oss.mend().await;
-    moving.settle().await;
-    let found = addresses(&moving.server);
-    assert!(found[0].starts_with("oss:"), "{found:?}");
+    until_gone_at_once(&moving.server).await;
+    assert_eq!(moving.oss.files(), 6, "copies that were refused are gone");
     moving.finish().await;
+}
+
+/// Where a file's content lies.
+fn address_of(server: &Server, sha1: &Sha1) -> String {
+    let text = sha1.to_string();
+    let shard = &text[38..];
+    let sql = format!("SELECT file_addr FROM tbl_{shard} WHERE file_sha1 = '{text}'");
+    server.database().sql(&sql).trim().to_owned()
+}
+
+/// Each of the steps in which a copy waits for a store; when the row is switched, nothing is waited
+/// for but the database.
+async fn a_worker_that_is_killed_at_any_step_has_done_nothing_or_all(kind: Kind) {
+    let gateway = Gateway::start();
+    let oss = Oss::start();
+    let stores = gateway.settings().into_iter().chain(oss.settings());
+    let settings = [
+        MOVE_TO_OSS[0],
+        MOVE_TO_OSS[1],
+        ("FILESERVER_PRIMARY", "ceph"),
+        ("FILESERVER_NO_WORKER", "true"),
+    ];
+    let server = start(kind, stores.collect(), &settings).await;
+    let client = server.client();
+    let (small, large) = (3_000, 9_000_000);
+    // Of a large one, the second POST completes what the first has begun.
+    let steps = [
+        (small, "reading", None),
+        (
+            small,
+            "writing",
+            Some(json!({"kind": "hang", "operation": "PUT"})),
+        ),
+        (
+            small,
+            "reading back",
+            Some(json!({"kind": "hang", "operation": "GET"})),
+        ),
+        (large, "reading", None),
+        (
+            large,
+            "beginning",
+            Some(json!({"kind": "hang", "operation": "POST"})),
+        ),
+        (
+            large,
+            "writing",
+            Some(json!({"kind": "hang", "operation": "PUT", "after": 1})),
+        ),
+        (
+            large,
+            "completing",
+            Some(json!({"kind": "hang", "operation": "POST", "after": 1})),
+        ),
+        (
+            large,
+            "reading back",
+            Some(json!({"kind": "hang", "operation": "GET"})),
+        ),
+    ];
+    for (size, step, fault) in steps {
+        let bytes = random(size);
+        let sha1 = client
+            .upload_raw("a.bin", bytes.clone())
+            .await
+            .meta()
+            .file_sha1;
+        let before = hung(&oss).await;
+        match &fault {
+            Some(fault) => oss.fault(fault).await,
+            None => freeze(gateway.id(), true),
+        }
+        let mut killed = worker(&server);
+        let began = Instant::now();
+        let held = "SELECT COUNT(*) FROM tbl_job WHERE holder IS NOT NULL";
+        while server.database().sql(held).trim() == "0"
+            || fault.is_some() && hung(&oss).await == before
+        {
+            assert!(began.elapsed() < PATIENCE, "{step} is not come to");
+            sleep(Duration::from_millis(50)).await;
+        }
+        // The last question before the store's, if that is what hangs.
+        sleep(Duration::from_millis(100)).await;
+        killed.kill().await.unwrap();
+        match &fault {
+            Some(_) => oss.mend().await,
+            None => freeze(gateway.id(), false),
+        }
+        let row = address_of(&server, &sha1);
+        assert!(row.starts_with("ceph:"), "{step}: {row}");
+        // What the dead had in hand is free after a minute; nobody waits for that here.
+        let _ = server
+            .database()
+            .sql("UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0");
+        let mut next = worker(&server);
+        until_settled(&server).await;
+        let row = address_of(&server, &sha1);
+        assert!(row.starts_with("oss:"), "{step}: {row}");
+        next.kill().await.unwrap();
+        let content = client.get(&format!("/files/{sha1}/content")).await;
+        assert!(content.body == bytes, "{step}");
+    }
+    let mut last = worker(&server);
+    until_gone_at_once(&server).await;
+    last.kill().await.unwrap();
+    server.finish().await;
+}
+
+/// How many requests the stand-in has left hanging so far.
+async fn hung(oss: &Oss) -> u64 {
+    oss.counts().await["faults"]["hang"]
+        .as_u64()
+        .unwrap_or_default()
 }
 
 /// Another process that makes copies.

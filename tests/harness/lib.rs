@@ -28,7 +28,7 @@ pub use issuer::Issuer;
 pub use nginx::Nginx;
 pub use proxy::Proxy;
 pub use server::{Server, binary, eventually};
-pub use stores::{Ceph, Oss, StoreSettings, freeze, process_in};
+pub use stores::{Ceph, Gateway, Oss, StoreSettings, freeze, process_in};
 pub use tus::TusUpload;
 
 /// Makes a test of each function for each database.

@@ -3,9 +3,10 @@
 use std::{
     fs::{self, DirEntry},
     io::{self, BufRead as _, BufReader},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -126,6 +127,89 @@ impl Ceph {
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by tests/servers"))
+}
+
+/// A second gateway of the same Ceph, for who stops it or kills it.
+pub struct Gateway {
+    child: Child,
+    address: String,
+    /// Its log.
+    folder: TempDir,
+}
+
+impl Gateway {
+    /// Starts it, and waits until it answers.
+    #[must_use]
+    pub fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let child = Self::run(&address, folder.path());
+        Self {
+            child,
+            address,
+            folder,
+        }
+    }
+
+    fn run(address: &str, folder: &Path) -> Child {
+        let child = Command::new("radosgw")
+            .arg("--conf")
+            .arg(Path::new(&variable("TEST_SERVERS")).join("ceph/ceph.conf"))
+            .args(["-n", "client.rgw", "-f"])
+            .arg(format!(
+                "--rgw-frontends=beast endpoint={address} tcp_nodelay=1"
+            ))
+            .arg("--log-file")
+            .arg(folder.join("log"))
+            .arg("--admin-socket")
+            .arg(folder.join("socket"))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(
+                begun.elapsed() < Duration::from_mins(1),
+                "it does not start"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        child
+    }
+
+    /// Kills it, and starts it again where it was.
+    pub fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = Self::run(&self.address, self.folder.path());
+    }
+
+    /// Its process's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The settings of a store called `ceph`, which is reached by way of this gateway.
+    #[must_use]
+    pub fn settings(&self) -> StoreSettings {
+        let mut settings = Ceph::settings();
+        for (name, value) in &mut settings {
+            if name.ends_with("_ENDPOINT") {
+                *value = format!("http://{}", self.address);
+            }
+        }
+        settings
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The stand-in for Aliyun OSS, with a bucket of its own.

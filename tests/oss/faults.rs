@@ -72,6 +72,9 @@ struct Fault {
     kind: Kind,
     #[serde(default = "any")]
     operation: Operation,
+    /// How many requests are spared first.
+    #[serde(default)]
+    after: u64,
     #[serde(default)]
     times: Option<u64>,
     #[serde(default = "always")]
@@ -120,6 +123,10 @@ impl Faults {
         let meant = fault.operation == Operation::Any || fault.operation == operation;
         let kind = fault.kind;
         if !meant || !kinds.contains(&kind) || !happens(fault.probability) {
+            return None;
+        }
+        if let Some(left) = fault.after.checked_sub(1) {
+            fault.after = left;
             return None;
         }
         if let Some(times) = &mut fault.times {
