@@ -283,3 +283,43 @@ async fn the_service_starts_without_its_store_and_says_that_it_is_not_ready() {
         assert!(!log.contains("hunter2"), "{log}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_without_its_second_store_is_ready_and_tells_of_it() {
+    let ((_one, right), (_other, wrong)) = (oss(), oss());
+    let secret = "hunter2-hunter2-hunter2";
+    for (setup, trouble) in [
+        (right, None),
+        (ceph(), None),
+        (
+            wrong.with_secret(secret),
+            Some("the secret key is not that"),
+        ),
+        (
+            ceph().with_secret(secret),
+            Some("the secret key is not that"),
+        ),
+    ] {
+        let settings = setup.settings.iter().map(|(name, value)| {
+            // A test's settings have names that do not end.
+            let name: &'static str = name.clone().leak();
+            (name, value.as_str())
+        });
+        let settings: Vec<_> = settings.chain([("FILESERVER_PRIMARY", "disk")]).collect();
+        let server = Server::start(Kind::Sqlite, &settings).await;
+        let ready = server.client().get("/readyz").await;
+        assert_eq!(ready.status, 200, "{}", ready.text());
+        let told = ready.json();
+        let status = if trouble.is_some() { "degraded" } else { "ok" };
+        assert_eq!(told["status"], status, "{told}");
+        let text = told["trouble"][0].as_str();
+        assert_eq!(text.is_some(), trouble.is_some(), "{told}");
+        if let (Some(text), Some(trouble)) = (text, trouble) {
+            assert!(
+                text.contains(trouble) && !text.contains("hunter2"),
+                "{text}"
+            );
+        }
+        server.stop().await;
+    }
+}

@@ -11,7 +11,7 @@ use crate::{http::query::NoQuery, problem::Problem};
 #[schema(example = json!({"status": "ok"}))]
 pub(crate) struct Health {
     /// `ok`
-    pub(crate) status: &'static str,
+    status: &'static str,
 }
 
 /// Tells that the service runs

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, route, web};
+use catalog::Stores;
+use futures_util::future::join_all;
+use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
-use super::check_health::Health;
 use crate::{
     http::query::NoQuery,
     problem::{Causes, Fault, Problem},
@@ -15,15 +18,31 @@ use crate::{
 /// How long what the service needs may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the other stores may take: whoever asks is not to wait for what is no reason to send
+/// nobody here.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
+
+/// What the service can do.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"status": "degraded", "trouble": ["the store oss does not answer in time"]}))]
+pub(crate) struct Readiness {
+    /// `ok`, or `degraded` if a store does not work that is not the primary one
+    status: &'static str,
+    /// Which stores do not work, and why
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trouble: Vec<String>,
+}
+
 /// Tells whether the service can do its work
 ///
-/// It asks the database, and the store that takes what is uploaded.
+/// It asks the database and the stores. What is needed for everything is the database and the store
+/// that takes what is uploaded; without another store, what lies only there cannot be read.
 #[utoipa::path(
     get,
     tag = "service",
     security(()),
     responses(
-        (status = 200, description = "It can", body = Health),
+        (status = 200, description = "It can, or most of it", body = Readiness),
         (status = 400, description = "`invalid-query`"),
         (status = 503, description = "`unavailable`: the database or the store does not answer; which store, and why", headers(
             ("Retry-After" = u32, description = "How many seconds to wait"),
@@ -37,9 +56,10 @@ pub(crate) async fn check_readiness(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, Problem> {
     let catalog = &service.catalog;
-    let (database, store) = tokio::join!(
+    let (database, store, trouble) = tokio::join!(
         timeout(PATIENCE, catalog.probe_database()),
         timeout(PATIENCE, catalog.probe_store()),
+        trouble_with_others(catalog.stores()),
     );
     database.map_err(|late| Problem::unavailable(Fault::Database, &late))??;
     let name = catalog.stores().primary().name();
@@ -51,5 +71,24 @@ pub(crate) async fn check_readiness(
         Ok(Err(error)) => return Err(Problem::unready(Causes(&error).to_string())),
         Err(late) => return Err(Problem::unready(late)),
     }
-    Ok(HttpResponse::Ok().json(Health { status: "ok" }))
+    let status = if trouble.is_empty() { "ok" } else { "degraded" };
+    Ok(HttpResponse::Ok().json(Readiness { status, trouble }))
+}
+
+/// Which stores do not work, of those that are not the primary one.
+async fn trouble_with_others(stores: &Stores) -> Vec<String> {
+    let primary = stores.primary().name();
+    let others = stores.iter().filter(|store| store.name() != primary);
+    let probed =
+        others.map(
+            async |store| match timeout(PATIENCE_WITH_OTHERS, store.probe()).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(Causes(&error).to_string()),
+                Err(_) => Some(format!(
+                    "the store {} does not answer in time",
+                    store.name()
+                )),
+            },
+        );
+    join_all(probed).await.into_iter().flatten().collect()
 }
