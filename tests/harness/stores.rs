@@ -48,29 +48,11 @@ impl Ceph {
     /// The keys of its bucket that begin so.
     #[must_use]
     pub fn keys(prefix: &str) -> Vec<PathBuf> {
-        let (endpoint, bucket) = (Self::endpoint(), variable("TEST_S3_BUCKET"));
-        let credentials = [
-            variable("TEST_S3_ACCESS_KEY"),
-            variable("TEST_S3_SECRET_KEY"),
-        ];
         let prefix = prefix.replace('/', "%2F");
         let (mut keys, mut after) = (Vec::new(), String::new());
         loop {
-            let listed = Command::new("curl")
-                .args(["--silent", "--fail", "--user", &credentials.join(":")])
-                .args([
-                    "--aws-sigv4",
-                    &format!("aws:amz:{}:s3", variable("TEST_S3_REGION")),
-                ])
-                .args([
-                    "--header",
-                    &format!("x-amz-content-sha256: {SHA256_OF_NOTHING}"),
-                ])
-                .arg(format!(
-                    "{endpoint}/{bucket}?marker={after}&prefix={prefix}"
-                ))
-                .output()
-                .unwrap();
+            let query = format!("?marker={after}&prefix={prefix}");
+            let listed = Self::request(&query, SHA256_OF_NOTHING).output().unwrap();
             let listing = String::from_utf8(listed.stdout).unwrap();
             assert!(listing.contains("<ListBucketResult"), "{listing}");
             let found = listing.split("<Key>").skip(1);
@@ -85,31 +67,30 @@ impl Ceph {
 
     /// Takes an object's bytes away, or puts others in their place.
     pub(crate) fn damage(key: &Path, bytes: Option<&str>) {
-        let (endpoint, bucket) = (Self::endpoint(), variable("TEST_S3_BUCKET"));
-        let credentials = [
+        let sha256 = bytes.map(|bytes| crate::digests(bytes.as_bytes()).sha256.to_string());
+        let sha256 = sha256.as_deref().unwrap_or(SHA256_OF_NOTHING);
+        let mut request = Self::request(&format!("/{}", key.display()), sha256);
+        match bytes {
+            None => request.args(["--request", "DELETE"]),
+            Some(bytes) => request.args(["--request", "PUT", "--data-binary", bytes]),
+        };
+        assert!(request.status().unwrap().success());
+    }
+
+    /// A signed request for what comes after the bucket's address, with a body of this digest.
+    fn request(rest: &str, sha256: &str) -> Command {
+        let (key, secret) = (
             variable("TEST_S3_ACCESS_KEY"),
             variable("TEST_S3_SECRET_KEY"),
-        ];
+        );
+        let (region, bucket) = (variable("TEST_S3_REGION"), variable("TEST_S3_BUCKET"));
         let mut request = Command::new("curl");
         request
-            .args(["--silent", "--fail", "--user", &credentials.join(":")])
-            .args([
-                "--aws-sigv4",
-                &format!("aws:amz:{}:s3", variable("TEST_S3_REGION")),
-            ]);
-        match bytes {
-            None => request
-                .args(["--request", "DELETE", "--header"])
-                .arg(format!("x-amz-content-sha256: {SHA256_OF_NOTHING}")),
-            Some(bytes) => {
-                let sha256 = crate::digests(bytes.as_bytes()).sha256;
-                request
-                    .args(["--request", "PUT", "--data-binary", bytes, "--header"])
-                    .arg(format!("x-amz-content-sha256: {sha256}"))
-            }
-        };
-        request.arg(format!("{endpoint}/{bucket}/{}", key.display()));
-        assert!(request.status().unwrap().success());
+            .args(["--silent", "--fail", "--user", &format!("{key}:{secret}")])
+            .args(["--aws-sigv4", &format!("aws:amz:{region}:s3")])
+            .args(["--header", &format!("x-amz-content-sha256: {sha256}")])
+            .arg(format!("{}/{bucket}{rest}", Self::endpoint()));
+        request
     }
 
     /// Where it is.
