@@ -2,9 +2,10 @@
 //!
 //! In this order: the job is held, so that one worker is at it; the bytes are read, and written under
 //! a key that was never used; they are read back from there and hashed, which tells of whatever
-//! happened to them in between, or before; then one transaction makes the content's row point at the copy, if the row still says what it said, ends
-//! the job, and notes when the old copy goes. Each step can be taken again, and whatever a crash
-//! leaves behind is found: an object that no row points at has been noted before it was there.
+//! happened to them in between, or before; then one transaction makes the content's row point at the
+//! copy, if the row still says what it said, ends the job, and notes when the old copy goes. Each
+//! step can be taken again, and whatever a crash leaves behind is found: an object that no row points
+//! at has been noted before it was there.
 
 use std::time::{Duration, Instant};
 

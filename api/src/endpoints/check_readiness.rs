@@ -79,16 +79,13 @@ pub(crate) async fn check_readiness(
 async fn trouble_with_others(stores: &Stores) -> Vec<String> {
     let primary = stores.primary().name();
     let others = stores.iter().filter(|store| store.name() != primary);
-    let probed =
-        others.map(
-            async |store| match timeout(PATIENCE_WITH_OTHERS, store.probe()).await {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(Causes(&error).to_string()),
-                Err(_) => Some(format!(
-                    "the store {} does not answer in time",
-                    store.name()
-                )),
-            },
-        );
+    let probed = others.map(async |store| {
+        let late = || format!("the store {} does not answer in time", store.name());
+        let probed = timeout(PATIENCE_WITH_OTHERS, store.probe()).await;
+        probed.map_or_else(
+            |_| Some(late()),
+            |probed| probed.err().map(|error| Causes(&error).to_string()),
+        )
+    });
     join_all(probed).await.into_iter().flatten().collect()
 }
