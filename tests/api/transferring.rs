@@ -569,6 +569,38 @@ async fn a_secret_has_no_place_on_the_command_line() {
     server.finish().await;
 }
 
+/// Who says so twice does not wait for copies.
+#[tokio::test]
+async fn a_service_that_is_told_twice_leaves_its_copies_to_others() {
+    let moving = Moving::start(Kind::Sqlite, &MOVE_TO_OSS).await;
+    let fault = json!({"kind": "hang", "operation": "PUT"});
+    moving.oss.fault(&fault).await;
+    let client = moving.server.client();
+    let (sha1, bytes) = client.upload_some("a.txt").await;
+    let began = Instant::now();
+    while hung(&moving.oss).await == 0 {
+        assert!(began.elapsed() < PATIENCE, "the copy is not begun");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let began = Instant::now();
+    moving.server.stop_at_once().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    moving.oss.mend().await;
+    moving.server.restart().await;
+    let free = "UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0";
+    let _ = moving.server.database().sql(free);
+    moving.settle().await;
+    let row = address_of(&moving.server, &sha1);
+    assert!(row.starts_with("oss:"), "{row}");
+    let content = client.get(&format!("/files/{sha1}/content")).await;
+    assert_eq!(content.body, bytes);
+    moving.finish().await;
+}
+
 /// A store that stops in the middle of an upload: an error in bounded time, and nothing half there.
 #[tokio::test]
 async fn a_store_that_stops_in_the_middle_of_an_upload_leaves_nothing() {

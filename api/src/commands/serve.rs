@@ -72,22 +72,25 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     for address in addresses {
         tracing::info!(%address, "listening");
     }
+    let ending = async {
+        server.await?;
+        refreshing.abort();
+        if let Some(working) = working {
+            working
+                .stop(Duration::from_secs(settings.shutdown_timeout))
+                .await;
+        }
+        catalog.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    };
     tokio::select! {
-        ended = server => ended?,
+        ended = ending => ended,
         () = stopping => {
             tracing::warn!("stopped at once");
-            return Ok(());
+            Ok(())
         }
     }
-    refreshing.abort();
-    if let Some(working) = working {
-        working
-            .stop(Duration::from_secs(settings.shutdown_timeout))
-            .await;
-    }
-    catalog.close().await;
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// What all threads that answer requests share.
@@ -197,7 +200,7 @@ fn cors(origins: &[String], fields: &BTreeSet<String>) -> Cors {
 }
 
 /// Lets the server finish its requests and stop when it is told to; ends when it is told so a
-/// second time, by whoever does not want to wait for that.
+/// second time, by whoever does not want to wait for that, nor for the copies that are being made.
 async fn stop(mut signals: Signals, server: ServerHandle) {
     signals.next().await;
     tracing::info!("stopping");

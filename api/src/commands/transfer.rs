@@ -89,7 +89,10 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool, Failur
     bar.finish_and_clear();
     if let Some(working) = working {
         let patience = Duration::from_secs(settings.shutdown_timeout);
-        working.stop(patience).await;
+        tokio::select! {
+            () = working.stop(patience) => {}
+            () = signals.next() => tracing::warn!("stopped at once"),
+        }
     }
     report = catalog.transfer(id).await?;
     println!("{}", summary(&report));
