@@ -23,10 +23,7 @@ pub(crate) async fn measure(many: u64) {
         }
     }
     for url in urls {
-        let options = Options {
-            url,
-            connections: 2,
-        };
+        let options = Options::alone(url, 2);
         let schema = Database::schema(&options).await.unwrap();
         schema.up().await.unwrap();
         let database = Database::connect(&options).await.unwrap();

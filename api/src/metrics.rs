@@ -1,6 +1,7 @@
 //! What the service counts, for Prometheus.
 
 mod copies;
+mod servers;
 mod stores;
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ use prometheus_client::{
 };
 
 pub(crate) use self::copies::CopyMetrics;
-use self::{copies::JobGauges, stores::StoreCollector};
+use self::{copies::JobGauges, servers::ServerCollector, stores::StoreCollector};
 use crate::problem::Fault;
 
 /// The media type in which the numbers are given.
@@ -145,6 +146,7 @@ impl Metrics {
         self.jobs.register(registry);
         self.copies.register(registry);
         registry.register_collector(Box::new(StoreCollector(self.catalog.clone())));
+        registry.register_collector(Box::new(ServerCollector(self.catalog.clone())));
         self
     }
 

@@ -37,7 +37,17 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_DATABASE_URL", global = true, hide_env_values = true, hide_default_value = true, value_name = "URL", value_parser = resolve)]
     pub(crate) database_url: Option<String>,
 
-    /// The most connections to the database.
+    /// The other servers of the database, separated by commas; any one of all takes writes, and
+    /// the rest are read from.
+    #[arg(long, env = "FILESERVER_DATABASE_REPLICAS", global = true, hide_env_values = true, hide_default_value = true, value_delimiter = ',', value_name = "URLS", value_parser = resolve)]
+    pub(crate) database_replicas: Vec<String>,
+
+    /// While no database server takes writes, how many seconds a replica may have been behind
+    /// before, to be read from all the same.
+    #[arg(long, env = "FILESERVER_REPLICA_MAX_LAG", default_value = "5", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    pub(crate) replica_max_lag: u32,
+
+    /// The most connections to each server of the database.
     #[arg(long, env = "FILESERVER_DATABASE_CONNECTIONS", default_value = "10", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) database_connections: NonZeroU32,
 
@@ -143,6 +153,8 @@ impl Settings {
         let path = || format!("sqlite:{}", self.data_dir.join("fileserver.db").display());
         persistence::Options {
             url: self.database_url.clone().unwrap_or_else(path),
+            replicas: self.database_replicas.clone(),
+            max_lag: Duration::from_secs(self.replica_max_lag.into()),
             connections: self.database_connections.get(),
         }
     }

@@ -43,7 +43,8 @@ pub use list::Page;
 pub use open::Download;
 pub use persistence::{
     Entry, EntryFilter, Job, JobId, Limit, Link, Miscount, Novelty, OwnQuota, Protocol, Role,
-    Session, SessionState, Standing as JobStanding, Token, TokenState, Transfer, TransferState,
+    ServerStatus, ServersStatus, Session, SessionState, Standing as JobStanding, Token, TokenState,
+    Transfer, TransferState,
 };
 pub use purge::Purged;
 pub use sessions::{Append, AppendRequest, Completes, NewUpload, Outcome, Standing};
@@ -149,6 +150,12 @@ impl Catalog {
     /// When it does not.
     pub async fn probe_database(&self) -> Result<()> {
         Ok(self.0.database.ping().await?)
+    }
+
+    /// What is known of the database's servers, if there are several.
+    #[must_use]
+    pub fn database_servers(&self) -> Option<ServersStatus> {
+        self.0.database.servers()
     }
 
     /// The stores.

@@ -86,7 +86,7 @@ impl Accounts<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, owner: &Owner) -> Result<Account> {
-        let find = || usage::Entity::find_by_id(owner.as_str()).one(self.0.newest());
+        let find = || usage::Entity::find_by_id(owner.as_str()).one(self.0.reading());
         let row = attempt(find).await?;
         Ok(row.map(Account::try_from).transpose()?.unwrap_or_default())
     }
@@ -104,7 +104,7 @@ impl Accounts<'_> {
     ) -> Result<Account> {
         let look = || async {
             let mut usage = account.usage;
-            add_uploads(self.0.newest(), owner, now, None, &mut usage).await?;
+            add_uploads(self.0.reading(), owner, now, None, &mut usage).await?;
             Ok::<_, Error>(usage)
         };
         account.usage = attempt(look).await?;

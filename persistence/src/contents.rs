@@ -2,8 +2,8 @@
 
 use domain::{Address, Content, Sha1};
 use sea_orm::{
-    ColumnTrait, DatabaseTransaction, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    sea_query::Expr,
+    ColumnTrait, ConnectionTrait as _, DatabaseTransaction, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, sea_query::Expr,
 };
 
 use crate::{

@@ -2,13 +2,14 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use domain::Backoff;
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait,
-    QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, EntityTrait, QuerySelect, SqliteTransactionMode, TransactionOptions,
     sea_query::Alias,
     sqlx::{
         Connection as _, Executor as _,
@@ -19,7 +20,8 @@ use tokio::time::timeout;
 
 use crate::{
     Accounts, Claims, Contents, Entries, Error, Jobs, Leftovers, Links, Purging, Result, Schema,
-    Sessions, Stagings, Tokens, Transfers, entities::user_file, schema,
+    ServersStatus, Sessions, Stagings, Tokens, Transfers, connection::Connection,
+    entities::user_file, schema, servers::Servers,
 };
 
 /// How long one operation may take, all its tries included, before the database counts as gone.
@@ -57,37 +59,69 @@ const STATEMENT_CACHE: usize = 256 * 5;
 pub struct Options {
     /// `sqlite:PATH`, `mysql://...` or `postgres://...`.
     pub url: String,
-    /// The most connections that are open at a time.
+    /// Other servers with the same rows, of the same kind; any one of all takes writes.
+    pub replicas: Vec<String>,
+    /// How far behind a replica may have been when the primary was last heard of, to be read from
+    /// until one is there again.
+    pub max_lag: Duration,
+    /// The most connections to each server that are open at a time.
     pub connections: u32,
+}
+
+impl Options {
+    /// One database, and no replicas.
+    #[must_use]
+    pub fn alone(url: impl Into<String>, connections: u32) -> Self {
+        Self {
+            url: url.into(),
+            replicas: Vec::new(),
+            max_lag: Duration::ZERO,
+            connections,
+        }
+    }
 }
 
 /// The database that has the metadata.
 #[derive(Clone, Debug)]
 pub struct Database {
-    reading: DatabaseConnection,
-    writing: DatabaseConnection,
+    reading: Connection,
+    writing: Connection,
 }
 
 impl Database {
     /// Connects to the database; a SQLite database that is not there is made.
     ///
+    /// If it has several servers, they are watched from then on.
+    ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when it cannot be reached, [`Error::Other`] for a URL that cannot
-    /// be read or credentials that are wrong.
+    /// [`Error::Unavailable`] when it cannot be reached, or no server takes writes;
+    /// [`Error::Unusable`] when several do; [`Error::Other`] for a URL that cannot be read or
+    /// credentials that are wrong.
     pub async fn connect(options: &Options) -> Result<Self> {
+        if !options.replicas.is_empty() {
+            let servers = Box::pin(Servers::connect(options)).await?;
+            servers.watch();
+            return Ok(Self {
+                reading: Connection::Any(Arc::clone(&servers)),
+                writing: Connection::Primary(servers),
+            });
+        }
         if let Some(path) = sqlite_path(&options.url)? {
             // SQLite takes one writer at a time. Writers that queue for one connection are
             // served in order and at once, which its own locking does not do.
             let writing = connect(&sqlite_options(&path, 1, ACQUIRE_TIMEOUT)).await?;
             let options = sqlite_options(&path, options.connections, ACQUIRE_TIMEOUT);
             let reading = connect(&options).await?;
-            return Ok(Self { reading, writing });
+            return Ok(Self {
+                reading: Connection::Only(reading),
+                writing: Connection::Only(writing),
+            });
         }
-        let connection = connect(&server_options(options)).await?;
+        let connection = connect(&server_options(&options.url, options.connections)).await?;
         Ok(Self {
-            reading: connection.clone(),
-            writing: connection,
+            reading: Connection::Only(connection.clone()),
+            writing: Connection::Only(connection),
         })
     }
 
@@ -97,12 +131,15 @@ impl Database {
     ///
     /// As [`Database::connect`]: it takes a connection of its own.
     pub async fn schema(options: &Options) -> Result<Schema> {
+        if !options.replicas.is_empty() {
+            let servers = Box::pin(Servers::connect(options)).await?;
+            let primary = server_options(servers.primary_url()?, 1);
+            servers.close().await;
+            return Ok(Schema::new(connect(&primary).await?));
+        }
         let options = match sqlite_path(&options.url)? {
             Some(path) => sqlite_options(&path, 1, schema::LOCK_TIMEOUT),
-            None => server_options(&Options {
-                connections: 1,
-                ..options.clone()
-            }),
+            None => server_options(&options.url, 1),
         };
         Ok(Schema::new(connect(&options).await?))
     }
@@ -204,18 +241,26 @@ impl Database {
 
     /// Closes all connections, once they are idle.
     pub async fn close(self) {
-        // A connection that cannot be closed in good order is closed by the process's end.
-        let _ = self.reading.close().await;
-        let _ = self.writing.close().await;
+        self.reading.close().await;
+        self.writing.close().await;
     }
 
-    /// For statements that read what may be a moment old.
-    pub(crate) fn reading(&self) -> &DatabaseConnection {
+    /// What is known of the database's servers, if there are several.
+    #[must_use]
+    pub fn servers(&self) -> Option<ServersStatus> {
+        match &self.reading {
+            Connection::Any(servers) => Some(servers.status()),
+            _ => None,
+        }
+    }
+
+    /// For statements that read, and are answered from replicas while there is no primary.
+    pub(crate) fn reading(&self) -> &Connection {
         &self.reading
     }
 
-    /// For statements that have to see the newest rows.
-    pub(crate) fn newest(&self) -> &DatabaseConnection {
+    /// For statements that read what is then changed: the primary is asked, or nobody.
+    pub(crate) fn newest(&self) -> &Connection {
         match self.writing.get_database_backend() {
             // Readers see what was committed before, and need not queue behind writers.
             DbBackend::Sqlite => &self.reading,
@@ -224,13 +269,13 @@ impl Database {
     }
 
     /// For statements that change something.
-    pub(crate) fn writing(&self) -> &DatabaseConnection {
+    pub(crate) fn writing(&self) -> &Connection {
         &self.writing
     }
 
     /// Begins a transaction that will write.
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction> {
-        Ok(self.writing.begin_with_options(WRITING).await?)
+        Ok(self.writing.begin(WRITING).await?)
     }
 }
 
@@ -359,10 +404,17 @@ fn sqlite_options(path: &Path, connections: u32, patience: Duration) -> ConnectO
     options
 }
 
-fn server_options(options: &Options) -> ConnectOptions {
-    let mut connect = ConnectOptions::new(options.url.clone());
+/// Prepares to connect to a server when it is needed.
+pub(crate) async fn connect_later(url: &str, connections: u32) -> Result<DatabaseConnection> {
+    let mut options = server_options(url, connections);
+    options.connect_lazy(true);
+    connect(&options).await
+}
+
+fn server_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(url);
     connect
-        .max_connections(options.connections)
+        .max_connections(connections)
         .test_before_acquire(false)
         .test_before_acquire_if_idle_for(PING_AFTER_IDLE)
         .map_sqlx_mysql_opts(|mysql| mysql.statement_cache_capacity(STATEMENT_CACHE))

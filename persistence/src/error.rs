@@ -62,16 +62,7 @@ impl Error {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        let (DbErr::Conn(runtime) | DbErr::Exec(runtime) | DbErr::Query(runtime)) = &error else {
-            return match error {
-                DbErr::ConnectionAcquire(_) => Self::Unavailable(error),
-                _ => Self::Other(error),
-            };
-        };
-        let RuntimeErr::SqlxError(cause) = runtime else {
-            return Self::Other(error);
-        };
-        match kind(cause) {
+        match kind(&error) {
             Kind::Unavailable => Self::Unavailable(error),
             Kind::Busy => Self::Busy(error),
             Kind::Full => Self::Full(error),
@@ -80,6 +71,18 @@ impl From<DbErr> for Error {
     }
 }
 
+/// Whether an error says that a database cannot be used now, and not what it thinks of a
+/// statement.
+pub(crate) fn is_unavailable(error: &DbErr) -> bool {
+    kind(error) == Kind::Unavailable
+}
+
+/// That no server can be asked, as an error of a statement.
+pub(crate) fn nobody_to_ask(why: &str) -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(why.to_owned()))
+}
+
+#[derive(PartialEq, Eq)]
 enum Kind {
     Unavailable,
     Busy,
@@ -87,7 +90,17 @@ enum Kind {
     Other,
 }
 
-fn kind(error: &sqlx::Error) -> Kind {
+fn kind(error: &DbErr) -> Kind {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause)) => sqlx_kind(cause),
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(RuntimeErr::Internal(_)) => Kind::Unavailable,
+        _ => Kind::Other,
+    }
+}
+
+fn sqlx_kind(error: &sqlx::Error) -> Kind {
     let sqlx::Error::Database(reported) = error else {
         return match error {
             sqlx::Error::Io(_)

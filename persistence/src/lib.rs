@@ -7,6 +7,7 @@
 
 mod accounts;
 mod claims;
+mod connection;
 mod contents;
 mod database;
 mod entities;
@@ -21,6 +22,7 @@ pub mod plans;
 mod purging;
 mod recording;
 mod schema;
+mod servers;
 mod sessions;
 mod shard;
 mod stagings;
@@ -41,6 +43,7 @@ pub use moving::Switch;
 pub use purging::Purging;
 pub use recording::{Arrival, CopyTo, Novelty, Recording};
 pub use schema::Schema;
+pub use servers::{ServerStatus, ServersStatus};
 pub use sessions::{Protocol, Role, Session, SessionState, Sessions};
 pub use shard::Shard;
 pub use stagings::{Advance, Segment, Staging, Stagings};

@@ -87,7 +87,7 @@ impl Links<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, id: RandomId, now: Timestamp) -> Result<Option<Link>> {
-        let find = || link::Entity::find_by_id(id.to_string()).one(self.0.newest());
+        let find = || link::Entity::find_by_id(id.to_string()).one(self.0.reading());
         let row = attempt(find).await?.filter(|row| {
             row.expires_at > now.microseconds()
                 && row.max_downloads.is_none_or(|most| row.downloads < most)

@@ -93,7 +93,7 @@ impl Tokens<'_> {
         let find = || {
             token::Entity::find()
                 .filter(token::Column::Hash.eq(hash.to_string()))
-                .one(self.0.newest())
+                .one(self.0.reading())
         };
         let row = attempt(find).await?;
         row.map(Token::try_from).transpose()

@@ -33,10 +33,7 @@ async fn with(kind: Kind, test: impl AsyncFn(&Database, &TestDatabase)) {
 }
 
 fn options(place: &TestDatabase) -> Options {
-    Options {
-        url: place.url(),
-        connections: 8,
-    }
+    Options::alone(place.url(), 8)
 }
 
 macro_rules! on_every_database {

@@ -97,12 +97,9 @@ async fn a_server_that_is_gone_is_unavailable_and_then_there_again() {
         schema.up().await.unwrap();
         schema.close().await;
         let proxy = Proxy::before(&place.url()).await;
-        let database = Database::connect(&Options {
-            url: proxy.url().to_owned(),
-            connections: 2,
-        })
-        .await
-        .unwrap();
+        let database = Database::connect(&Options::alone(proxy.url(), 2))
+            .await
+            .unwrap();
         let sha1 = some_content().sha1;
         assert_eq!(database.contents().find(&sha1).await.unwrap(), None);
 
@@ -133,12 +130,9 @@ async fn a_url_that_is_none_is_refused_without_showing_it() {
         "oracle://me:secret@host/x",
         "secret",
     ] {
-        let refused = Database::connect(&Options {
-            url: url.to_owned(),
-            connections: 1,
-        })
-        .await
-        .unwrap_err();
+        let refused = Database::connect(&Options::alone(url, 1))
+            .await
+            .unwrap_err();
         assert!(matches!(refused, Error::Unusable(_)), "{url}: {refused:?}");
         assert!(!format!("{refused:?}").contains("secret"), "{refused:?}");
     }

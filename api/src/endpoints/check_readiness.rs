@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, route, web};
-use catalog::Stores;
+use catalog::{ServersStatus, Stores};
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -26,9 +26,10 @@ const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "degraded", "trouble": ["the store oss does not answer in time"]}))]
 pub(crate) struct Readiness {
-    /// `ok`, or `degraded` if a store does not work that is not the primary one
+    /// `ok`, or `degraded` if a store does not work that is not the primary one, or a database
+    /// server of several
     status: &'static str,
-    /// Which stores do not work, and why
+    /// Which do not work, and why
     #[serde(skip_serializing_if = "Vec::is_empty")]
     trouble: Vec<String>,
 }
@@ -36,7 +37,8 @@ pub(crate) struct Readiness {
 /// Tells whether the service can do its work
 ///
 /// It asks the database and the stores. What is needed for everything is the database and the store
-/// that takes what is uploaded; without another store, what lies only there cannot be read.
+/// that takes what is uploaded; without another store, what lies only there cannot be read. While
+/// none of several database servers takes writes, nothing can be changed.
 #[utoipa::path(
     get,
     tag = "service",
@@ -56,7 +58,7 @@ pub(crate) async fn check_readiness(
     service: web::Data<Service>,
 ) -> Result<HttpResponse, Problem> {
     let catalog = &service.catalog;
-    let (database, store, trouble) = tokio::join!(
+    let (database, store, mut trouble) = tokio::join!(
         timeout(PATIENCE, catalog.probe_database()),
         timeout(PATIENCE, catalog.probe_store()),
         trouble_with_others(catalog.stores()),
@@ -71,6 +73,7 @@ pub(crate) async fn check_readiness(
         Ok(Err(error)) => return Err(Problem::unready(Causes(&error).to_string())),
         Err(late) => return Err(Problem::unready(late)),
     }
+    trouble.extend(trouble_with_servers(catalog.database_servers()));
     let status = if trouble.is_empty() { "ok" } else { "degraded" };
     Ok(HttpResponse::Ok().json(Readiness { status, trouble }))
 }
@@ -88,4 +91,21 @@ async fn trouble_with_others(stores: &Stores) -> Vec<String> {
         )
     });
     join_all(probed).await.into_iter().flatten().collect()
+}
+
+/// Which of several database servers cannot be used.
+fn trouble_with_servers(servers: Option<ServersStatus>) -> Vec<String> {
+    let servers = servers.map(|status| status.servers).unwrap_or_default();
+    let mut trouble: Vec<String> = servers
+        .iter()
+        .filter(|server| !server.is_usable)
+        .map(|server| match server.answers {
+            true => format!("the database server {} is behind", server.name),
+            false => format!("the database server {} does not answer", server.name),
+        })
+        .collect();
+    if !servers.is_empty() && !servers.iter().any(|server| server.is_primary) {
+        trouble.push("no database server takes writes".to_owned());
+    }
+    trouble
 }

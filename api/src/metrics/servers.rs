@@ -1,0 +1,71 @@
+//! How the servers of the database do, if there are several.
+
+use std::fmt;
+
+use catalog::{Catalog, ServerStatus};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Unit,
+};
+
+/// Asks for what is known of the servers when it is asked for.
+pub(super) struct ServerCollector(pub(super) Catalog);
+
+impl fmt::Debug for ServerCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerCollector")
+    }
+}
+
+impl Collector for ServerCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(status) = self.0.database_servers() else {
+            return Ok(());
+        };
+        let mut gauges = |name, help, unit, value: &dyn Fn(&ServerStatus) -> Option<f64>| {
+            let mut gauge = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+            for server in &status.servers {
+                let labels = [("server", server.name.as_str())];
+                if let Some(value) = value(server) {
+                    ConstGauge::new(value).encode(gauge.encode_family(&labels)?)?;
+                }
+            }
+            Ok(())
+        };
+        let flag = |flag: bool| Some(f64::from(u8::from(flag)));
+        gauges(
+            "database_server_usable",
+            "Whether a database server is read from",
+            None,
+            &|server| flag(server.is_usable),
+        )?;
+        gauges(
+            "database_server_primary",
+            "Whether writes go to a database server",
+            None,
+            &|server| flag(server.is_primary),
+        )?;
+        gauges(
+            "database_server_lag",
+            "How far a database server is behind the primary at most",
+            Some(&Unit::Seconds),
+            &|server| Some(server.lag?.as_secs_f64()),
+        )?;
+        let mut reads = encoder.encode_descriptor(
+            "database_reads",
+            "Statements that a replica may answer, by what answered them",
+            None,
+            MetricType::Counter,
+        )?;
+        for (from, count) in [
+            ("replica", status.reads_from_replicas),
+            ("primary", status.reads_from_primary),
+        ] {
+            let labels = [("from", from)];
+            ConstCounter::new(count).encode(reads.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! How servers of each kind tell whether they take writes, and how far they are.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::{
+    ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement, TryGetable, Value,
+};
+
+use crate::{Error, Result};
+
+/// How long to wait before a replica that cannot wait by itself is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
+
+/// The kinds of servers that replicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    MySql,
+    MariaDb,
+    Postgres,
+}
+
+/// How far a server is in what the primary wrote, as servers of its kind say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Position(String);
+
+/// What talks to the server of a database's URL.
+///
+/// # Errors
+///
+/// [`Error::Unusable`] for a database that has no replicas.
+pub(super) fn backend_of(url: &str) -> Result<DbBackend> {
+    match url.split_once(':') {
+        Some(("mysql", _)) => Ok(DbBackend::MySql),
+        Some(("postgres" | "postgresql", _)) => Ok(DbBackend::Postgres),
+        _ => Err(Error::Unusable(
+            "only database servers have replicas: mysql://... or postgres://...".to_owned(),
+        )),
+    }
+}
+
+impl Dialect {
+    /// That of a server.
+    pub(super) async fn of(server: &DatabaseConnection) -> Result<Self, DbErr> {
+        if server.get_database_backend() == DbBackend::Postgres {
+            return Ok(Self::Postgres);
+        }
+        let version: String = ask(server, "SELECT VERSION()", []).await?;
+        Ok(if version.contains("MariaDB") {
+            Self::MariaDb
+        } else {
+            Self::MySql
+        })
+    }
+
+    /// Whether a server lets its rows be changed.
+    pub(super) async fn takes_writes(self, server: &DatabaseConnection) -> Result<bool, DbErr> {
+        let ask = match self {
+            Self::MySql | Self::MariaDb => "SELECT CAST(@@global.read_only AS CHAR)",
+            Self::Postgres => "SELECT current_setting('transaction_read_only')",
+        };
+        let is_read_only: String = self::ask(server, ask, []).await?;
+        Ok(matches!(is_read_only.as_str(), "0" | "OFF" | "off"))
+    }
+
+    /// How far the primary is; nothing if it does not count what it writes.
+    pub(super) async fn position(
+        self,
+        primary: &DatabaseConnection,
+    ) -> Result<Option<Position>, DbErr> {
+        let ask = match self {
+            Self::MySql => "SELECT @@global.gtid_executed",
+            Self::MariaDb => "SELECT @@global.gtid_binlog_pos",
+            Self::Postgres => "SELECT CAST(pg_current_wal_lsn() AS TEXT)",
+        };
+        let position: String = self::ask(primary, ask, []).await?;
+        Ok((!position.is_empty()).then_some(Position(position)))
+    }
+
+    /// Whether a replica is as far as a position, or gets there in time.
+    pub(super) async fn reaches(
+        self,
+        replica: &DatabaseConnection,
+        position: &Position,
+        patience: Duration,
+    ) -> Result<bool, DbErr> {
+        let position = Value::from(position.0.as_str());
+        let wait = match self {
+            // Waiting for no time is waiting for ever.
+            Self::MySql => "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, GREATEST(?, 0.001))",
+            Self::MariaDb => "SELECT MASTER_GTID_WAIT(?, ?)",
+            Self::Postgres => return has_replayed(replica, position, patience).await,
+        };
+        let waited: i32 = ask(replica, wait, [position, patience.as_secs_f64().into()]).await?;
+        Ok(waited == 0)
+    }
+}
+
+/// Asks again and again, since this kind of server has nothing to wait for it by.
+async fn has_replayed(
+    replica: &DatabaseConnection,
+    position: Value,
+    patience: Duration,
+) -> Result<bool, DbErr> {
+    let end = Instant::now() + patience;
+    loop {
+        let question = "SELECT pg_last_wal_replay_lsn() >= CAST($1 AS pg_lsn)";
+        if ask(replica, question, [position.clone()]).await? {
+            return Ok(true);
+        }
+        if Instant::now() >= end {
+            return Ok(false);
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+async fn ask<T: TryGetable>(
+    server: &DatabaseConnection,
+    question: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<T, DbErr> {
+    let backend = server.get_database_backend();
+    let question = Statement::from_sql_and_values(backend, question, values);
+    let row = server.query_one_raw(question).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the answer has no row".to_owned()))?;
+    row.try_get_by_index(0)
+}
