@@ -28,6 +28,7 @@ mod nginx;
 mod power;
 mod purging;
 mod quotas;
+mod replicas;
 mod resuming;
 mod service;
 mod subcommands;

@@ -79,6 +79,12 @@ impl Client {
         }
     }
 
+    /// What its URLs begin with.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The URL of a path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {

@@ -21,6 +21,8 @@ pub struct TestDatabase {
     kind: Kind,
     name: String,
     server: String,
+    /// Whether it goes when its server does.
+    is_left: bool,
     folder: TempDir,
 }
 
@@ -28,14 +30,26 @@ impl TestDatabase {
     /// Makes an empty database.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
+        let server = match kind {
+            Kind::Sqlite => String::new(),
+            Kind::MariaDb => server("TEST_MYSQL_URL"),
+            Kind::Postgres => server("TEST_POSTGRES_URL"),
+        };
+        Self::make(kind, server, false)
+    }
+
+    /// Makes an empty database on a server that is for this test alone.
+    #[must_use]
+    pub(crate) fn on(kind: Kind, server: String) -> Self {
+        Self::make(kind, server, true)
+    }
+
+    fn make(kind: Kind, server: String, is_left: bool) -> Self {
         let database = Self {
             kind,
             name: format!("test_{:016x}", getrandom::u64().unwrap()),
-            server: match kind {
-                Kind::Sqlite => String::new(),
-                Kind::MariaDb => server("TEST_MYSQL_URL"),
-                Kind::Postgres => server("TEST_POSTGRES_URL"),
-            },
+            server,
+            is_left,
             folder: tempfile::tempdir().unwrap(),
         };
         database.administrate(&format!("CREATE DATABASE {}", database.name));
@@ -49,6 +63,12 @@ impl TestDatabase {
             Kind::Sqlite => format!("sqlite:{}", self.folder.path().join("test.db").display()),
             _ => format!("{}/{}", self.server, self.name),
         }
+    }
+
+    /// What it is called on its server.
+    #[must_use]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Which kind it is.
@@ -101,6 +121,9 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         let force = if self.kind == Kind::Postgres {
             " WITH (FORCE)"
         } else {

@@ -110,7 +110,7 @@ fn render(folder: &Path, settings: &[(&str, String)]) {
     fs::write(folder.join("nginx.conf"), read("nginx.conf")).unwrap();
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
