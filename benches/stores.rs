@@ -5,7 +5,7 @@
 use std::{ffi::OsString, io::Write as _, process::Stdio, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use harness::{Ceph, Oss, StoreSettings};
+use harness::{Ceph, Oss, StoreSettings, lent};
 use opendal::{
     HttpTransporter, Operator,
     services::{Oss as OssService, S3},
@@ -121,10 +121,7 @@ impl Vendor {
 async fn upload() {
     println!("## 1 GiB into Ceph, medians of {ROUNDS}\n");
     let ceph = Ceph::settings();
-    let mut settings: Vec<(&str, &str)> = ceph
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let mut settings = lent(&ceph);
     settings.extend([
         ("FILESERVER_PRIMARY", "ceph"),
         ("FILESERVER_PURGE_GRACE", "0"),
@@ -196,11 +193,7 @@ async fn copy(count: u64, size: u64, link: Option<u32>) {
         None => (Ceph::settings(), Oss::start()),
     };
     let oss_settings = oss.settings();
-    let mut settings: Vec<(&str, &str)> = ceph
-        .iter()
-        .chain(&oss_settings)
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let mut settings = lent(ceph.iter().chain(&oss_settings));
     settings.extend([
         ("FILESERVER_PRIMARY", "ceph"),
         ("FILESERVER_NO_WORKER", "true"),

@@ -18,7 +18,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{process::Command, time::sleep};
 
-use crate::transferring::{BROKER, addresses, start, until_gone_at_once, until_settled, worker};
+use crate::transferring::{
+    BROKER, addresses, free_jobs, start, until_gone_at_once, until_settled, worker,
+};
 
 /// How many small files move; a hundred thousand of them take a while.
 fn count() -> usize {
@@ -346,10 +348,8 @@ async fn everything_moves_under_traffic_while_things_are_killed() {
             break;
         }
         assert!(began.elapsed() < Duration::from_hours(1), "{transfer}");
-        // What the dead had in hand is free after a minute, or at once if nobody is at it.
         if before.as_ref() == Some(&transfer["copied_files"]) {
-            let free = "UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0";
-            let _ = server.database().sql(free);
+            free_jobs(&server);
         }
         before = Some(transfer["copied_files"].clone());
         round += 1;

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use domain::Sha1;
-use harness::{Client, Kind, Pair, Server, Which, unique_text};
-use reqwest::Method;
+use harness::{Client, Kind, Pair, Server, Which, lent, unique_text};
 use serde_json::{Value, json};
 
 use crate::linking::share;
@@ -41,10 +40,7 @@ on_every_pair! {
 async fn serve(pair: &Pair, settings: &[(&'static str, &str)]) -> Server {
     let database = pair.database();
     let of_pair = pair.settings(&database);
-    let mut all: Vec<(&'static str, &str)> = of_pair
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let mut all = lent(&of_pair);
     all.extend(settings);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -8,7 +8,7 @@ use std::{
 use domain::Sha1;
 use futures_util::future::join_all;
 use harness::{
-    Ceph, Gateway, Kind, Oss, Server, StoreSettings, binary, freeze, random, unique_text,
+    Ceph, Gateway, Kind, Oss, Server, StoreSettings, binary, freeze, lent, random, unique_text,
 };
 use serde_json::json;
 use tokio::{
@@ -51,10 +51,7 @@ pub(crate) async fn start(
     stores: StoreSettings,
     settings: &[(&'static str, &str)],
 ) -> Server {
-    let mut all: Vec<(&'static str, &str)> = stores
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let mut all = lent(&stores);
     all.push(("FILESERVER_TRANSFER_RETRY", "1"));
     all.push(("FILESERVER_COPY_GRACE", "1"));
     for (name, value) in settings {
@@ -62,6 +59,12 @@ pub(crate) async fn start(
         all.push((name, value));
     }
     Server::start(kind, &all).await
+}
+
+/// Frees what the dead had in hand, which would be free after a minute.
+pub(crate) fn free_jobs(server: &Server) {
+    let free = "UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0";
+    let _ = server.database().sql(free);
 }
 
 /// How many jobs there are, by their status.
@@ -344,10 +347,7 @@ async fn a_worker_that_is_killed_at_any_step_has_done_nothing_or_all(kind: Kind)
         }
         let row = address_of(&server, &sha1);
         assert!(row.starts_with("ceph:"), "{step}: {row}");
-        // What the dead had in hand is free after a minute; nobody waits for that here.
-        let _ = server
-            .database()
-            .sql("UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0");
+        free_jobs(&server);
         let mut next = worker(&server);
         until_settled(&server).await;
         let row = address_of(&server, &sha1);
@@ -408,9 +408,7 @@ async fn workers_that_are_killed_lose_nothing(kind: Kind) {
         worker.kill().await.unwrap();
     }
     moving.oss.mend().await;
-    // What the dead had in hand is free after a minute; nobody waits for that here.
-    let free = "UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0";
-    let _ = moving.server.database().sql(free);
+    free_jobs(&moving.server);
     let mut workers = [worker(&moving.server), worker(&moving.server)];
     moving.settle().await;
     until_gone_at_once(&moving.server).await;
@@ -591,8 +589,7 @@ async fn a_service_that_is_told_twice_leaves_its_copies_to_others() {
     );
     moving.oss.mend().await;
     moving.server.restart().await;
-    let free = "UPDATE tbl_job SET holder = NULL, due_at = 0 WHERE status = 0";
-    let _ = moving.server.database().sql(free);
+    free_jobs(&moving.server);
     moving.settle().await;
     let row = address_of(&moving.server, &sha1);
     assert!(row.starts_with("oss:"), "{row}");

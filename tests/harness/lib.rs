@@ -30,7 +30,7 @@ pub use nginx::Nginx;
 pub use pair::{Pair, Which};
 pub use proxy::Proxy;
 pub use server::{Server, binary, eventually};
-pub use stores::{Ceph, Gateway, Oss, StoreSettings, freeze, process_in};
+pub use stores::{Ceph, Gateway, Oss, StoreSettings, freeze, lent, process_in};
 pub use tus::TusUpload;
 
 /// Makes a test of each function for each database.

@@ -17,6 +17,17 @@ use crate::{binary, http, random};
 /// Settings of a store, as the environment has them.
 pub type StoreSettings = Vec<(&'static str, String)>;
 
+/// Settings as those take them who start a server.
+#[must_use]
+pub fn lent<'s>(
+    settings: impl IntoIterator<Item = &'s (&'static str, String)>,
+) -> Vec<(&'static str, &'s str)> {
+    let settings = settings.into_iter();
+    settings
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
+}
+
 /// What a request without a body is signed with.
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

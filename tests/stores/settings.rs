@@ -117,6 +117,17 @@ impl Setup {
         assert!(!is_secret_told, "{report}{trouble}");
     }
 
+    /// Starts the service with this store and a primary one.
+    async fn serve(&self, primary: &str) -> Server {
+        let settings = self.settings.iter().map(|(name, value)| {
+            // A test's settings have names that do not end.
+            let name: &'static str = name.clone().leak();
+            (name, value.as_str())
+        });
+        let settings: Vec<_> = settings.chain([("FILESERVER_PRIMARY", primary)]).collect();
+        Server::start(Kind::Sqlite, &settings).await
+    }
+
     #[track_caller]
     fn assert_tells(&self, words: &[&str]) {
         self.assert_told(&self.try_out(), words);
@@ -257,15 +268,7 @@ async fn the_service_starts_without_its_store_and_says_that_it_is_not_ready() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         let setup = setup.with_secret("hunter2-hunter2-hunter2");
-        let primary = setup.primary();
-        let settings = setup.settings.iter().map(|(name, value)| {
-            // A test's settings have names that do not end.
-            let name: &'static str = name.clone().leak();
-            (name, value.as_str())
-        });
-        let primary = ("FILESERVER_PRIMARY", primary.as_str());
-        let settings: Vec<_> = settings.chain([primary]).collect();
-        let server = Server::start(Kind::Sqlite, &settings).await;
+        let server = setup.serve(&setup.primary()).await;
         let client = server.client();
         assert_eq!(client.get("/healthz").await.status, 200);
         let ready = client.get("/readyz").await;
@@ -300,13 +303,7 @@ async fn a_service_without_its_second_store_is_ready_and_tells_of_it() {
             Some("the secret key is not that"),
         ),
     ] {
-        let settings = setup.settings.iter().map(|(name, value)| {
-            // A test's settings have names that do not end.
-            let name: &'static str = name.clone().leak();
-            (name, value.as_str())
-        });
-        let settings: Vec<_> = settings.chain([("FILESERVER_PRIMARY", "disk")]).collect();
-        let server = Server::start(Kind::Sqlite, &settings).await;
+        let server = setup.serve("disk").await;
         let ready = server.client().get("/readyz").await;
         assert_eq!(ready.status, 200, "{}", ready.text());
         let told = ready.json();
