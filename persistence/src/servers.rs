@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Servers {
     servers: Vec<Server>,
     /// The one that takes writes, if one does.
     primary: watch::Sender<Option<usize>>,
+    /// Whether several do.
+    is_torn: AtomicBool,
     /// When the primary was last heard of.
     heard: Mutex<Option<Instant>>,
     max_lag: Duration,
@@ -109,6 +111,7 @@ impl Servers {
             backend,
             servers,
             primary: watch::Sender::new(None),
+            is_torn: AtomicBool::default(),
             heard: Mutex::default(),
             max_lag: options.max_lag,
             turn: AtomicUsize::default(),
@@ -167,7 +170,10 @@ impl Servers {
                     self.reads.from_replicas.fetch_add(1, Ordering::Relaxed);
                     return Source::Current(replica);
                 }
-                Freshness::PrimaryGone => return Source::Stale,
+                Freshness::PrimaryGone => {
+                    self.report_trouble();
+                    return Source::Stale;
+                }
                 Freshness::NotFresh => {}
             }
         }
@@ -238,11 +244,11 @@ impl Servers {
             .filter(|&index| found[index] == Some(true))
             .collect();
         self.choose(&writable);
+        let now = Instant::now();
         let position = match self.primary() {
             Ok(primary) => primary.position().await,
             Err(_) => None,
         };
-        let now = Instant::now();
         if position.is_some() {
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
@@ -272,7 +278,9 @@ impl Servers {
             (_, [only]) => Some(*only),
             _ => None,
         };
-        if writable.len() > 1 {
+        let is_torn = writable.len() > 1;
+        let was_torn = self.is_torn.swap(is_torn, Ordering::Relaxed);
+        if is_torn && !was_torn {
             let servers = self.names(writable);
             tracing::error!(%servers, "several database servers take writes; all but one have to be read-only");
         }
