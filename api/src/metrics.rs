@@ -1,6 +1,7 @@
 //! What the service counts, for Prometheus.
 
 mod copies;
+mod leases;
 mod servers;
 mod stores;
 
@@ -19,7 +20,9 @@ use prometheus_client::{
 };
 
 pub(crate) use self::copies::CopyMetrics;
-use self::{copies::JobGauges, servers::ServerCollector, stores::StoreCollector};
+use self::{
+    copies::JobGauges, leases::LeaseCollector, servers::ServerCollector, stores::StoreCollector,
+};
 use crate::problem::Fault;
 
 /// The media type in which the numbers are given.
@@ -147,6 +150,7 @@ impl Metrics {
         self.copies.register(registry);
         registry.register_collector(Box::new(StoreCollector(self.catalog.clone())));
         registry.register_collector(Box::new(ServerCollector(self.catalog.clone())));
+        registry.register_collector(Box::new(LeaseCollector(self.catalog.clone())));
         self
     }
 

@@ -1,9 +1,10 @@
 //! What is done for no request: copies to other stores, and keeping house.
 //!
 //! It runs within `serve`, unless the settings say otherwise, and in `fileserver worker`, in as many
-//! processes as there are. The database has the jobs. With a broker, each is announced there by
-//! whichever process sees that it is due, and made by whichever gets the announcement; without one,
-//! every process looks for those that are due.
+//! processes as there are. What is to be done once in the whole cluster is done by whoever holds its
+//! lease. The database has the jobs. With a broker, one process announces there which are due, and
+//! whichever gets the announcement makes the copy; without one, every process looks for those that
+//! are due.
 
 mod copying;
 mod housekeeping;
@@ -14,7 +15,7 @@ use std::{
 };
 
 use broker::Broker;
-use catalog::{Catalog, Performed};
+use catalog::{Catalog, Duty, Performed};
 use domain::Backoff;
 use tokio::{
     sync::{Semaphore, watch},
@@ -23,8 +24,8 @@ use tokio::{
 
 use crate::{metrics::CopyMetrics, problem::Causes, settings::Settings};
 
-use housekeeping::keep_house;
 pub(crate) use housekeeping::sweep_disks;
+use housekeeping::{keep_disks, keep_house};
 
 /// How often to look for something to do.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -82,10 +83,15 @@ impl Worker {
     pub(crate) fn start(self) -> Working {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(keep_house(self.catalog.clone(), stopped.clone()));
-        tasks.spawn(self.clone().keep_planning(stopped.clone()));
+        tasks.spawn(self.catalog.lease(Duty::Housekeeping).clone().keep());
+        tasks.spawn(keep_house(self.catalog.clone()));
+        if self.catalog.stores().has_disks() {
+            tasks.spawn(keep_disks(self.catalog.clone()));
+        }
+        tasks.spawn(self.clone().keep_planning());
         match self.broker.clone() {
             Some(broker) => {
+                tasks.spawn(self.catalog.lease(Duty::Announcing).clone().keep());
                 tasks.spawn(
                     self.clone()
                         .keep_announcing(broker.clone(), stopped.clone()),
@@ -103,9 +109,17 @@ impl Worker {
         }
     }
 
-    /// Makes jobs of transfers, ahead of those who work at them.
-    pub(crate) async fn keep_planning(self, stopped: watch::Receiver<bool>) {
-        while !*stopped.borrow() {
+    /// Makes jobs of transfers, ahead of those who work at them, whenever it is this process's turn.
+    async fn keep_planning(self) {
+        let lease = self.catalog.lease(Duty::Housekeeping);
+        loop {
+            lease.held().await;
+            lease.while_held(self.plan()).await;
+        }
+    }
+
+    async fn plan(&self) {
+        loop {
             match self.catalog.plan_transfers(&self.name).await {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -113,7 +127,7 @@ impl Worker {
                     tracing::warn!(error = %Causes(&error), "transfers cannot be planned");
                 }
             }
-            pause(&stopped, LOOK_EVERY).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 }
@@ -126,6 +140,9 @@ impl Working {
         self.tasks.abort_all();
         let ended = async {
             while self.tasks.join_next().await.is_some() {}
+            for duty in Duty::ALL {
+                self.worker.catalog.lease(duty).give_up().await;
+            }
             // Whoever makes a copy holds some room.
             let _ = self.worker.room.acquire_many(self.worker.copies).await;
         };

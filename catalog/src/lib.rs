@@ -10,6 +10,7 @@ mod clock;
 mod copy;
 mod cursor;
 mod error;
+mod lease;
 mod links;
 mod list;
 mod open;
@@ -26,6 +27,7 @@ mod usage;
 use std::{sync::Arc, time::Duration};
 
 use domain::{Quota, Timestamp};
+use lease::Leases;
 use open::Addresses;
 use persistence::Database;
 use room::Rooms;
@@ -38,6 +40,7 @@ pub use clock::Clock;
 pub use copy::Performed;
 pub use cursor::CursorKey;
 pub use error::{Error, Result};
+pub use lease::{Duty, Lease};
 pub use links::{IssuedLink, LinkKeys, LinkedFile, NewLink};
 pub use list::Page;
 pub use open::Download;
@@ -70,6 +73,7 @@ struct Parts {
     turns: Turns,
     rooms: Rooms,
     addresses: Addresses,
+    leases: Leases,
 }
 
 /// What clients may do at most.
@@ -119,6 +123,7 @@ impl Catalog {
             ..limits
         };
         Self(Arc::new(Parts {
+            leases: Leases::new(&database),
             database,
             stores,
             clock,

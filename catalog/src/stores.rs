@@ -67,6 +67,12 @@ impl Stores {
         self.iter().any(|store| store.as_bucket().is_some())
     }
 
+    /// Whether any store is a local disk.
+    #[must_use]
+    pub fn has_disks(&self) -> bool {
+        self.iter().any(|store| store.as_disk().is_some())
+    }
+
     /// The store of a name, if the settings have it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Store> {

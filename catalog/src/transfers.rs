@@ -19,7 +19,9 @@ const AHEAD: u64 = 1_000;
 const BATCH: u64 = 250;
 
 /// How long a process plans a transfer before another may go on with it.
-const PLANNED_FOR: Duration = Duration::from_secs(30);
+///
+/// Of workers only the one that keeps house plans; the time is for those that command a transfer.
+const PLANNED_FOR: Duration = Duration::from_secs(10);
 
 /// A transfer, and what is left of it to do.
 #[derive(Debug, Clone)]

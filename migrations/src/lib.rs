@@ -8,6 +8,7 @@ mod m20261122_000001_create_files;
 mod m20261122_000002_create_uploads;
 mod m20261122_000003_create_owners;
 mod m20261123_000004_create_transfers;
+mod m20261123_000005_create_leases;
 
 pub use sea_orm_migration::{IntoSchemaManagerConnection, MigrationStatus, MigratorTrait};
 use sea_orm_migration::{MigrationTrait, async_trait};
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000002_create_uploads::Migration),
             Box::new(m20261122_000003_create_owners::Migration),
             Box::new(m20261123_000004_create_transfers::Migration),
+            Box::new(m20261123_000005_create_leases::Migration),
         ]
     }
 }

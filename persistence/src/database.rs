@@ -19,8 +19,8 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use crate::{
-    Accounts, Claims, Contents, Entries, Error, Jobs, Leftovers, Links, Purging, Result, Schema,
-    ServersStatus, Sessions, Stagings, Tokens, Transfers, connection::Connection,
+    Accounts, Claims, Contents, Entries, Error, Jobs, Leases, Leftovers, Links, Purging, Result,
+    Schema, ServersStatus, Sessions, Stagings, Tokens, Transfers, connection::Connection,
     entities::user_file, schema, servers::Servers,
 };
 
@@ -204,6 +204,12 @@ impl Database {
         Leftovers(self)
     }
 
+    /// Who does what is to be done once in the whole cluster.
+    #[must_use]
+    pub fn leases(&self) -> Leases<'_> {
+        Leases(self)
+    }
+
     /// The copies that are to be made from store to store.
     #[must_use]
     pub fn jobs(&self) -> Jobs<'_> {
@@ -236,6 +242,12 @@ impl Database {
     /// server that has been told to already.
     #[must_use]
     pub fn commits_outlive_clients(&self) -> bool {
+        self.writing.get_database_backend() != DbBackend::Sqlite
+    }
+
+    /// Whether processes on other machines can use the database as well.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
         self.writing.get_database_backend() != DbBackend::Sqlite
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod claim;
 pub(crate) mod file;
 pub(crate) mod job;
+pub(crate) mod lease;
 pub(crate) mod leftover;
 pub(crate) mod link;
 pub(crate) mod segment;

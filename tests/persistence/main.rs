@@ -4,6 +4,7 @@
 
 mod entries;
 mod jobs;
+mod leases;
 mod leftovers;
 mod moving;
 mod owners;

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use broker::{Broker, Delivery};
-use catalog::{JobId, Performed};
+use catalog::{Duty, JobId, Performed};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{LOOK_EVERY, Worker, note, pause};
@@ -59,15 +59,20 @@ impl Worker {
         }
     }
 
-    /// Announces the jobs that are due.
+    /// Announces the jobs that are due, whenever it is this process's turn.
+    ///
+    /// Each time to the end: a job that was put off is to be announced, too.
     pub(super) async fn keep_announcing(self, broker: Broker, stopped: watch::Receiver<bool>) {
+        let lease = self.catalog.lease(Duty::Announcing);
         while !*stopped.borrow() {
+            lease.held().await;
             match self.announce(&broker).await {
                 Ok(true) => {}
                 Ok(false) => pause(&stopped, LOOK_EVERY).await,
                 Err(error) => {
                     tracing::warn!(error, "jobs wait until they can be announced");
-                    pause(&stopped, AFTER_FAILURE).await;
+                    // Others may reach the broker.
+                    lease.leave(AFTER_FAILURE).await;
                 }
             }
         }
@@ -83,7 +88,7 @@ impl Worker {
         let due = self.catalog.due_jobs(BATCH).await.map_err(told)?;
         let mut taken = Vec::new();
         for job in due {
-            // Another process may see the same.
+            // Another process may see the same, if it takes the turn now.
             if let Some(until) = self
                 .catalog
                 .defer_job(&job, ANNOUNCED_FOR)

@@ -1,11 +1,12 @@
 //! Removing what was left behind, and what nobody has any more.
+//!
+//! What the database and the buckets have is looked after by one process at a time; what lies on
+//! disks by each that has them, since they may be another machine's.
 
 use std::time::Duration;
 
-use catalog::Catalog;
-use tokio::sync::watch;
+use catalog::{Catalog, Duty};
 
-use super::pause;
 use crate::problem::Causes;
 
 /// How often to look, at least, for what processes left behind that are gone, and for uploads that
@@ -16,9 +17,45 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// uploads that nobody knows of.
 const SWEEPS_TO_RECOVER: u32 = 15;
 
-/// Sweeps from time to time.
-pub(crate) async fn keep_house(catalog: Catalog, stopped: watch::Receiver<bool>) {
-    // What is kept for a time goes not much later.
+/// Does for the whole cluster what is to be done from time to time, whenever it is this process's
+/// turn.
+pub(super) async fn keep_house(catalog: Catalog) {
+    let lease = catalog.lease(Duty::Housekeeping);
+    loop {
+        lease.held().await;
+        lease.while_held(keep_sweeping(&catalog)).await;
+    }
+}
+
+/// Looks from time to time after this machine's disks, which no other may see.
+pub(super) async fn keep_disks(catalog: Catalog) {
+    loop {
+        recover(&catalog).await;
+        for _ in 0..SWEEPS_TO_RECOVER {
+            tokio::time::sleep(interval(&catalog)).await;
+            sweep_disks(&catalog).await;
+        }
+    }
+}
+
+async fn keep_sweeping(catalog: &Catalog) {
+    sweep(catalog).await;
+    loop {
+        if !catalog.stores().has_disks() {
+            recover(catalog).await;
+        }
+        if let Err(error) = catalog.sweep_segments().await {
+            tell(&error);
+        }
+        for _ in 0..SWEEPS_TO_RECOVER {
+            tokio::time::sleep(interval(catalog)).await;
+            sweep(catalog).await;
+        }
+    }
+}
+
+/// How long to wait between sweeps: what is kept for a time goes not much later.
+fn interval(catalog: &Catalog) -> Duration {
     let limits = catalog.limits();
     let shortest = limits
         .upload_age
@@ -26,46 +63,36 @@ pub(crate) async fn keep_house(catalog: Catalog, stopped: watch::Receiver<bool>)
         .min(limits.deleted_age)
         .min(limits.copy_grace)
         .min(limits.orphan_age);
-    let every = (shortest / 4).clamp(Duration::from_secs(1), SWEEP_EVERY);
-    sweep(&catalog).await;
-    while !*stopped.borrow() {
-        let recovered = [
-            catalog.recover_sessions().await,
-            catalog.sweep_segments().await,
-        ];
-        for error in recovered.into_iter().filter_map(Result::err) {
-            let error = Causes(&error);
-            tracing::warn!(%error, "not all uploads could be looked after; it is done again later");
-        }
-        for _ in 0..SWEEPS_TO_RECOVER {
-            pause(&stopped, every).await;
-            if *stopped.borrow() {
-                return;
-            }
-            sweep(&catalog).await;
-        }
+    (shortest / 4).clamp(Duration::from_secs(1), SWEEP_EVERY)
+}
+
+async fn recover(catalog: &Catalog) {
+    if let Err(error) = catalog.recover_sessions().await {
+        let error = Causes(&error);
+        tracing::warn!(%error, "not all uploads could be looked after; it is done again later");
     }
 }
 
 /// Looks at what was left behind on disks before anybody is served, which no other machine holds up.
 pub(crate) async fn sweep_disks(catalog: &Catalog) {
     if let Err(error) = catalog.sweep().await {
-        tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
+        tell(&error);
     }
 }
 
 /// What cannot be told yet about what was left behind is looked at again later.
 async fn sweep(catalog: &Catalog) {
     let swept = [
-        catalog.sweep().await,
         catalog.sweep_sessions().await,
         catalog.sweep_links().await,
         catalog.purge().await.map(drop),
         catalog.sweep_leftovers().await,
     ];
-    for swept in swept {
-        if let Err(error) = swept {
-            tracing::warn!(error = %Causes(&error), "sweeping failed, and is done again later");
-        }
+    for error in swept.into_iter().filter_map(Result::err) {
+        tell(&error);
     }
+}
+
+fn tell(error: &catalog::Error) {
+    tracing::warn!(error = %Causes(error), "sweeping failed, and is done again later");
 }

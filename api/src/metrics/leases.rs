@@ -1,0 +1,40 @@
+//! Whether this process does what is done once in the whole cluster.
+
+use std::fmt;
+
+use catalog::{Catalog, Duty};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, gauge::ConstGauge},
+};
+
+/// Asks each lease when it is asked for.
+pub(super) struct LeaseCollector(pub(super) Catalog);
+
+impl fmt::Debug for LeaseCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeaseCollector")
+    }
+}
+
+impl Collector for LeaseCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let leases = Duty::ALL.map(|duty| self.0.lease(duty));
+        if leases.iter().all(|lease| !lease.is_kept()) {
+            return Ok(());
+        }
+        let mut held = encoder.encode_descriptor(
+            "lease_held",
+            "Whether this process does what is done once in the whole cluster",
+            None,
+            MetricType::Gauge,
+        )?;
+        for lease in leases.into_iter().filter(|lease| lease.is_kept()) {
+            let labels = [("lease", lease.name())];
+            let is_held = ConstGauge::new(i64::from(lease.is_held()));
+            is_held.encode(held.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
