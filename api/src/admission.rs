@@ -33,8 +33,9 @@ use crate::{
     contract::{Access, Route},
     http::{address, body},
     observe::Story,
-    problem::Problem,
+    problem::{Problem, ProblemType},
     service::{Service, X_OWNER},
+    settings::{Role, Roles},
 };
 
 /// Decides who may go on.
@@ -44,6 +45,7 @@ pub(crate) struct Admission {
     pub(crate) slots: Slots,
     pub(crate) pace: Pace,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) roles: Roles,
 }
 
 /// How long it takes, at most, until new keys of a token's issuer are known.
@@ -59,6 +61,12 @@ pub(crate) async fn admit(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let story = request.extensions().get::<Rc<Story>>().cloned();
+    let route = story.as_deref().and_then(|story| story.route.as_deref());
+    if let Some(role) = route.and_then(|route| route.role)
+        && !admission.roles.has(role)
+    {
+        return Ok(request.into_response(misdirected(role).error_response()));
+    }
     let asked = story.as_deref().and_then(|story| {
         let route = story.route.as_deref()?;
         match route.access {
@@ -88,6 +96,12 @@ pub(crate) async fn admit(
         turn.tell(response.headers_mut());
     }
     Ok(response)
+}
+
+/// Refuses a request that another process is for (RFC 9110 §15.5.20).
+fn misdirected(role: Role) -> Problem {
+    let detail = format!("this process does not have the role {}", role.name());
+    Problem::new(ProblemType::Misdirected, detail)
 }
 
 /// Tells for whom a request is made, if that is allowed; the log hears of it in any case.

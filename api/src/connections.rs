@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     /// Until when one may follow, not counting the time that everybody has, in milliseconds since
     /// the start.
     last: AtomicU64,
+    /// When an answer ended last, or the connection began, in the same.
+    answered: AtomicU64,
 }
 
 /// A request that is being answered on a connection.
@@ -72,11 +74,13 @@ impl Connections {
             // Without descriptors left there is nothing to be done for this one either.
             return;
         };
+        let now = milliseconds(self.began.elapsed());
         let connection = Arc::new(Connection {
             socket: socket.into(),
             began: self.began,
             in_hand: AtomicUsize::new(0),
-            last: AtomicU64::new(milliseconds(self.began.elapsed())),
+            last: AtomicU64::new(now),
+            answered: AtomicU64::new(now),
         });
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() == open.capacity() {
@@ -84,6 +88,17 @@ impl Connections {
         }
         open.push(Arc::downgrade(&connection));
         data.insert(connection);
+    }
+
+    /// Whether nothing is being answered on any, nor was on those that are open for so long.
+    pub(crate) fn are_idle_for(&self, time: Duration) -> bool {
+        let now = milliseconds(self.began.elapsed());
+        let time = milliseconds(time);
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().filter_map(Weak::upgrade).all(|connection| {
+            connection.in_hand.load(Ordering::Acquire) == 0
+                && now.saturating_sub(connection.answered.load(Ordering::Acquire)) >= time
+        })
     }
 
     /// Closes what is idle for too long, again and again.
@@ -128,6 +143,9 @@ impl Drop for InHand {
     fn drop(&mut self) {
         let connection = &self.connection;
         let mut last = connection.began.elapsed();
+        connection
+            .answered
+            .fetch_max(milliseconds(last), Ordering::AcqRel);
         if self.sent > LONG {
             last += DELIVERY;
         }

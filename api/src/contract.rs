@@ -21,7 +21,7 @@ use utoipa::{
 use utoipa_actix_web::AppExt as _;
 
 use self::complete::{complete, drop_bodies, head_of};
-use crate::{problem::Problem, routes};
+use crate::{problem::Problem, routes, settings::Role};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +33,8 @@ use crate::{problem::Problem, routes};
             A request without good credentials gets 401, if the service asks for any; \
             what belongs to somebody else is 404, as if it were not there. \
             A wrong method gets 405 with `Allow`, an unknown URL 404. \
+            Processes may have different roles: `x-role` tells which one an operation is for, and \
+            a process that does not have it answers 421. \
             Every answer has an `X-Request-Id`: the request's, or a new one.",
     ),
     servers((url = "/")),
@@ -53,6 +55,9 @@ use crate::{problem::Problem, routes};
     modifiers(&Credentials),
 )]
 struct Base;
+
+/// What tells which processes answer an operation: those with a role, or `any`.
+const ROLE: &str = "x-role";
 
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
@@ -92,6 +97,8 @@ pub(crate) struct Route {
     pub(crate) operation: String,
     /// Who may use it.
     pub(crate) access: Access,
+    /// Which processes answer it; `None` if all do.
+    pub(crate) role: Option<Role>,
     /// Whether its requests may have a body of any length.
     pub(crate) takes_bytes: bool,
     /// Whether its requests stand in the audit log: they need credentials, or a link.
@@ -152,13 +159,15 @@ impl Contract {
 impl Route {
     /// # Errors
     ///
-    /// When the operation does not say who may use it: a defect.
+    /// When the operation does not say who may use it, or which processes answer it: a defect.
     fn new(template: &str, method: &'static str, operation: &Operation) -> Result<Self, String> {
         let id = operation.operation_id.clone().unwrap_or_default();
         let access = access(operation).ok_or_else(|| format!("who may use {id}?"))?;
+        let role = role(operation).ok_or_else(|| format!("which role is {id} for?"))?;
         Ok(Self {
             operation: id,
             access,
+            role,
             takes_bytes: takes_bytes(operation),
             is_audited: access != Access::Open || has_tag(operation, "links"),
             template: template.to_owned(),
@@ -194,6 +203,16 @@ fn access(operation: &Operation) -> Option<Access> {
         [scope] => scope.as_str()?.parse().ok().map(Access::Scoped),
         _ => None,
     }
+}
+
+/// Which processes answer an operation, as its `x-role` says: those with a role, or all.
+fn role(operation: &Operation) -> Option<Option<Role>> {
+    let said = operation.extensions.as_ref()?.get(ROLE)?.as_str()?;
+    if said == "any" {
+        return Some(None);
+    }
+    let roles = [Role::Api, Role::Upload, Role::Download].into_iter();
+    roles.into_iter().find(|role| role.name() == said).map(Some)
 }
 
 fn fits(template: &str, path: &str) -> bool {

@@ -17,6 +17,7 @@ mod problem;
 mod routes;
 mod service;
 mod settings;
+mod stopping;
 mod worker;
 
 use std::process::ExitCode;

@@ -16,7 +16,10 @@ use actix_web::{
     Error, HttpMessage as _,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
+    http::{
+        ConnectionType,
+        header::{HeaderName, HeaderValue},
+    },
     middleware::Next,
     web::{Bytes, Data},
 };
@@ -97,10 +100,15 @@ impl Observer {
         });
         request.extensions_mut().insert(Rc::clone(&story));
         let client = self.admission.client(&request);
-        let mut record = Record::begin(self.service.into_inner(), story, &request, id_text);
+        let service = self.service.into_inner();
+        let mut record = Record::begin(Arc::clone(&service), story, &request, id_text);
         record.client = client.map(|client| client.to_string());
-        let response = next.call(request).instrument(span).await?;
+        let mut response = next.call(request).instrument(span).await?;
         record.answered(&response);
+        if service.stopping.is_begun() {
+            let head = response.response_mut().head_mut();
+            head.set_connection_type(ConnectionType::Close);
+        }
         let mut response = response.map_body(|_, body| {
             let body = body.boxed();
             BoxBody::new(Observed {

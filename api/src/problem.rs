@@ -127,6 +127,8 @@ problem_types! {
         "The request's body is of a kind that the resource does not take.";
     RangeNotSatisfiable = "urn:fileserver:problem:range-not-satisfiable", StatusCode::RANGE_NOT_SATISFIABLE,
         "The content has none of the bytes that were asked for.";
+    Misdirected = "urn:fileserver:problem:misdirected", StatusCode::MISDIRECTED_REQUEST,
+        "The process that was reached answers other requests only.";
     DigestMismatch = "urn:fileserver:problem:digest-mismatch", StatusCode::UNPROCESSABLE_ENTITY,
         "What arrived does not have the digest that was announced.";
     ClaimRefused = "urn:fileserver:problem:claim-refused", StatusCode::UNPROCESSABLE_ENTITY,
@@ -314,6 +316,15 @@ impl Problem {
             .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         problem.fault = Some(Fault::Store);
         problem
+    }
+
+    /// A service that is told to stop; others go on.
+    pub(crate) fn stopping() -> Self {
+        Self::new(
+            ProblemType::Unavailable,
+            "the service is stopping; try again",
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))
     }
 
     fn full(fault: Fault, error: &dyn std::error::Error) -> Self {

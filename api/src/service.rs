@@ -17,6 +17,7 @@ use crate::{
     metrics::Metrics,
     problem::Problem,
     settings::Downloads,
+    stopping::Stopping,
 };
 
 /// The field by which an admin says for whom a request is made.
@@ -30,6 +31,8 @@ pub(crate) struct Service {
     pub(crate) accel: Option<String>,
     /// How the files of stores are sent of which something is said.
     pub(crate) downloads: BTreeMap<String, Downloads>,
+    /// How far the service is with stopping.
+    pub(crate) stopping: Stopping,
     /// What links' URLs begin with.
     pub(crate) public_url: String,
 }

@@ -5,6 +5,7 @@
 
 mod access;
 pub(crate) mod quantity;
+mod roles;
 mod stores;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
@@ -14,8 +15,10 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use self::{
     access::Access,
+    roles::{Role, Roles},
     stores::{DISK, Downloads, StoreTables, Transfers},
 };
+use crate::stopping::Patience;
 
 /// Where a secret or any other value is really found.
 const FROM_ENVIRONMENT: &str = "env:";
@@ -54,6 +57,9 @@ pub(crate) struct Settings {
     /// Do not bring the database's schema up to date at the start.
     #[arg(long, env = "FILESERVER_NO_MIGRATE", global = true)]
     pub(crate) no_migrate: bool,
+
+    #[command(flatten)]
+    pub(crate) roles: Roles,
 
     #[command(flatten)]
     pub(crate) access: Access,
@@ -116,7 +122,13 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_WORKERS", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) workers: Option<NonZeroU32>,
 
-    /// How many seconds running requests have to finish in when the service is told to stop.
+    /// For how many seconds requests are still taken when the service is told to stop, while
+    /// `/readyz` says no and each answer closes its connection, so that whoever sends requests here
+    /// sends them elsewhere.
+    #[arg(long, env = "FILESERVER_DRAIN", default_value = "0", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    pub(crate) drain: u32,
+
+    /// How many seconds running requests have to finish in after that.
     #[arg(long, env = "FILESERVER_SHUTDOWN_TIMEOUT", default_value = "30", global = true, value_name = "SECONDS", value_parser = parse::<u64>)]
     pub(crate) shutdown_timeout: u64,
 
@@ -171,6 +183,14 @@ impl Settings {
             purge_grace: Duration::from_secs(self.purge_grace.into()),
             copy_grace: Duration::from_secs(self.transfers.copy_grace.into()),
             orphan_age: Duration::from_secs(self.transfers.orphan_age.into()),
+        }
+    }
+
+    /// How long to bear what others are still at when the service is told to stop.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            drain: Duration::from_secs(self.drain.into()),
+            requests: Duration::from_secs(self.shutdown_timeout),
         }
     }
 

@@ -163,6 +163,12 @@ impl Catalog {
         self.0.database.servers()
     }
 
+    /// Whether processes on other machines can use the database as well.
+    #[must_use]
+    pub fn is_on_server(&self) -> bool {
+        self.0.database.is_server()
+    }
+
     /// The stores.
     #[must_use]
     pub fn stores(&self) -> &Stores {

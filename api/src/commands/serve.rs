@@ -1,11 +1,11 @@
 //! `fileserver serve`: runs the service.
 
-use std::{collections::BTreeSet, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 
 use actix_cors::Cors;
 use actix_web::{
     App, HttpServer,
-    dev::ServerHandle,
+    dev::Server,
     middleware::{Condition, from_fn},
     web::{self, Data},
 };
@@ -24,13 +24,17 @@ use crate::{
     problem::Causes,
     routes,
     service::Service,
-    settings::Settings,
-    worker::{Worker, sweep_disks},
+    settings::{Role, Settings},
+    stopping::{Door, Serving, Stopping},
+    worker::{Worker, Working, sweep_disks},
 };
 
 /// How long a connection is kept on which nothing is asked: longer than nginx keeps it, which would
 /// otherwise use one that is just being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// How many seconds it takes at most to close connections on which nothing runs.
+const CLOSED_WITHIN: u64 = 5;
 
 #[actix_web::main]
 pub(crate) async fn run(settings: &Settings) -> ExitCode {
@@ -42,14 +46,16 @@ pub(crate) async fn run(settings: &Settings) -> ExitCode {
 
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     settings.refuse_open_door().map_err(Failure)?;
+    settings.roles.refuse_contradiction().map_err(Failure)?;
     log(settings)?;
     let catalog = open_catalog(settings).await?;
+    tell_of_own_keys(settings, &catalog);
     sweep_disks(&catalog).await;
     actix_web::rt::spawn(tell_of_stores(catalog.clone()));
     let metrics = Metrics::new(&catalog);
     let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
     let worker = worker.map_err(Failure)?;
-    let working = (!settings.transfers.no_worker).then(|| worker.start());
+    let working = settings.roles.has(Role::Worker).then(|| worker.start());
 
     let admission = Data::new(admission(settings, catalog.clone()).await?);
     let refreshing = actix_web::rt::spawn(keep_fresh(admission.clone()));
@@ -58,38 +64,48 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         metrics,
         accel: settings.accel_redirect.clone(),
         downloads: settings.stores.downloads().map_err(Failure)?,
+        stopping: Stopping::new(),
         public_url: settings.public_url.clone().unwrap_or_default(),
     });
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
-    let signals = Signals::new()?;
+    let mut signals = Signals::new()?;
     let parts = Parts {
         service,
         contract: Data::new(contract),
         admission,
     };
-    let (server, addresses) = bind(settings, parts)?;
-    let stopping = stop(signals, server.handle());
-    for address in addresses {
-        tracing::info!(%address, "listening");
+    let (server, serving) = bind(settings, parts)?;
+    let mut running = actix_web::rt::spawn(server);
+    tokio::select! {
+        // It does not end by itself, unless it failed.
+        ended = &mut running => return Ok(ended??),
+        () = signals.next() => tracing::info!("stopping"),
     }
     let ending = async {
-        server.await?;
-        refreshing.abort();
-        if let Some(working) = working {
-            working
-                .stop(Duration::from_secs(settings.shutdown_timeout))
-                .await;
-        }
-        catalog.close().await;
-        tracing::info!("stopped");
-        Ok(())
+        tokio::join!(
+            serving.stop(settings.patience()),
+            end_work(working, settings)
+        );
+        running.await?
     };
     tokio::select! {
-        ended = ending => ended,
-        () = stopping => {
-            tracing::warn!("stopped at once");
-            Ok(())
+        ended = ending => {
+            ended?;
+            refreshing.abort();
+            catalog.close().await;
+            tracing::info!("stopped");
         }
+        // Whoever says so twice does not want to wait for requests, nor for copies.
+        () = signals.next() => tracing::warn!("stopped at once"),
+    }
+    Ok(())
+}
+
+/// Lets others do at once what this process does for no request.
+async fn end_work(working: Option<Working>, settings: &Settings) {
+    if let Some(working) = working {
+        let patience = Duration::from_secs(settings.shutdown_timeout);
+        working.stop(patience).await;
     }
 }
 
@@ -119,13 +135,11 @@ async fn admission(settings: &Settings, catalog: Catalog) -> Result<Admission, F
             bytes_per_second: access.body_min_rate.get(),
         },
         trusted_proxies: access.trusted_proxies.clone(),
+        roles: settings.roles.clone(),
     })
 }
 
-fn bind(
-    settings: &Settings,
-    parts: Parts,
-) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), Failure> {
+fn bind(settings: &Settings, parts: Parts) -> Result<(Server, Serving), Failure> {
     let Parts {
         service,
         contract,
@@ -134,6 +148,8 @@ fn bind(
     let header_timeout = Duration::from_secs(settings.access.header_timeout.get().into());
     let connections = Connections::new(KEEP_ALIVE + header_timeout);
     actix_web::rt::spawn(connections.clone().keep_closing());
+    let stopping = service.stopping.clone();
+    let new_ones = connections.clone();
     let origins = settings.cors_origins.clone();
     let observer = Observer {
         service: service.clone(),
@@ -169,18 +185,34 @@ fn bind(
     .tcp_nodelay(true)
     .client_request_timeout(header_timeout)
     .keep_alive(KEEP_ALIVE)
-    .on_connect(move |stream, data| connections.accept(stream, data))
-    .shutdown_timeout(settings.shutdown_timeout)
+    .on_connect(move |stream, data| new_ones.accept(stream, data))
+    // Before it is told to stop all requests have been answered.
+    .shutdown_timeout(CLOSED_WITHIN)
     .disable_signals();
-    if let Some(workers) = settings.workers {
-        server = server.workers(workers.get() as usize);
+    // One thread is enough for probes.
+    let few = (!settings.roles.serves()).then_some(1);
+    if let Some(workers) = settings
+        .workers
+        .map(|workers| workers.get() as usize)
+        .or(few)
+    {
+        server = server.workers(workers);
     }
     let listen = settings.listen;
-    let server = server
-        .bind(listen)
-        .map_err(|error| Failure(format!("cannot listen on {listen}: {error}")))?;
-    let addresses = server.addrs();
-    Ok((server.run(), addresses))
+    let cannot = |error| Failure(format!("cannot listen on {listen}: {error}"));
+    let (door, listener) = Door::open(listen).map_err(cannot)?;
+    let server = server.listen(listener).map_err(cannot)?;
+    for address in server.addrs() {
+        tracing::info!(%address, "listening");
+    }
+    let server = server.run();
+    let serving = Serving {
+        handle: server.handle(),
+        door,
+        connections,
+        stopping,
+    };
+    Ok((server, serving))
 }
 
 /// Lets pages of other origins use the service, if the settings say so.
@@ -199,14 +231,21 @@ fn cors(origins: &[String], fields: &BTreeSet<String>) -> Cors {
     cors
 }
 
-/// Lets the server finish its requests and stop when it is told to; ends when it is told so a
-/// second time, by whoever does not want to wait for that, nor for the copies that are being made.
-async fn stop(mut signals: Signals, server: ServerHandle) {
-    signals.next().await;
-    tracing::info!("stopping");
-    // The next signal is waited for while this goes on.
-    drop(actix_web::rt::spawn(server.stop(true)));
-    signals.next().await;
+/// Says that what this process signs is worth nothing to others, if there may be others.
+fn tell_of_own_keys(settings: &Settings, catalog: &Catalog) {
+    let own = [
+        ("cursor_key", settings.cursor_key.is_none()),
+        ("link_keys", settings.link_keys.is_empty()),
+    ];
+    for (setting, _) in own.into_iter().filter(|(_, is_own)| *is_own) {
+        if settings.roles.serves() && catalog.is_on_server() {
+            tracing::warn!(
+                setting,
+                "the key is that of this data folder; replicas with folders of their own need the \
+                 same one in their settings"
+            );
+        }
+    }
 }
 
 /// Says which stores cannot be used, and why.

@@ -12,7 +12,7 @@ use utoipa::openapi::{
     schema::{ObjectBuilder, Schema, SchemaType, Type},
 };
 
-use super::{Access, access, has_tag, takes_bytes};
+use super::{Access, access, has_tag, role, takes_bytes};
 use crate::problem::{self, ProblemType};
 
 /// Adds to an operation what its handler need not say.
@@ -24,6 +24,10 @@ pub(super) fn complete(operation: &mut Operation) {
         .is_some_and(|id| id.starts_with("offer_"));
     if let Some(Access::Scoped(scope)) = access(operation) {
         complete_scoped(operation, scope);
+    }
+    if role(operation).flatten().is_some() {
+        let misdirected = "`misdirected`: the process that was reached answers other requests only";
+        add_answer(operation, "421", misdirected, &[]);
     }
     if operation.request_body.is_some() {
         let slow = "`too-slow`: the body did not come fast enough";

@@ -33,6 +33,7 @@ use crate::{
     ),
     request_body(content = super::FileContent, content_type = "application/offset+octet-stream"),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "The bytes are kept", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),

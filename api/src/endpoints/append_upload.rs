@@ -28,6 +28,7 @@ use crate::{
     ),
     request_body(content = FileContent, content_type = "application/partial-upload"),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "The bytes are kept", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),

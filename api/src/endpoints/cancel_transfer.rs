@@ -16,6 +16,7 @@ use crate::{
     tag = "transfers",
     params(TransferPath),
     security(("bearer" = ["admin"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 204, description = "Nothing more is moved but for what is on its way"),
         (status = 400, description = "`invalid-query`"),

@@ -21,6 +21,7 @@ pub(crate) struct Health {
     get,
     tag = "service",
     security(()),
+    extensions(("x-role" = json!("any"))),
     responses(
         (status = 200, description = "It runs", body = Health),
         (status = 400, description = "`invalid-query`"),

@@ -43,10 +43,11 @@ pub(crate) struct Readiness {
     get,
     tag = "service",
     security(()),
+    extensions(("x-role" = json!("any"))),
     responses(
         (status = 200, description = "It can, or most of it", body = Readiness),
         (status = 400, description = "`invalid-query`"),
-        (status = 503, description = "`unavailable`: the database or the store does not answer; which store, and why", headers(
+        (status = 503, description = "`unavailable`: the database or the store does not answer; which store, and why; or the service is stopping", headers(
             ("Retry-After" = u32, description = "How many seconds to wait"),
         )),
         (status = 507, description = "`storage-full`: the store takes no more files"),
@@ -57,6 +58,9 @@ pub(crate) async fn check_readiness(
     _: NoQuery,
     service: web::Data<Service>,
 ) -> Result<HttpResponse, Problem> {
+    if service.stopping.is_begun() {
+        return Err(Problem::stopping());
+    }
     let catalog = &service.catalog;
     let (database, store, mut trouble) = tokio::join!(
         timeout(PATIENCE, catalog.probe_database()),

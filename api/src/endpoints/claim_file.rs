@@ -65,6 +65,7 @@ pub(crate) struct ClaimRange {
     tag = "claims",
     request_body(content = FileClaim, content_type = "application/json"),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 201, description = "What has to be proven", body = ClaimChallenge, headers(
             ("Location" = String, description = "The claim's URL"),

@@ -42,6 +42,7 @@ use crate::{
     ),
     request_body(content = Option<super::FileContent>, content_type = "application/offset+octet-stream"),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 201, description = "The upload can go on, or is complete", headers(
             ("Location" = String, description = "The upload's URL"),

@@ -26,6 +26,7 @@ use crate::{
         FilePath, Precondition, Revalidation
     ),
     security(("bearer" = ["files:read"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 200, description = "What there is to tell", body = FileMeta, headers(
             ("ETag" = String, description = "The entry's version"),

@@ -15,6 +15,7 @@ use crate::{
     tag = "transfers",
     params(TransferPath),
     security(("bearer" = ["admin"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 200, description = "The transfer", body = Transfer, headers(
             ("Cache-Control" = String, description = "`no-store`"),

@@ -28,6 +28,7 @@ use crate::{
         Revalidation,
     ),
     security(()),
+    extensions(("x-role" = json!("download"))),
     responses(
         (status = 200, description = "The whole file, of its own media type", content((FileContent = "application/octet-stream"), (FileContent = "*/*")), headers(
             ("ETag" = String, description = "The file's SHA-1"),

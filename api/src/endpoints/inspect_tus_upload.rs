@@ -22,6 +22,7 @@ use crate::{
     tag = "tus",
     params(UploadPath, TusVersion),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 200, description = "How far it has come, and what was said of it", headers(
             ("Upload-Offset" = u64, description = "How many bytes it has; not there while it is being made of others"),

@@ -22,6 +22,7 @@ use crate::{
     tag = "uploads",
     params(UploadPath),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "How far it has come", headers(
             ("Upload-Offset" = u64, description = "How many bytes it has"),

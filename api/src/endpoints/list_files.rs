@@ -47,6 +47,7 @@ struct FileList {
         ("file_sha1" = Option<Vec<String>>, Query, description = "List these files", max_items = 100, explode = true),
     ),
     security(("bearer" = ["files:read"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 200, description = "A part of the listing", body = FileList, headers(
             ("Link" = String, description = "The next part's URL, with `rel=\"next\"`, unless this is the last"),

@@ -26,6 +26,7 @@ pub(crate) struct TransferList {
     get,
     tag = "transfers",
     security(("bearer" = ["admin"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 200, description = "The newest hundred", body = TransferList, headers(
             ("Cache-Control" = String, description = "`no-store`"),

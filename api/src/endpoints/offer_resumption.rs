@@ -14,6 +14,7 @@ use crate::{
 #[utoipa::path(
     tag = "uploads",
     security(()),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "What uploads may be", headers(
             ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
@@ -30,6 +31,7 @@ pub(crate) async fn offer_resumption(service: web::Data<Service>) -> HttpRespons
     tag = "uploads",
     params(FilePath),
     security(()),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "What uploads may be", headers(
             ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
@@ -48,6 +50,7 @@ pub(crate) async fn offer_resumption_to(service: web::Data<Service>) -> HttpResp
     tag = "uploads",
     params(UploadPath),
     security(()),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "What uploads may be", headers(
             ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),

@@ -13,6 +13,7 @@ use crate::{
 #[utoipa::path(
     tag = "tus",
     security(()),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "The version, and what there is besides the core", headers(
             ("Tus-Version" = String, description = "`1.0.0`"),
@@ -34,6 +35,7 @@ pub(crate) async fn offer_tus(service: web::Data<Service>) -> HttpResponse {
     tag = "tus",
     params(UploadPath),
     security(()),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "The version, and what there is besides the core", headers(
             ("Tus-Version" = String, description = "`1.0.0`"),

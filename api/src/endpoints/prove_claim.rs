@@ -30,6 +30,7 @@ struct ClaimProof {
     params(("claim_id" = String, Path, description = "The claim's id", pattern = "^[0-9a-f]{32}$", example = "00000000000000000000000000000000")),
     request_body(content = ClaimProof, content_type = "application/json"),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 201, description = "The caller has the file now", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),

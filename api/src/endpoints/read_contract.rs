@@ -9,6 +9,7 @@ use crate::{contract::Contract, http::query::NoQuery, problem::Problem};
     get,
     tag = "service",
     security(()),
+    extensions(("x-role" = json!("any"))),
     responses(
         (status = 200, description = "This contract", body = Object, content_type = "application/json", example = json!({"openapi": "3.1.0"})),
         (status = 400, description = "`invalid-query`"),
@@ -29,6 +30,7 @@ pub(crate) async fn read_contract_json(
     get,
     tag = "service",
     security(()),
+    extensions(("x-role" = json!("any"))),
     responses(
         (status = 200, description = "This contract", body = Object, content_type = "application/yaml", example = json!({"openapi": "3.1.0"})),
         (status = 400, description = "`invalid-query`"),

@@ -14,6 +14,7 @@ use crate::{
     get,
     tag = "service",
     security(("bearer" = ["metrics:read"])),
+    extensions(("x-role" = json!("any"))),
     responses(
         (status = 200, description = "The numbers, in the text format of OpenMetrics", body = String, content_type = "application/openmetrics-text", example = json!("fileserver_uploads_total 1\n# EOF\n")),
         (status = 400, description = "`invalid-query`"),

@@ -45,6 +45,7 @@ pub(crate) struct OwnerQuota {
     get,
     tag = "usage",
     security(("bearer" = ["files:read"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 200, description = "What there is, and may be", body = OwnerUsage, headers(
             ("Cache-Control" = String, description = "`no-store`"),

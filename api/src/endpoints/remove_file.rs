@@ -26,6 +26,7 @@ use crate::{
         Precondition,
     ),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 204, description = "It is deleted"),
         (status = 400, description = "`invalid-sha1` or `invalid-query`"),

@@ -20,6 +20,7 @@ use crate::{
     tag = "tus",
     params(UploadPath, TusVersion),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "It is gone"),
         (status = 400, description = "`invalid-query`"),

@@ -16,6 +16,7 @@ use crate::{
     tag = "uploads",
     params(UploadPath),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 204, description = "It is gone"),
         (status = 400, description = "`invalid-query`"),

@@ -59,6 +59,7 @@ pub(crate) struct FileLink {
     tag = "links",
     params(FilePath),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("api"))),
     request_body(content = LinkRequest, content_type = "application/json"),
     responses(
         (status = 201, description = "The link, which is shown once", body = FileLink, headers(

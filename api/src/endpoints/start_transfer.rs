@@ -108,6 +108,7 @@ impl From<catalog::TransferReport> for Transfer {
 #[utoipa::path(
     tag = "transfers",
     security(("bearer" = ["admin"])),
+    extensions(("x-role" = json!("api"))),
     request_body(content = TransferRequest, content_type = "application/json"),
     responses(
         (status = 200, description = "The transfer that is running", body = Transfer),

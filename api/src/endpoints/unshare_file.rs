@@ -15,6 +15,7 @@ use crate::{
     tag = "links",
     params(FilePath),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 204, description = "No link leads to it"),
         (status = 400, description = "`invalid-sha1` or `invalid-query`"),

@@ -56,6 +56,7 @@ struct FileChange {
     ),
     request_body(content((FileChange = "application/merge-patch+json"), (FileChange = "application/json"))),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("api"))),
     responses(
         (status = 200, description = "What it became", body = FileMeta, headers(
             ("ETag" = String, description = "The entry's new version"),

@@ -52,6 +52,7 @@ struct UploadForm {
     ),
     request_body(content((UploadForm = "multipart/form-data"), (FileContent = "application/octet-stream"))),
     security(("bearer" = ["files:write"])),
+    extensions(("x-role" = json!("upload"))),
     responses(
         (status = 201, description = "The caller has the file now", body = FileMeta, headers(
             ("Location" = String, description = "The file's URL, `/files/{file_sha1}`; after `Upload-Complete: ?0` that of the upload, which has begun"),

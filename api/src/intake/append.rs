@@ -1,5 +1,7 @@
 //! Appending the body of a request to an upload.
 
+use std::pin::pin;
+
 use actix_web::web::Payload;
 use catalog::{Append, Error};
 use domain::UploadError;
@@ -19,15 +21,18 @@ pub(crate) enum Stop {
 /// Appends all of a body, unless something comes in between.
 ///
 /// A newer request for the same upload ends this one, which takes in what is there already: so
-/// that clients who supersede each other again and again get on nonetheless.
+/// that clients who supersede each other again and again get on nonetheless. So does the service's
+/// end: the client goes on elsewhere.
 pub(crate) async fn pump(
     service: &Service,
     append: &mut Append,
     mut payload: Payload,
 ) -> Result<(), Stop> {
+    let mut ending = pin!(service.stopping.is_ending());
     loop {
         let next = tokio::select! {
             biased;
+            () = &mut ending => return Err(Stop::Broken(Problem::stopping())),
             next = payload.next() => next,
             () = append.superseded() => {
                 refuse_superseded(append).await?;

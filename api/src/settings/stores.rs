@@ -91,11 +91,6 @@ pub(crate) struct Transfers {
     /// How many seconds old an object has to be, to which no row leads, to be taken for left behind.
     #[arg(long, env = "FILESERVER_ORPHAN_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
     pub(crate) orphan_age: u32,
-
-    /// Let `fileserver worker` processes do what is not done for a request: copies, purging,
-    /// sweeping.
-    #[arg(long, env = "FILESERVER_NO_WORKER", global = true)]
-    pub(crate) no_worker: bool,
 }
 
 /// What becomes of uploads.
