@@ -19,7 +19,7 @@ use tokio::{
 use crate::linking::share;
 
 /// Rates that no test reaches by chance.
-const UNLIMITED: [(&str, &str); 5] = [
+pub(crate) const UNLIMITED: [(&str, &str); 5] = [
     ("PROXY_API_REQUESTS", "100000r/s"),
     ("PROXY_API_BURST", "100000"),
     ("PROXY_DOWNLOAD_REQUESTS", "100000r/s"),

@@ -17,6 +17,7 @@ mod issuer;
 mod nginx;
 mod pair;
 mod proxy;
+mod replica;
 mod server;
 mod stores;
 mod tus;
@@ -29,7 +30,8 @@ pub use issuer::Issuer;
 pub use nginx::Nginx;
 pub use pair::{Pair, Which};
 pub use proxy::Proxy;
-pub use server::{Server, binary, eventually};
+pub use replica::Replica;
+pub use server::{Server, binary, eventually, signal};
 pub use stores::{Ceph, Gateway, Oss, StoreSettings, freeze, lent, process_in};
 pub use tus::TusUpload;
 

@@ -27,6 +27,15 @@ impl Nginx {
 
     /// Starts nginx before whatever listens at an address, and keeps its objects in a folder.
     pub async fn start(upstream: &str, objects: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::before_all(&[upstream.to_owned()], objects, settings).await
+    }
+
+    /// Starts nginx before several replicas.
+    pub async fn before_all(
+        replicas: &[String],
+        objects: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -35,7 +44,7 @@ impl Nginx {
         }
         let mut all = vec![
             ("PROXY_LISTEN", format!("127.0.0.1:{port}")),
-            ("PROXY_UPSTREAM", upstream.to_owned()),
+            ("PROXY_UPSTREAM", replicas[0].clone()),
             ("PROXY_OBJECTS", objects.display().to_string()),
             ("PROXY_TEMP", path("tmp")),
             ("PROXY_ACCESS_LOG", path("access.log")),
@@ -46,6 +55,9 @@ impl Nginx {
                 .map(|(name, value)| (*name, (*value).to_owned())),
         );
         render(folder.path(), &all);
+        let others = replicas[1..].iter();
+        let others = others.map(|at| format!("server {at} max_fails=1 fail_timeout=2s;\n"));
+        fs::write(path("conf.d/other.replicas"), others.collect::<String>()).unwrap();
         let process = Command::new("nginx")
             .args(["-e", &path("error.log"), "-c", &path("nginx.conf")])
             .args([

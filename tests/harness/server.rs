@@ -37,11 +37,13 @@ pub struct Server {
 }
 
 /// The lines that a process has logged.
-type Log = Arc<std::sync::Mutex<String>>;
+pub(crate) type Log = Arc<std::sync::Mutex<String>>;
 
-struct Process {
-    child: Child,
-    address: String,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    /// What it said before it listened.
+    said: String,
 }
 
 impl Server {
@@ -179,8 +181,13 @@ impl Server {
 
     /// Tells it to stop, and waits until it has.
     pub async fn stop(&self) {
+        signal(self.id().await, "TERM");
+        self.stop_has_ended().await;
+    }
+
+    /// Waits until it has stopped.
+    pub async fn stop_has_ended(&self) {
         let mut process = self.process.lock().await;
-        signal(process.child.id().unwrap(), "TERM");
         let stopped = timeout(Duration::from_secs(40), process.child.wait()).await;
         let status = stopped.expect("the server stops").unwrap();
         assert!(status.success(), "the server stopped with {status}");
@@ -250,6 +257,11 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What it said before it listened.
+    pub async fn said_at_start(&self) -> String {
+        self.process.lock().await.said.clone()
     }
 
     /// Where it listens.
@@ -360,7 +372,7 @@ impl Server {
 }
 
 impl Process {
-    async fn start(settings: &[(&'static str, OsString)], log: &Log) -> Self {
+    pub(crate) async fn start(settings: &[(&'static str, OsString)], log: &Log) -> Self {
         let mut child = TokioCommand::new(binary())
             .arg("serve")
             .envs(settings.to_vec())
@@ -382,7 +394,11 @@ impl Process {
         });
         let address = address.await.expect("the server starts");
         tokio::spawn(keep(lines, Arc::clone(log)));
-        Self { child, address }
+        Self {
+            child,
+            address,
+            said,
+        }
     }
 }
 
@@ -419,7 +435,7 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Sends a signal to a process.
-fn signal(process: u32, name: &str) {
+pub fn signal(process: u32, name: &str) {
     let sent = Command::new("kill")
         .args(["-s", name, &process.to_string()])
         .status();
