@@ -129,13 +129,9 @@ async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
         links: link_keys(settings)?,
     };
     let limits = settings.limits();
-    Ok(Catalog::new(
-        database,
-        stores,
-        Clock::system(),
-        keys,
-        limits,
-    ))
+    let catalog = Catalog::new(database, stores, Clock::system(), keys, limits);
+    catalog.identify_disks().await?;
+    Ok(catalog)
 }
 
 async fn bring_up_to_date(settings: &Settings) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Address, QuotaError, Sha1, Sha256, UploadError};
+use domain::{Address, QuotaError, RandomId, Sha1, Sha256, UploadError};
 
 /// What a use case gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -101,6 +101,16 @@ pub enum Error {
     /// What was written to a store did not come back as it was.
     #[error("the store gave other bytes back than it was given, at {0}")]
     CopyDamaged(Address),
+    /// A disk is not the one whose contents the rows mean.
+    #[error("{}", other_disk(store, *expected, *found))]
+    OtherDisk {
+        /// The store.
+        store: String,
+        /// What its folder should be told by.
+        expected: RandomId,
+        /// What it is told by, if it is.
+        found: Option<RandomId>,
+    },
     /// The settings have no such store.
     #[error("the settings have no store {0}")]
     NoStore(String),
@@ -122,6 +132,19 @@ pub enum Error {
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] storage::Error),
+}
+
+fn other_disk(store: &str, expected: RandomId, found: Option<RandomId>) -> String {
+    match found {
+        Some(found) => format!(
+            "the folder of the store {store} is another one than the database means: its file \
+             `identity` says {found}, not {expected}"
+        ),
+        None => format!(
+            "the folder of the store {store} is not the one that the database means: it has no \
+             file `identity`, which would say {expected}; is its disk mounted?"
+        ),
+    }
 }
 
 impl From<persistence::Error> for Error {

@@ -10,6 +10,7 @@ mod clock;
 mod copy;
 mod cursor;
 mod error;
+mod identity;
 mod lease;
 mod links;
 mod list;

@@ -298,16 +298,14 @@ impl Catalog {
         Ok(Planned::More)
     }
 
-    /// The jobs that are due, the longest waiting first; those only that can be done here.
+    /// The jobs that are due, the longest waiting first, whoever has their stores.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn due_jobs(&self, limit: u64) -> Result<Vec<Job>> {
         let now = self.0.clock.now();
-        let mut due = self.0.database.jobs().list_due(now, limit).await?;
-        due.retain(|job| self.has_stores_of(job));
-        Ok(due)
+        Ok(self.0.database.jobs().list_due(now, limit).await?)
     }
 
     /// Whether the settings have both stores of a job.

@@ -1,4 +1,5 @@
-//! What several processes need to agree on who does what has to be done once.
+//! What several processes need to agree on: who does what is to be done once, and which disk a store
+//! is.
 
 use sea_orm_migration::prelude::*;
 
@@ -17,16 +18,29 @@ enum Lease {
     Beat,
 }
 
+/// Columns of `tbl_store`.
+#[derive(DeriveIden)]
+enum Store {
+    #[sea_orm(iden = "tbl_store")]
+    Table,
+    Name,
+    Identity,
+}
+
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let dialect = Dialect(manager.get_database_backend());
-        create_table(manager, lease_table(dialect), Vec::new()).await
+        create_table(manager, lease_table(dialect), Vec::new()).await?;
+        create_table(manager, store_table(dialect), Vec::new()).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let drop = Table::drop().table(Lease::Table).if_exists().take();
-        manager.drop_table(drop).await
+        for table in ["tbl_store", "tbl_lease"] {
+            let drop = Table::drop().table(Alias::new(table)).if_exists().take();
+            manager.drop_table(drop).await?;
+        }
+        Ok(())
     }
 }
 
@@ -37,5 +51,14 @@ fn lease_table(dialect: Dialect) -> TableCreateStatement {
         .col(required(Lease::Name, dialect.text(64)).primary_key().take())
         .col(required(Lease::Holder, dialect.text(64)))
         .col(required(Lease::Beat, ColumnType::BigInteger))
+        .take()
+}
+
+fn store_table(dialect: Dialect) -> TableCreateStatement {
+    Table::create()
+        .table(Store::Table)
+        .if_not_exists()
+        .col(required(Store::Name, dialect.text(64)).primary_key().take())
+        .col(required(Store::Identity, dialect.hexadecimal(32)))
         .take()
 }

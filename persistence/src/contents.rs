@@ -145,6 +145,36 @@ impl Contents<'_> {
             .collect()
     }
 
+    /// Whether any content that is available has a place in a store.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn is_any_in(&self, store: &str) -> Result<bool> {
+        for shard in Shard::all() {
+            let second = file::Column::Ext2
+                .gte(format!("{store}:"))
+                .and(file::Column::Ext2.lt(format!("{store};")));
+            let first = file::Column::FileAddr
+                .gte(format!("{store}:"))
+                .and(file::Column::FileAddr.lt(format!("{store};")));
+            let look = || {
+                shard
+                    .select()
+                    .select_only()
+                    .column(file::Column::Id)
+                    .filter(file::Column::Status.eq(AVAILABLE))
+                    .filter(first.clone().or(second.clone()))
+                    .into_tuple::<i64>()
+                    .one(self.0.newest())
+            };
+            if attempt(look).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Counts the contents that are available and lie in a store, not only as a second place, and
     /// their bytes.
     ///

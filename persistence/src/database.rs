@@ -19,9 +19,9 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use crate::{
-    Accounts, Claims, Contents, Entries, Error, Jobs, Leases, Leftovers, Links, Purging, Result,
-    Schema, ServersStatus, Sessions, Stagings, Tokens, Transfers, connection::Connection,
-    entities::user_file, schema, servers::Servers,
+    Accounts, Claims, Contents, Entries, Error, Identities, Jobs, Leases, Leftovers, Links,
+    Purging, Result, Schema, ServersStatus, Sessions, Stagings, Tokens, Transfers,
+    connection::Connection, entities::user_file, schema, servers::Servers,
 };
 
 /// How long one operation may take, all its tries included, before the database counts as gone.
@@ -202,6 +202,12 @@ impl Database {
     #[must_use]
     pub fn leftovers(&self) -> Leftovers<'_> {
         Leftovers(self)
+    }
+
+    /// Which disks the stores are.
+    #[must_use]
+    pub fn identities(&self) -> Identities<'_> {
+        Identities(self)
     }
 
     /// Who does what is to be done once in the whole cluster.

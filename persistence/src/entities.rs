@@ -8,6 +8,7 @@ pub(crate) mod leftover;
 pub(crate) mod link;
 pub(crate) mod segment;
 pub(crate) mod staging;
+pub(crate) mod store;
 pub(crate) mod token;
 pub(crate) mod transfer;
 pub(crate) mod upload;

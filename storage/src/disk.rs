@@ -30,6 +30,7 @@ struct Layout {
     staging: Staging,
     uploads: PathBuf,
     decoy: PathBuf,
+    identity: PathBuf,
     meter: Meter,
 }
 
@@ -70,6 +71,7 @@ impl Disk {
                 staging: Staging::open(&root.join("staging"))?,
                 uploads,
                 decoy: sample::make_decoy(&root)?,
+                identity: root.join("identity"),
                 meter: Meter::default(),
             })))
         })
@@ -182,6 +184,10 @@ impl Disk {
         &self.0.decoy
     }
 
+    pub(crate) fn identity_file(&self) -> PathBuf {
+        self.0.identity.clone()
+    }
+
     pub(crate) fn uploads(&self) -> &Path {
         &self.0.uploads
     }
@@ -286,7 +292,7 @@ fn make_folders(objects: &Path) -> Result<()> {
     objects.parent().map_or(Ok(()), sync_folder)
 }
 
-fn sync_folder(path: &Path) -> Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(path, flags, Mode::empty())?;
     Ok(rustix::fs::fsync(folder)?)

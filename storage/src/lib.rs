@@ -12,6 +12,7 @@ mod bucket;
 mod digesting;
 mod disk;
 mod error;
+mod identity;
 mod incoming;
 mod key;
 mod meter;

@@ -28,7 +28,6 @@ mod nginx;
 mod power;
 mod purging;
 mod quotas;
-mod replicas;
 mod resuming;
 mod roles;
 mod rolling;

@@ -1,8 +1,13 @@
 //! Several processes that share a database and a store, and nothing else.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use harness::{Ceph, Client, Kind, Replica, Server, TusUpload, digests, freeze, random, signal};
+use harness::{
+    Ceph, Client, Kind, Replica, Server, TusUpload, binary, digests, freeze, random, signal,
+};
 use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -151,6 +156,35 @@ async fn a_key_that_others_do_not_have_is_told() {
     let said = shared.said_at_start().await;
     assert!(!said.contains("_key"), "{said}");
     shared.finish().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_another_stops_the_start() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let (server, _place) = in_folder(kind, &[]).await;
+        let (other, elsewhere) = in_folder(kind, &[]).await;
+        let empty = Place::folder();
+        let started_in = |place: &Place| {
+            let mut command = Command::new(binary());
+            command.arg("check").arg("--stores").envs(server.settings());
+            let folder = place.settings().into_iter();
+            command.envs(folder.filter(|(name, _)| name.ends_with("_PATH")));
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            (output.status.code(), said)
+        };
+        // Of a folder from which nothing can be missing nothing is known.
+        assert_eq!(started_in(&empty).0, Some(0));
+        let (code, said) = started_in(&elsewhere);
+        assert!(code == Some(2) && said.contains("another one"), "{said}");
+
+        server.client().upload_some("a.txt").await;
+        let unmounted = Place::folder();
+        let (code, said) = started_in(&unmounted);
+        assert!(code == Some(2) && said.contains("mounted"), "{said}");
+        other.finish().await;
+        server.finish().await;
+    }
 }
 
 /// The process that does what is to be done once.

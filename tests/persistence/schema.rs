@@ -7,8 +7,8 @@ use persistence::{Database, Error, Options};
 use crate::{on_every_database, options, record, some_content};
 
 /// The shards, the entries, the uploads, the claims, the accounts, the tokens and the links; what is
-/// staged in two, the leftovers, the jobs and the transfers; the leases.
-const TABLES: usize = 256 + 6 + 5 + 1;
+/// staged in two, the leftovers, the jobs and the transfers; the leases and the disks.
+const TABLES: usize = 256 + 6 + 5 + 2;
 
 on_every_database! {
     every_step_can_be_taken_back_and_again,

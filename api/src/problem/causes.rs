@@ -45,9 +45,10 @@ impl From<catalog::Error> for Problem {
             Error::Contended | Error::Interrupted | Error::SessionOver => {
                 Self::unavailable(Fault::Service, &error)
             }
-            Error::ContentLost(..) | Error::SourceDamaged(_) | Error::CopyDamaged(_) => {
-                Self::internal(Fault::Store, &error)
-            }
+            Error::ContentLost(..)
+            | Error::SourceDamaged(_)
+            | Error::CopyDamaged(_)
+            | Error::OtherDisk { .. } => Self::internal(Fault::Store, &error),
             Error::Database(cause) => Self::database(cause),
             Error::Store(cause) => Self::store(cause),
         }

@@ -30,7 +30,7 @@ impl Worker {
     /// Looks for jobs that are due, where there is no broker.
     pub(super) async fn keep_looking(self, stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
-            let jobs = match self.catalog.due_jobs(BATCH).await {
+            let mut jobs = match self.catalog.due_jobs(BATCH).await {
                 Ok(jobs) => jobs,
                 Err(error) => {
                     tracing::warn!(error = %Causes(&error), "jobs cannot be looked for");
@@ -38,6 +38,8 @@ impl Worker {
                     continue;
                 }
             };
+            // Others are for other workers, whose settings have the stores.
+            jobs.retain(|job| self.catalog.has_stores_of(job));
             // Fewer than can be done at a time: those that were begun may still look as if they
             // were due.
             let is_idle = jobs.len() < self.copies as usize;

@@ -1,0 +1,44 @@
+//! Which disk a store is whose contents the rows mean.
+
+use domain::RandomId;
+use sea_orm::{ActiveValue::Set, EntityTrait};
+
+use crate::{Database, Error, Result, database::attempt, entities::store};
+
+/// The identities of stores, by name.
+#[derive(Clone, Copy)]
+pub struct Identities<'a>(pub(crate) &'a Database);
+
+impl Identities<'_> {
+    /// Finds a store's identity; `None` if it has none yet.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or the row cannot be read.
+    pub async fn find(&self, name: &str) -> Result<Option<RandomId>> {
+        let find = || store::Entity::find_by_id(name).one(self.0.newest());
+        let row = attempt(find).await?;
+        row.map(|row| row.identity.parse())
+            .transpose()
+            .map_err(|error| Error::corrupt("tbl_store", &error))
+    }
+
+    /// Gives a store an identity, unless it has one; gives the one that it has then.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn give(&self, name: &str, identity: RandomId) -> Result<RandomId> {
+        let row = store::ActiveModel {
+            name: Set(name.to_owned()),
+            identity: Set(identity.to_string()),
+        };
+        let insert = || {
+            store::Entity::insert(row.clone())
+                .on_conflict_do_nothing_on([store::Column::Name])
+                .exec_without_returning(self.0.writing())
+        };
+        attempt(insert).await?;
+        Ok(self.find(name).await?.unwrap_or(identity))
+    }
+}
