@@ -173,7 +173,7 @@ impl Catalog {
             leftover_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
-        match self.0.database.record(&arrival).await? {
+        match self.record(&arrival).await? {
             Recording::Done { entry, novelty, .. } => Ok(Stored {
                 entry: *entry,
                 novelty,

@@ -10,6 +10,7 @@ mod clock;
 mod copy;
 mod cursor;
 mod error;
+mod hot;
 mod identity;
 mod lease;
 mod links;
@@ -27,6 +28,7 @@ mod usage;
 
 use std::{sync::Arc, time::Duration};
 
+use cache::HotEntries;
 use domain::{Quota, Timestamp};
 use lease::Leases;
 use open::Addresses;
@@ -42,6 +44,7 @@ pub use copy::Performed;
 pub use cursor::CursorKey;
 pub use error::{Error, Result};
 pub use lease::{Duty, Lease};
+pub use hot::ENTRY_FORMAT;
 pub use links::{IssuedLink, LinkKeys, LinkedFile, NewLink};
 pub use list::Page;
 pub use open::Download;
@@ -75,6 +78,7 @@ struct Parts {
     rooms: Rooms,
     addresses: Addresses,
     leases: Leases,
+    hot: Option<HotEntries>,
 }
 
 /// What clients may do at most.
@@ -109,7 +113,7 @@ pub struct Keys {
 }
 
 impl Catalog {
-    /// The catalogue over a database and stores.
+    /// The catalogue over a database and stores, perhaps with a cache.
     #[must_use]
     pub fn new(
         database: Database,
@@ -117,6 +121,7 @@ impl Catalog {
         clock: Clock,
         keys: Keys,
         limits: Limits,
+        hot: Option<HotEntries>,
     ) -> Self {
         let largest = stores.primary().largest_object();
         let limits = Limits {
@@ -134,6 +139,7 @@ impl Catalog {
             turns: Turns::default(),
             rooms: Rooms::default(),
             addresses: Addresses::default(),
+            hot,
         }))
     }
 

@@ -157,7 +157,7 @@ impl Catalog {
     ///
     /// [`Error::NotFound`], or when the database fails.
     pub async fn remove_links(&self, owner: &Owner, sha1: &Sha1) -> Result<()> {
-        self.find(owner, sha1).await?;
+        self.find_newest(owner, sha1).await?;
         Ok(self.0.database.links().remove(owner, sha1).await?)
     }
 

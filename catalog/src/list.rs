@@ -1,9 +1,9 @@
 //! An owner's files, page by page.
 
-use domain::{FileMeta, FileStatus, Owner, Sha1};
-use persistence::{Entry, EntryFilter};
+use domain::{FileMeta, Owner};
+use persistence::EntryFilter;
 
-use crate::{Catalog, Error, Result};
+use crate::{Catalog, Result};
 
 /// A part of a listing.
 #[derive(Debug)]
@@ -15,18 +15,6 @@ pub struct Page {
 }
 
 impl Catalog {
-    /// Finds an owner's available file.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] when there is none, or it was deleted.
-    pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
-        let entry = self.0.database.entries().find(owner, sha1).await?;
-        entry
-            .filter(|entry| entry.meta.status == FileStatus::Available)
-            .ok_or(Error::NotFound)
-    }
-
     /// Lists up to `limit` of an owner's files, newest first, from where `cursor` says on.
     ///
     /// Files that are added while a client goes from page to page come before the first page;
@@ -34,7 +22,7 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`Error::ForeignCursor`] for a cursor that is not from this owner's listing with this
+    /// [`Error::ForeignCursor`](crate::Error::ForeignCursor) for a cursor that is not from this owner's listing with this
     /// filter.
     pub async fn list(
         &self,

@@ -77,7 +77,7 @@ impl Catalog {
         let mut content = contents.find(sha1).await?;
         if content.is_none() {
             // It may have been deleted and purged since, and uploaded again.
-            self.find(owner, sha1).await?;
+            self.find_newest(owner, sha1).await?;
             content = contents.find(sha1).await?;
         }
         let found = Found {
@@ -225,7 +225,7 @@ impl Download {
         let sha1 = self.content.content.sha1;
         self.catalog.0.addresses.0.remove(&sha1);
         if is_loss(&error) {
-            self.catalog.find(&self.owner, &sha1).await?;
+            self.catalog.find_newest(&self.owner, &sha1).await?;
         }
         let content = self.catalog.look_up(&self.owner, &sha1).await?.content;
         if content == self.content {

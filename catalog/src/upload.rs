@@ -223,7 +223,7 @@ impl Catalog {
             None => false,
         };
         if is_there {
-            match database.record(&arrival).await? {
+            match self.record(&arrival).await? {
                 Recording::Done { entry, novelty, .. } => {
                     return Ok(Stored {
                         entry: *entry,
@@ -251,7 +251,7 @@ impl Catalog {
             .as_ref()
             .map(|known| &known.address)
             .filter(|_| !is_there);
-        let recorded = database.record(&arrival).await;
+        let recorded = self.record(&arrival).await;
         self.settle(placed, recorded, &arrival).await
     }
 

@@ -97,7 +97,7 @@ impl Catalog {
     ///
     /// [`Error::NotFound`] when the file was deleted since.
     pub async fn find_stored(&self, owner: &Owner, sha1: &Sha1) -> Result<Stored> {
-        Ok(Stored::known(self.find(owner, sha1).await?))
+        Ok(Stored::known(self.find_newest(owner, sha1).await?))
     }
 
     /// Says that an upload will never be a file, and drops its bytes.
