@@ -83,8 +83,10 @@ pub(crate) async fn admit(
         Ok(identity) => identity,
         Err(problem) => return Ok(request.into_response(problem.error_response())),
     };
-    let turn = admission.turnover.as_ref();
-    let turn = turn.map(|turnover| turnover.take(&identity.owner));
+    let turn = match &admission.turnover {
+        Some(turnover) => Some(turnover.take(&identity.owner).await),
+        None => None,
+    };
     let mut response = match take_share(&admission, route, &identity, turn.as_ref(), &request) {
         Err(problem) => request.into_response(problem.error_response()),
         Ok(_slot) => {

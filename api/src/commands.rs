@@ -129,7 +129,8 @@ async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
         links: link_keys(settings)?,
     };
     let limits = settings.limits();
-    let catalog = Catalog::new(database, stores, Clock::system(), keys, limits);
+    let hot = settings.redis.open().await.map_err(Failure)?;
+    let catalog = Catalog::new(database, stores, Clock::system(), keys, limits, hot);
     catalog.identify_disks().await?;
     Ok(catalog)
 }

@@ -2,6 +2,7 @@
 
 mod copies;
 mod leases;
+mod redis;
 mod servers;
 mod stores;
 
@@ -21,7 +22,8 @@ use prometheus_client::{
 
 pub(crate) use self::copies::CopyMetrics;
 use self::{
-    copies::JobGauges, leases::LeaseCollector, servers::ServerCollector, stores::StoreCollector,
+    copies::JobGauges, leases::LeaseCollector, redis::RedisCollector, servers::ServerCollector,
+    stores::StoreCollector,
 };
 use crate::problem::Fault;
 
@@ -151,6 +153,7 @@ impl Metrics {
         registry.register_collector(Box::new(StoreCollector(self.catalog.clone())));
         registry.register_collector(Box::new(ServerCollector(self.catalog.clone())));
         registry.register_collector(Box::new(LeaseCollector(self.catalog.clone())));
+        registry.register_collector(Box::new(RedisCollector(self.catalog.clone())));
         self
     }
 

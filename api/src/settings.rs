@@ -5,6 +5,7 @@
 
 mod access;
 pub(crate) mod quantity;
+mod redis;
 mod roles;
 mod stores;
 
@@ -15,6 +16,7 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use self::{
     access::Access,
+    redis::RedisSettings,
     roles::{Role, Roles},
     stores::{DISK, Downloads, StoreTables, Transfers},
 };
@@ -60,6 +62,9 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) roles: Roles,
+
+    #[command(flatten)]
+    pub(crate) redis: RedisSettings,
 
     #[command(flatten)]
     pub(crate) access: Access,

@@ -79,7 +79,7 @@ impl HotEntries {
         let mut look = Pipeline::new();
         look.cmd("TIME");
         // Not more than that is taken in, whatever is there.
-        look.getrange(&key, 0, LARGEST as isize - 1);
+        look.cmd("GETRANGE").arg(&key).arg(0).arg(LARGEST - 1);
         let place = match self.redis.run::<((u64, u64), Vec<u8>)>(&look).await {
             Some(((seconds, microseconds), value)) if value.is_empty() => {
                 let now = Duration::from_secs(seconds) + Duration::from_micros(microseconds);

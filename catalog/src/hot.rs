@@ -35,8 +35,7 @@ impl Catalog {
     /// [`Error::NotFound`] when there is none, or it was deleted.
     pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
         let Some(hot) = &self.0.hot else {
-            let entry = self.0.database.entries().find(owner, sha1).await?;
-            return available(entry);
+            return self.find_newest(owner, sha1).await;
         };
         match hot.find::<HotEntry<'static>>(owner, sha1).await {
             Found::Hit(entry) => Ok(Entry::from(entry)),
@@ -54,7 +53,10 @@ impl Catalog {
     ///
     /// [`Error::NotFound`] when there is none, or it was deleted.
     pub async fn find_newest(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
-        available(self.0.database.entries().find_newest(owner, sha1).await?)
+        let entry = self.0.database.entries().find(owner, sha1).await?;
+        entry
+            .filter(|entry| entry.meta.status == FileStatus::Available)
+            .ok_or(Error::NotFound)
     }
 
     /// The cache, if there is one.
@@ -110,12 +112,6 @@ impl Catalog {
             hot.forget(owner, sha1).await;
         }
     }
-}
-
-fn available(entry: Option<Entry>) -> Result<Entry> {
-    entry
-        .filter(|entry| entry.meta.status == FileStatus::Available)
-        .ok_or(Error::NotFound)
 }
 
 impl<'a> From<&'a Entry> for HotEntry<'a> {

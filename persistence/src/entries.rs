@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use domain::{FileMeta, FileName, FileStatus, Owner, Sha1, Timestamp};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseConnection, DatabaseTransaction, EntityTrait, ExprTrait,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, UpdateMany,
+    ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select, UpdateMany,
     sea_query::{
         Expr, LikeExpr,
         extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _},
@@ -66,8 +66,7 @@ pub struct EntryChange {
 pub struct Entries<'a>(pub(crate) &'a Database);
 
 impl Entries<'_> {
-    /// Finds an owner's entry for a content, whether available or deleted, perhaps as it was a
-    /// moment ago.
+    /// Finds an owner's entry for a content, whether available or deleted.
     ///
     /// One look-up by a unique index.
     ///
@@ -75,16 +74,13 @@ impl Entries<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
-        find_in(self.0.reading(), owner, sha1).await
-    }
-
-    /// The same as it is now.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails, or the row cannot be read.
-    pub async fn find_newest(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
-        find_in(self.0.newest(), owner, sha1).await
+        let find = || {
+            by_key(owner, sha1)
+                .filter(user_file::Column::Status.ne(PURGING))
+                .one(self.0.reading())
+        };
+        let row = attempt(find).await?;
+        row.map(Entry::try_from).transpose()
     }
 
     /// Lists an owner's entries, newest first, from after a position on.
@@ -201,20 +197,6 @@ impl Entries<'_> {
             .map(|(id, sha1)| Ok((id, sha1.parse().map_err(corrupt)?)))
             .collect()
     }
-}
-
-async fn find_in(
-    connection: &DatabaseConnection,
-    owner: &Owner,
-    sha1: &Sha1,
-) -> Result<Option<Entry>> {
-    let find = || {
-        by_key(owner, sha1)
-            .filter(user_file::Column::Status.ne(PURGING))
-            .one(connection)
-    };
-    let row = attempt(find).await?;
-    row.map(Entry::try_from).transpose()
 }
 
 /// Changes an entry to what nobody can download, and so ends the links to it; one that was given

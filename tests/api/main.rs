@@ -11,6 +11,7 @@ mod audit;
 mod bad_input;
 mod begun;
 mod browser;
+mod caching;
 mod changing;
 mod claiming;
 mod clients;

@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use cache::{Redis, SharedTurnover};
 use domain::Owner;
 use governor::{
     Quota, RateLimiter,
@@ -19,9 +20,11 @@ pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("rateli
 type Limiter =
     RateLimiter<Owner, DashMapStateStore<Owner>, DefaultClock, StateInformationMiddleware>;
 
-/// So many requests of an owner in a second, and as many at once.
+/// So many requests of an owner in a second, and as many at once: of all replicas together, as long
+/// as they share a Redis that works, and else of this process.
 pub(crate) struct Turnover {
     limiter: Limiter,
+    shared: Option<SharedTurnover>,
     per_second: NonZeroU32,
 }
 
@@ -33,10 +36,11 @@ pub(crate) struct Turn {
 }
 
 impl Turnover {
-    pub(crate) fn new(per_second: NonZeroU32) -> Self {
+    pub(crate) fn new(per_second: NonZeroU32, redis: Option<Redis>) -> Self {
         let limiter = RateLimiter::dashmap(Quota::per_second(per_second));
         Self {
             limiter: limiter.with_middleware(),
+            shared: redis.map(|redis| SharedTurnover::new(redis, per_second)),
             per_second,
         }
     }
@@ -48,10 +52,17 @@ impl Turnover {
     }
 
     /// Counts a request of an owner.
-    pub(crate) fn take(&self, owner: &Owner) -> Turn {
-        let left = match self.limiter.check_key(owner) {
+    ///
+    /// What is too much for this process alone is too much for all, so nobody else is asked. And what
+    /// it counts is at hand when Redis is not.
+    pub(crate) async fn take(&self, owner: &Owner) -> Turn {
+        let own = match self.limiter.check_key(owner) {
             Ok(state) => Ok(state.remaining_burst_capacity()),
             Err(refused) => Err(refused.wait_time_from(DefaultClock::default().now())),
+        };
+        let left = match &self.shared {
+            Some(shared) if own.is_ok() => shared.take(owner).await.unwrap_or(own),
+            _ => own,
         };
         Turn {
             per_second: self.per_second,
@@ -94,15 +105,18 @@ impl Turn {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_owners_haste_is_not_anothers() {
-        let turnover = Turnover::new(NonZeroU32::new(3).unwrap());
+    #[actix_web::test]
+    async fn one_owners_haste_is_not_anothers() {
+        let turnover = Turnover::new(NonZeroU32::new(3).unwrap(), None);
         let (alice, bob): (Owner, Owner) = ("alice".parse().unwrap(), "bob".parse().unwrap());
-        let turns: Vec<Turn> = (0..4).map(|_| turnover.take(&alice)).collect();
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            turns.push(turnover.take(&alice).await);
+        }
         assert!(turns[2].refuse_too_many().is_ok());
         let refusal = turns[3].refuse_too_many().unwrap_err();
         assert_eq!(refusal.kind, ProblemType::RateLimited);
-        assert!(turnover.take(&bob).refuse_too_many().is_ok());
+        assert!(turnover.take(&bob).await.refuse_too_many().is_ok());
         let mut headers = HeaderMap::new();
         turns[0].tell(&mut headers);
         assert_eq!(

@@ -119,13 +119,16 @@ struct Parts {
 /// What decides who may do how much.
 async fn admission(settings: &Settings, catalog: Catalog) -> Result<Admission, Failure> {
     let access = &settings.access;
+    let redis = catalog.hot_entries().map(|hot| hot.redis().clone());
     let jwt = match access.jwt().map_err(Failure)? {
         Some(jwt) => Some(JwtVerifier::open(jwt).await?),
         None => None,
     };
     Ok(Admission {
         authenticator: Authenticator::new(catalog, access.takes_own_tokens(), jwt),
-        turnover: access.requests_per_second.map(Turnover::new),
+        turnover: access
+            .requests_per_second
+            .map(|per_second| Turnover::new(per_second, redis)),
         slots: Slots::new(
             access.concurrent_uploads.get() as usize,
             access.concurrent_uploads_per_owner.get() as usize,

@@ -1,6 +1,6 @@
 //! `GET /files/{file_sha1}`
 
-use actix_web::{HttpRequest, HttpResponse, route, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, route, web};
 use domain::FileMeta;
 
 use crate::{
@@ -51,7 +51,11 @@ pub(crate) async fn find_file(
     _: NoQuery,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let entry = service.catalog.find(&owner, &sha1).await?;
+    // A condition is for what there is now.
+    let entry = match request.headers().contains_key(header::IF_MATCH) {
+        true => service.catalog.find_newest(&owner, &sha1).await?,
+        false => service.catalog.find(&owner, &sha1).await?,
+    };
     let validators = Validators::of_entry(&entry);
     match validators.weigh(&request) {
         Verdict::Proceed => Ok(describe(HttpResponse::Ok(), &entry)),
