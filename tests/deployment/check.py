@@ -19,12 +19,13 @@ import compose
 import routes
 import rules
 import secrets_kept
-from objects import containers, kinds, load_file, told
+from objects import WORKLOADS, containers, kinds, load_file, told
 from program import Program
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOYED = ROOT / "docker" / "kubernetes"
 COMPOSE = ROOT / "docker" / "compose.yaml"
+GUIDE = ROOT / "docs" / "kubernetes.md"
 
 # The oldest release of Kubernetes that it is meant for, and the newest that the validator knows.
 RELEASES = ("1.31", "1.37")
@@ -54,6 +55,22 @@ def own_findings(objects, contract):
     yield from rules.findings(objects)
     yield from secrets_kept.findings(objects)
     yield from routes.findings(objects, contract)
+    yield from guide_findings(objects)
+
+
+def guide_findings(objects):
+    """The guide tells of each secret that is asked for."""
+    guide = GUIDE.read_text()
+    asked = {
+        variable["valueFrom"]["secretKeyRef"]["key"]
+        for workload in kinds(objects, *WORKLOADS)
+        for container in containers(workload)
+        for variable in container.get("env", [])
+        if "valueFrom" in variable
+    }
+    for key in sorted(asked):
+        if f"    {key}=" not in guide:
+            yield f"{GUIDE.name} does not tell of the secret {key}"
 
 
 def test_secrets(database):
