@@ -1,8 +1,16 @@
-"""What the compose file gives the service's containers."""
+"""What the compose file and the image give the service's containers."""
 
+import pathlib
 import re
+import subprocess
+import sys
 
 import yaml
+
+DOCKER = pathlib.Path(__file__).resolve().parents[2] / "docker"
+
+# Where a container finds its secrets.
+SECRETS = "/run/secrets"
 
 VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+))")
 
@@ -14,35 +22,63 @@ def load(path):
     return yaml.safe_load(path.read_text())
 
 
-def interpolated(text, values):
+def schema_findings(path):
+    checked = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", path],
+        capture_output=True, text=True,
+    )
+    if checked.returncode != 0:
+        yield f"{checked.stdout}{checked.stderr}"
+
+
+def interpolated(text):
     """A text as compose reads it, with the defaults that it names and stand-ins for the rest."""
 
     def put(match):
         if match[0] == "$$":
             return "$"
-        name = match[1] or match[4]
-        default = match[3] if (match[2] or "").endswith("-") else None
-        return values.get(name, STAND_IN if default is None else default)
+        return match[3] if (match[2] or "").endswith("-") else STAND_IN
 
-    return VARIABLE.sub(put, text)
+    return VARIABLE.sub(put, str(text))
 
 
-def services(compose):
+def services(described):
     """The containers of the service's own image, by name."""
-    for name, service in compose["services"].items():
-        build = service.get("build", "")
-        if "fileserver" in service.get("image", "") or "Dockerfile" in str(build):
+    for name, service in described["services"].items():
+        if "Dockerfile" in str(service.get("build", "")):
             yield name, service
 
 
-def environment(service, values):
+def environment(service):
     said = service.get("environment") or {}
     if isinstance(said, list):
         said = dict(each.partition("=")[::2] for each in said)
-    return {name: interpolated(str(value), values) for name, value in said.items() if value is not None}
+    return {name: interpolated(value) for name, value in said.items() if value is not None}
 
 
-def command(service, values):
+def command(service):
     said = service.get("command") or ["serve"]
     said = said.split() if isinstance(said, str) else said
-    return [interpolated(str(each), values) for each in said]
+    return [interpolated(each) for each in said]
+
+
+def secret_findings(name, service, folder):
+    """What is read from a secret's file is given to the container, and made by `make-secrets`."""
+    given = {each if isinstance(each, str) else each["source"] for each in service.get("secrets", [])}
+    asked = {
+        value.removeprefix(f"file:{SECRETS}/")
+        for value in environment(service).values()
+        if value.startswith(f"file:{SECRETS}/")
+    }
+    for secret in sorted(asked - given):
+        yield f"{name} asks for the secret {secret}, and is not given it"
+    for secret in sorted(asked):
+        if not (folder / secret).is_file():
+            yield f"{name} asks for the secret {secret}, which make-secrets does not make"
+
+
+def image_variables():
+    """The settings that the image has, unless they are told otherwise."""
+    text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = [line.removeprefix("ENV ") for line in text.splitlines() if line.startswith("ENV ")]
+    return dict(re.findall(r"(FILESERVER_\w+)=(\S+)", " ".join(lines)))

@@ -20,33 +20,17 @@ class Program:
 
     def prepared(self, name, variables, files, overrides):
         """A folder and an environment like a container's, with nothing of our own."""
-        place = self.folder / name
+        place = self.folder / name.replace("/", "-")
         place.mkdir(parents=True)
         variables = dict(variables)
         config = variables.get("FILESERVER_CONFIG")
-        if config:
-            if config not in files:
-                raise ValueError(f"FILESERVER_CONFIG is {config}, where nothing is mounted")
+        # If nothing is mounted there, the binary says so.
+        if config in files:
             path = place / "fileserver.toml"
             path.write_text(files[config])
             variables["FILESERVER_CONFIG"] = str(path)
         variables |= {"FILESERVER_DATA_DIR": str(place / "data"), **overrides}
         return place, variables
-
-    def refusal(self, name, args, variables, files, overrides):
-        """What the binary says against these settings, without doing anything: it reads them, and
-        prints the contract."""
-        try:
-            place, variables = self.prepared(name, variables, files, overrides)
-        except ValueError as error:
-            return str(error)
-        # All settings are flags of all subcommands.
-        flags = args[next((i for i, it in enumerate(args) if it.startswith("-")), len(args)):]
-        ended = subprocess.run(
-            [self.binary, "openapi", *flags], env=variables, cwd=place,
-            capture_output=True, text=True, timeout=30,
-        )
-        return None if ended.returncode == 0 else ended.stderr.strip()
 
     def run(self, name, args, variables, files, overrides):
         """Runs it to its end, and tells what it says if it fails."""
