@@ -67,7 +67,7 @@ impl TestDatabase {
 
     /// What it is called on its server.
     #[must_use]
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 

@@ -37,7 +37,9 @@ pub enum Which {
 }
 
 impl Which {
-    fn other(self) -> Self {
+    /// The one beside it.
+    #[must_use]
+    pub fn other(self) -> Self {
         match self {
             Self::First => Self::Second,
             Self::Second => Self::First,

@@ -16,12 +16,16 @@ pub struct TusUpload {
 impl TusUpload {
     /// Begins an upload of so many bytes.
     pub async fn begin(client: &Client, length: usize, metadata: &[(&str, &str)]) -> Self {
-        let request = Self::request_at(client, Method::POST, "/tus");
-        let request = request.header("upload-length", length);
-        let request = request.header("upload-metadata", encode(metadata));
-        let answer = client.send(request).await;
+        let answer = client.send(Self::beginning(client, length, metadata)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         Self::at(client, answer.header("location"))
+    }
+
+    /// A request that begins one.
+    pub fn beginning(client: &Client, length: usize, metadata: &[(&str, &str)]) -> RequestBuilder {
+        Self::request_at(client, Method::POST, "/tus")
+            .header("upload-length", length)
+            .header("upload-metadata", encode(metadata))
     }
 
     /// Goes on with the upload at a URL.
@@ -41,8 +45,12 @@ impl TusUpload {
 
     /// Asks how far it has come.
     pub async fn inspect(&self) -> Answer {
-        let request = Self::request_at(&self.client, Method::HEAD, &self.url);
-        self.client.send(request).await
+        self.client.send(self.inspecting()).await
+    }
+
+    /// A request that asks how far it has come.
+    pub fn inspecting(&self) -> RequestBuilder {
+        Self::request_at(&self.client, Method::HEAD, &self.url)
     }
 
     /// How many bytes it has.

@@ -1,0 +1,439 @@
+//! Owners at work, each of whom knows what they have.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use domain::Sha1;
+use futures_util::{StreamExt as _, stream};
+use harness::{Client, TusUpload};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    files::{Dice, File},
+    journal::{Journal, Kind},
+};
+
+/// How long something may fail until it counts as lost.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// How many bytes a request of an upload that can be resumed has.
+const PIECE: usize = 256 * 1024;
+
+/// What other owners have that nobody else does, and contents that everybody may bring.
+pub(crate) type Shared = Mutex<(Vec<(usize, File)>, Vec<File>)>;
+
+/// An owner, and what was acknowledged to them.
+pub(crate) struct Owner {
+    number: usize,
+    client: Client,
+    journal: Arc<Journal>,
+    shared: Arc<Shared>,
+    dice: Dice,
+    files: BTreeMap<Sha1, Entry>,
+}
+
+struct Entry {
+    file: File,
+    name: String,
+    is_deleted: bool,
+}
+
+/// A definite answer.
+struct Answer {
+    status: StatusCode,
+    location: Option<String>,
+    offset: Option<usize>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn told(&self) -> String {
+        format!("{}: {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}
+
+impl Owner {
+    pub(crate) fn new(
+        number: usize,
+        client: Client,
+        journal: Arc<Journal>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            number,
+            client,
+            journal,
+            shared,
+            dice: Dice::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Works until the traffic is to end.
+    pub(crate) async fn work(mut self) -> Self {
+        while !self.journal.has_ended() {
+            match self.dice.below(100) {
+                0..25 => self.upload().await,
+                25..32 => self.upload_in_pieces().await,
+                32..37 => self.bring_what_others_have().await,
+                37..57 => self.look().await,
+                57..70 => self.download().await,
+                70..75 => self.list().await,
+                75..85 => self.rename().await,
+                85..90 => self.delete().await,
+                90..92 => self.restore().await,
+                92..97 => self.look_at_others().await,
+                _ => self.share().await,
+            }
+        }
+        self
+    }
+
+    /// Reads until the traffic is to end, and changes nothing after the first files.
+    pub(crate) async fn read_on(mut self) -> Self {
+        for _ in 0..20 {
+            self.upload().await;
+        }
+        while !self.journal.has_ended() {
+            match self.dice.below(10) {
+                0..5 => self.look().await,
+                5..9 => self.download().await,
+                _ => self.list().await,
+            }
+        }
+        self
+    }
+
+    /// Makes sure that exactly what was acknowledged is there, and whole; gives how many files.
+    pub(crate) async fn verify(self) -> usize {
+        self.list().await;
+        let kept = self.files.iter().filter(|(_, entry)| !entry.is_deleted);
+        let downloads = kept.map(async |(sha1, entry)| {
+            let request = || self.request(Method::GET, &format!("/files/{sha1}/content"));
+            let answer = self.send(Kind::Read, request).await;
+            assert_eq!(answer.status, 200, "{sha1}: {}", answer.told());
+            assert!(answer.body == entry.file.bytes(), "{sha1} has other bytes");
+        });
+        stream::iter(downloads).buffer_unordered(4).count().await
+    }
+
+    async fn upload(&mut self) {
+        let file = self.dice.file(1, 60_000);
+        self.put(file).await;
+        self.shared.lock().unwrap().0.push((self.number, file));
+    }
+
+    async fn put(&mut self, file: File) {
+        let name = self.name();
+        let bytes = file.bytes();
+        let request = || {
+            self.request(Method::POST, "/files")
+                .query(&[("file_name", &name)])
+                .header("content-type", "application/octet-stream")
+                .body(bytes.clone())
+        };
+        let answer = self.send(Kind::Write, request).await;
+        assert!(answer.status.is_success(), "{}", answer.told());
+        assert_eq!(answer.json()["file_sha1"], file.sha1().to_string());
+        self.keep(file, name);
+    }
+
+    /// The one whose bytes others have as well.
+    async fn bring_what_others_have(&mut self) {
+        let known = {
+            let mut shared = self.shared.lock().unwrap();
+            if shared.1.len() < 50 {
+                shared.1.push(self.dice.file(1, 60_000));
+            }
+            shared.1[self.dice.below(shared.1.len())]
+        };
+        // Whoever has it keeps its name.
+        if !self.files.contains_key(&known.sha1()) {
+            self.put(known).await;
+        }
+    }
+
+    async fn upload_in_pieces(&mut self) {
+        let file = self.dice.file(PIECE, 6 * PIECE);
+        let (name, bytes) = (self.name(), file.bytes());
+        let begin = || TusUpload::beginning(&self.client, bytes.len(), &[("filename", &name)]);
+        let begun = self.send(Kind::Write, begin).await;
+        assert_eq!(begun.status, 201, "{}", begun.told());
+        let url = begun.location.unwrap();
+        let upload = TusUpload::at(&self.client, &url);
+        let mut offset = 0;
+        while offset < bytes.len() {
+            let end = bytes.len().min(offset + PIECE);
+            let appended = self
+                .try_once(
+                    Kind::Write,
+                    upload.appending(offset).body(bytes[offset..end].to_vec()),
+                )
+                .await;
+            offset = match appended {
+                Some(answer) if answer.status == 204 => answer.offset.unwrap(),
+                Some(answer) if !matches!(answer.status.as_u16(), 409 | 423) => {
+                    panic!("the upload is lost: {}", answer.told())
+                }
+                _ => {
+                    let asked = self.send(Kind::Read, || upload.inspecting()).await;
+                    assert_eq!(asked.status, 200, "the upload is lost: {}", asked.told());
+                    asked.offset.unwrap()
+                }
+            };
+        }
+        self.keep(file, name);
+        self.shared.lock().unwrap().0.push((self.number, file));
+    }
+
+    async fn look(&mut self) {
+        let Some(sha1) = self.any(|_| true) else {
+            return;
+        };
+        let path = format!("/files/{sha1}");
+        let entry = &self.files[&sha1];
+        let is_as_known = |answer: &Answer| {
+            if entry.is_deleted {
+                return answer.status == 404;
+            }
+            answer.status == 200 && answer.json()["file_name"] == entry.name
+        };
+        let kind = if entry.is_deleted {
+            Kind::Absence
+        } else {
+            Kind::Read
+        };
+        self.read_as(kind, &path, is_as_known).await;
+    }
+
+    async fn download(&mut self) {
+        let Some(sha1) = self.any(|entry| !entry.is_deleted) else {
+            return;
+        };
+        let path = format!("/files/{sha1}/content");
+        let bytes = self.files[&sha1].file.bytes();
+        self.read(&path, |answer| answer.status == 200 && answer.body == bytes)
+            .await;
+    }
+
+    async fn list(&self) {
+        let kept = self.files.iter().filter(|(_, entry)| !entry.is_deleted);
+        let mut kept: Vec<(String, &str)> = kept
+            .map(|(sha1, entry)| (sha1.to_string(), entry.name.as_str()))
+            .collect();
+        kept.sort_unstable();
+        let is_as_known = |answer: &Answer| {
+            let listed = answer.json();
+            let text = |file: &Value, key: &str| file[key].as_str().unwrap().to_owned();
+            let files = listed["files"].as_array().unwrap().iter();
+            let mut files: Vec<(String, String)> = files
+                .map(|file| (text(file, "file_sha1"), text(file, "file_name")))
+                .collect();
+            for (sha1, name) in &files {
+                assert!(
+                    name.starts_with(&self.begin_of_names()),
+                    "{sha1} is another owner's"
+                );
+            }
+            files.sort_unstable();
+            // A page has a thousand.
+            let is_same =
+                |((sha1, name), (known, called)): (&(String, String), &(String, &str))| {
+                    sha1 == known && name == called
+                };
+            kept.len() > 1000 || files.len() == kept.len() && files.iter().zip(&kept).all(is_same)
+        };
+        self.read("/files?limit=1000", is_as_known).await;
+    }
+
+    async fn rename(&mut self) {
+        let Some(sha1) = self.any(|entry| !entry.is_deleted) else {
+            return;
+        };
+        let name = self.name();
+        self.patch(&sha1, &json!({"file_name": name})).await;
+        self.files.get_mut(&sha1).unwrap().name = name;
+    }
+
+    async fn restore(&mut self) {
+        let Some(sha1) = self.any(|entry| entry.is_deleted) else {
+            return;
+        };
+        self.patch(&sha1, &json!({"status": "available"})).await;
+        self.files.get_mut(&sha1).unwrap().is_deleted = false;
+    }
+
+    async fn patch(&self, sha1: &Sha1, patch: &Value) {
+        let request = || {
+            self.request(Method::PATCH, &format!("/files/{sha1}"))
+                .header("content-type", "application/merge-patch+json")
+                .body(patch.to_string())
+        };
+        let answer = self.send(Kind::Write, request).await;
+        assert_eq!(answer.status, 200, "{sha1} {patch}: {}", answer.told());
+    }
+
+    async fn delete(&mut self) {
+        let Some(sha1) = self.any(|entry| !entry.is_deleted) else {
+            return;
+        };
+        let request = || self.request(Method::DELETE, &format!("/files/{sha1}"));
+        let answer = self.send(Kind::Write, request).await;
+        // nginx may have asked twice, if the first replica died before it could answer. What was
+        // not deleted after all is found by whoever looks next.
+        let is_gone = matches!(answer.status.as_u16(), 204 | 404);
+        assert!(is_gone, "{sha1}: {}", answer.told());
+        self.files.get_mut(&sha1).unwrap().is_deleted = true;
+    }
+
+    /// What another has is not there.
+    async fn look_at_others(&mut self) {
+        let file = {
+            let shared = self.shared.lock().unwrap();
+            let count = shared.0.len().max(1);
+            let found = shared.0.get(self.dice.below(count));
+            found
+                .filter(|(owner, _)| *owner != self.number)
+                .map(|(_, file)| *file)
+        };
+        let Some(file) = file else { return };
+        let sha1 = file.sha1();
+        for path in ["", "/content"] {
+            let request = || self.request(Method::GET, &format!("/files/{sha1}{path}"));
+            let answer = self.send(Kind::Absence, request).await;
+            assert_eq!(answer.status, 404, "another owner's: {}", answer.told());
+        }
+    }
+
+    async fn share(&mut self) {
+        let Some(sha1) = self.any(|entry| !entry.is_deleted) else {
+            return;
+        };
+        let request = || {
+            self.request(Method::POST, &format!("/files/{sha1}/links"))
+                .json(&json!({"expires_in": 60}))
+        };
+        let answer = self.send(Kind::Write, request).await;
+        assert_eq!(answer.status, 201, "{sha1}: {}", answer.told());
+        let url = answer.json()["url"].as_str().unwrap().to_owned();
+        let bytes = self.files[&sha1].file.bytes();
+        self.read(&url, |answer| answer.status == 200 && answer.body == bytes)
+            .await;
+    }
+
+    async fn read(&self, path: &str, is_as_known: impl Fn(&Answer) -> bool) {
+        self.read_as(Kind::Read, path, is_as_known).await;
+    }
+
+    /// Reads what has to be as it is known to be, unless it may be a little old now.
+    async fn read_as(&self, kind: Kind, path: &str, is_as_known: impl Fn(&Answer) -> bool) {
+        let began = Instant::now();
+        loop {
+            let request = || self.request(Method::GET, path);
+            let answer = self.send(kind, request).await;
+            if is_as_known(&answer) {
+                return;
+            }
+            let told = answer.told();
+            assert!(
+                self.journal.may_be_old(),
+                "{path} is not what was acknowledged: {told}"
+            );
+            assert!(began.elapsed() < PATIENCE, "{path} stays old: {told}");
+            self.journal.note_old();
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Sends a request until it is answered by somebody who could do it.
+    async fn send(&self, kind: Kind, request: impl Fn() -> RequestBuilder) -> Answer {
+        let began = Instant::now();
+        loop {
+            if let Some(answer) = self.try_once(kind, request()).await {
+                return answer;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "it fails for too long: {:?}",
+                request()
+            );
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Sends a request once; nothing if it failed for a fault of the cluster.
+    async fn try_once(&self, kind: Kind, request: RequestBuilder) -> Option<Answer> {
+        let began = Instant::now();
+        let answered = async {
+            let answer = request.send().await?;
+            let header = |name: &str| {
+                let value = answer.headers().get(name)?;
+                Some(value.to_str().unwrap().to_owned())
+            };
+            let (location, offset) = (header("location"), header("upload-offset"));
+            Ok::<_, reqwest::Error>(Answer {
+                status: answer.status(),
+                location,
+                offset: offset.map(|offset| offset.parse().unwrap()),
+                body: answer.bytes().await?.to_vec(),
+            })
+        };
+        let failure = match timeout(REQUEST_TIMEOUT, answered).await {
+            Ok(Ok(answer)) if !answer.status.is_server_error() => {
+                self.journal.note(kind, began, None);
+                return Some(answer);
+            }
+            Ok(Ok(answer)) => answer.status.as_u16().to_string(),
+            Ok(Err(error)) if error.is_connect() => "no connection".to_owned(),
+            Ok(Err(_)) => "broken off".to_owned(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.journal.note(kind, began, Some(failure));
+        None
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, path)
+    }
+
+    /// One of the files that are so.
+    fn any(&mut self, is_so: impl Fn(&Entry) -> bool) -> Option<Sha1> {
+        let of_interest = self.files.iter().filter(|(_, entry)| is_so(entry));
+        let of_interest: Vec<&Sha1> = of_interest.map(|(sha1, _)| sha1).collect();
+        if of_interest.is_empty() {
+            return None;
+        }
+        Some(*of_interest[self.dice.below(of_interest.len())])
+    }
+
+    fn keep(&mut self, file: File, name: String) {
+        let entry = Entry {
+            file,
+            name,
+            is_deleted: false,
+        };
+        self.files.insert(file.sha1(), entry);
+    }
+
+    fn begin_of_names(&self) -> String {
+        format!("owner{}-", self.number)
+    }
+
+    fn name(&mut self) -> String {
+        format!("{}{:x}", self.begin_of_names(), self.dice.below(usize::MAX))
+    }
+}
