@@ -166,7 +166,7 @@ async fn a_disk_that_is_another_stops_the_start() {
         let empty = Place::folder();
         let started_in = |place: &Place| {
             let mut command = Command::new(binary());
-            command.arg("check").arg("--stores").envs(server.settings());
+            command.args(["token", "list"]).envs(server.settings());
             let folder = place.settings().into_iter();
             command.envs(folder.filter(|(name, _)| name.ends_with("_PATH")));
             let output = command.output().unwrap();
