@@ -30,7 +30,7 @@ pub(crate) use self::{
 use self::{slots::Slot, turnover::Turn};
 use crate::{
     auth::{self, Authenticator, Identity},
-    contract::{Access, Route},
+    contract::{Access, Answered, Route},
     http::{address, body},
     observe::Story,
     problem::{Problem, ProblemType},
@@ -62,7 +62,7 @@ pub(crate) async fn admit(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let story = request.extensions().get::<Rc<Story>>().cloned();
     let route = story.as_deref().and_then(|story| story.route.as_deref());
-    if let Some(role) = route.and_then(|route| route.role)
+    if let Some(Answered::By(role)) = route.map(|route| route.answered)
         && !admission.roles.has(role)
     {
         return Ok(request.into_response(misdirected(role).error_response()));

@@ -97,8 +97,8 @@ pub(crate) struct Route {
     pub(crate) operation: String,
     /// Who may use it.
     pub(crate) access: Access,
-    /// Which processes answer it; `None` if all do.
-    pub(crate) role: Option<Role>,
+    /// Which processes answer it.
+    pub(crate) answered: Answered,
     /// Whether its requests may have a body of any length.
     pub(crate) takes_bytes: bool,
     /// Whether its requests stand in the audit log: they need credentials, or a link.
@@ -114,6 +114,15 @@ pub(crate) enum Access {
     Open,
     /// Whoever has credentials with this scope, for an owner.
     Scoped(Scope),
+}
+
+/// Which processes answer an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// All.
+    ByAll,
+    /// Those that have this role.
+    By(Role),
 }
 
 impl Contract {
@@ -163,11 +172,11 @@ impl Route {
     fn new(template: &str, method: &'static str, operation: &Operation) -> Result<Self, String> {
         let id = operation.operation_id.clone().unwrap_or_default();
         let access = access(operation).ok_or_else(|| format!("who may use {id}?"))?;
-        let role = role(operation).ok_or_else(|| format!("which role is {id} for?"))?;
+        let answered = answered(operation).ok_or_else(|| format!("which role is {id} for?"))?;
         Ok(Self {
             operation: id,
             access,
-            role,
+            answered,
             takes_bytes: takes_bytes(operation),
             is_audited: access != Access::Open || has_tag(operation, "links"),
             template: template.to_owned(),
@@ -206,13 +215,13 @@ fn access(operation: &Operation) -> Option<Access> {
 }
 
 /// Which processes answer an operation, as its `x-role` says: those with a role, or all.
-fn role(operation: &Operation) -> Option<Option<Role>> {
+fn answered(operation: &Operation) -> Option<Answered> {
     let said = operation.extensions.as_ref()?.get(ROLE)?.as_str()?;
     if said == "any" {
-        return Some(None);
+        return Some(Answered::ByAll);
     }
-    let roles = [Role::Api, Role::Upload, Role::Download].into_iter();
-    roles.into_iter().find(|role| role.name() == said).map(Some)
+    let mut roles = [Role::Api, Role::Upload, Role::Download].into_iter();
+    roles.find(|role| role.name() == said).map(Answered::By)
 }
 
 fn fits(template: &str, path: &str) -> bool {

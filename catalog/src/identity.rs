@@ -23,17 +23,10 @@ impl Catalog {
     }
 
     async fn identify(&self, disk: &Disk) -> Result<()> {
-        let identities = self.0.database.identities();
         let name = disk.name();
-        let expected = match identities.find(name).await? {
+        let expected = match self.0.database.identities().find(name).await? {
             Some(known) => known,
-            None => {
-                let own = match disk.identity().await? {
-                    Some(own) => own,
-                    None => disk.identify(random_id()?).await?,
-                };
-                identities.give(name, own).await?
-            }
+            None => self.introduce(disk).await?,
         };
         let found = match disk.identity().await? {
             // Nothing is missing from an empty folder of which nothing is expected.
@@ -50,6 +43,16 @@ impl Catalog {
             expected,
             found,
         })
+    }
+
+    /// Tells the database of a disk that it does not know; gives what it knows by then.
+    async fn introduce(&self, disk: &Disk) -> Result<RandomId> {
+        let own = match disk.identity().await? {
+            Some(own) => own,
+            None => disk.identify(random_id()?).await?,
+        };
+        let identities = self.0.database.identities();
+        Ok(identities.give(disk.name(), own).await?)
     }
 }
 

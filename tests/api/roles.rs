@@ -22,14 +22,16 @@ struct Operation {
 async fn operations(client: &Client) -> Vec<Operation> {
     let contract = client.get("/openapi.json").await.json();
     let mut operations = Vec::new();
+    let nothing = "0".repeat(32);
     for (template, item) in contract["paths"].as_object().unwrap() {
         let path = template.replace("{file_sha1}", &"0".repeat(40));
         let path = path.replace("{token}", &"0".repeat(43));
         let path: String = path
             .split('/')
-            .map(|segment| match segment.starts_with('{') {
-                true => format!("/{}", "0".repeat(32)),
-                false => format!("/{segment}"),
+            .map(|segment| {
+                let is_id = segment.starts_with('{');
+                let segment = if is_id { &nothing } else { segment };
+                format!("/{segment}")
             })
             .collect();
         for (verb, operation) in item.as_object().unwrap() {

@@ -101,9 +101,9 @@ impl Traffic {
     /// A file comes in parts.
     async fn tus(&self) -> Option<()> {
         let bytes = random(300_000);
-        let begin = TusUpload::request_at(&self.client, Method::POST, "/tus");
+        let creation = TusUpload::request_at(&self.client, Method::POST, "/tus");
         let begun = self
-            .ask(begin.header("upload-length", bytes.len()), 201)
+            .ask(creation.header("upload-length", bytes.len()), 201)
             .await?;
         let upload = TusUpload::at(&self.client, begun.header("location"));
         for offset in [0, 100_000, 200_000] {

@@ -126,9 +126,11 @@ async fn by_tus(clients: [&Client; 3]) {
 
 async fn by_the_draft(clients: [&Client; 3]) {
     let bytes = random(3_000);
-    let begin = clients[0].request(Method::POST, "/files?file_name=draft");
-    let begin = begin.header("upload-complete", "?0");
-    let begun = clients[0].send(begin.body(bytes[..1_000].to_vec())).await;
+    let creation = clients[0].request(Method::POST, "/files?file_name=draft");
+    let creation = creation.header("upload-complete", "?0");
+    let begun = clients[0]
+        .send(creation.body(bytes[..1_000].to_vec()))
+        .await;
     let url = begun.header("location").to_owned();
     for (part, client) in clients.into_iter().enumerate().skip(1) {
         let append = client.request(Method::PATCH, &url);

@@ -44,10 +44,10 @@ async fn of_many_who_take_a_lease_one_has_it(database: &Database, _: &TestDataba
             _ => Some(found(database).await),
         };
         let names: Vec<String> = (0..8).map(|number| format!("{number}")).collect();
-        let takes = names
+        let attempts = names
             .iter()
             .map(|holder| leases.take("x", holder, seen.as_ref()));
-        let taken: Vec<bool> = join_all(takes)
+        let taken: Vec<bool> = join_all(attempts)
             .await
             .into_iter()
             .map(Result::unwrap)

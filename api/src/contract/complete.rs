@@ -12,7 +12,7 @@ use utoipa::openapi::{
     schema::{ObjectBuilder, Schema, SchemaType, Type},
 };
 
-use super::{Access, access, has_tag, role, takes_bytes};
+use super::{Access, Answered, access, answered, has_tag, takes_bytes};
 use crate::problem::{self, ProblemType};
 
 /// Adds to an operation what its handler need not say.
@@ -25,7 +25,7 @@ pub(super) fn complete(operation: &mut Operation) {
     if let Some(Access::Scoped(scope)) = access(operation) {
         complete_scoped(operation, scope);
     }
-    if role(operation).flatten().is_some() {
+    if let Some(Answered::By(_)) = answered(operation) {
         let misdirected = "`misdirected`: the process that was reached answers other requests only";
         add_answer(operation, "421", misdirected, &[]);
     }
