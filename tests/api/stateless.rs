@@ -280,22 +280,29 @@ async fn what_is_done_once_moves_on_when_who_does_it_dies() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn who_was_frozen_notices_that_others_do_its_work() {
-    let (server, _place) = in_folder(Kind::Postgres, &[SHORT]).await;
+    let place = Place::folder();
+    let folder = place.settings();
+    let mut settings = vec![SHORT];
+    settings.extend(folder.iter().map(|(name, value)| (*name, value.as_str())));
+    let (server, proxy) = Server::start_behind_proxy_with(Kind::Postgres, &settings).await;
     until_held(server.client()).await;
-    let second = Replica::of(&server, &[]).await;
+    let database = server.database().url();
+    let second = Replica::of(&server, &[("FILESERVER_DATABASE_URL", &database)]).await;
     let id = server.id().await;
     freeze(id, true);
+    proxy.cut();
     let (now, took) = until_not(&server, "housekeeping", Some(id)).await;
     assert!(now == second.id() && took < SECONDS, "{took:?}");
     until_swept(&server, second.client()).await;
     freeze(id, false);
-    // It knows before it asked anybody.
+    // It knows, although it cannot ask anybody.
     assert!(!is_held(server.client()).await);
     assert!(is_held(second.client()).await);
+    proxy.mend();
     // And leaves it at that.
-    for _ in 0..20 {
+    for _ in 0..30 {
         assert!(!is_held(server.client()).await);
         sleep(Duration::from_millis(100)).await;
     }
