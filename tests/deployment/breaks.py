@@ -1,6 +1,6 @@
 """Breaks what is deployed in one place at a time, and looks whether the checks notice.
 
-    breaks.py RENDERED_FOLDER
+    breaks.py RENDERED_FOLDER BINARY SCRATCH_FOLDER
 """
 
 import copy
@@ -10,10 +10,14 @@ import sys
 import yaml
 
 import check
+import running
 from objects import containers, find, load_file, pod
+from program import Program
 
 API = "Deployment", "fileserver-api"
 BREAKS = []
+# Those that only the binary notices.
+STARTS = []
 
 
 def breaks(overlay, kind, name, noticed):
@@ -28,6 +32,16 @@ def breaks(overlay, kind, name, noticed):
 
 def api(noticed):
     return breaks("production", *API, noticed)
+
+
+def starts(noticed):
+    """The same of the one pod of the small overlay, which the binary does not start with."""
+
+    def note(change):
+        STARTS.append((noticed, change))
+        return change
+
+    return note
 
 
 def container(each):
@@ -208,6 +222,17 @@ def a_secret_in_the_settings(it):
     it["data"]["fileserver.toml"] = it["data"]["fileserver.toml"].replace("env:CEPH_SECRET_KEY", "hush")
 
 
+@breaks("production", "ConfigMap", None, "auth is jwt in the file, and token in the environment")
+def a_setting_that_the_image_hides(it):
+    said = it["data"]["fileserver.toml"]
+    it["data"]["fileserver.toml"] = said.replace('auth = "token"', 'auth = "jwt"')
+
+
+@api("lets everybody in")
+def an_open_door(it):
+    container(it)["env"].append({"name": "FILESERVER_AUTH", "value": "none"})
+
+
 @breaks("production", "Service", "fileserver-api", "selects no pods")
 def a_service_without_pods(it):
     it["spec"]["selector"]["app.kubernetes.io/component"] = "apis"
@@ -328,21 +353,71 @@ def a_route_to_another_role(it):
     it["spec"]["rules"][1]["backendRefs"][0]["name"] = "fileserver-download"
 
 
-def main():
-    rendered = pathlib.Path(sys.argv[1])
-    contract = yaml.load((check.ROOT / "openapi.yaml").read_text(), yaml.CSafeLoader)
-    whole = {path.stem: load_file(path) for path in rendered.glob("*.yaml")}
-    missed = []
+@starts("there is no setting for the environment's FILESERVER_DRAINS")
+def a_misspelt_variable(objects, it):
+    variable(it, "FILESERVER_DRAIN")["name"] = "FILESERVER_DRAINS"
+
+
+@starts("invalid value 'soon' for '--drain")
+def a_value_that_is_none(objects, it):
+    variable(it, "FILESERVER_DRAIN")["value"] = "soon"
+
+
+@starts("unexpected argument '--rolls' found")
+def a_misspelt_flag(objects, it):
+    container(it)["args"] = ["serve", "--rolls", "api"]
+
+
+@starts("there is no setting `public_uri`")
+def a_misspelt_line_of_the_file(objects, it):
+    settings(objects, "public_url", "public_uri")
+
+
+@starts("No such file or directory")
+def a_file_elsewhere(objects, it):
+    variable(it, "FILESERVER_CONFIG")["value"] = "/etc/fileserver.toml"
+
+
+@starts("does not serve it: 421")
+def a_role_too_few_for_the_small_one(objects, it):
+    container(it)["args"] = ["serve", "--role", "download"]
+
+
+def settings(objects, old, new):
+    data = next(each for each in objects if each["kind"] == "ConfigMap")["data"]
+    assert old in data["fileserver.toml"]
+    data["fileserver.toml"] = data["fileserver.toml"].replace(old, new)
+
+
+def missed_breaks(whole, contract):
     for overlay, kind, name, noticed, change in BREAKS:
         objects = copy.deepcopy(whole[overlay])
         each = find(objects, kind, name) if name else next(it for it in objects if it["kind"] == kind)
         change(each)
         found = [*check.schema_findings([each]), *check.own_findings(objects, contract)]
         if not any(noticed in one for one in found):
-            missed.append(f"{change.__name__} is not noticed, of which is said: {found}")
+            yield f"{change.__name__} is not noticed, of which is said: {found}"
+
+
+def missed_starts(whole, contract, program):
+    for noticed, change in STARTS:
+        objects = copy.deepcopy(whole["small"])
+        change(objects, find(objects, "Deployment", "fileserver"))
+        found = list(running.overlay_findings(change.__name__, objects, contract, program))
+        if not any(noticed in one for one in found):
+            yield f"{change.__name__} is not noticed, of which is said: {found}"
+
+
+def main():
+    rendered, binary, scratch = map(pathlib.Path, sys.argv[1:])
+    contract = yaml.load((check.ROOT / "openapi.yaml").read_text(), yaml.CSafeLoader)
+    whole = {path.stem: load_file(path) for path in rendered.glob("*.yaml")}
+    missed = list(missed_breaks(whole, contract))
+    missed += missed_starts(whole, contract, Program(binary.resolve(), scratch))
     for one in missed:
         print(one, file=sys.stderr)
-    print(f"{len(BREAKS)} breaks, {len(BREAKS) - len(missed)} noticed")
+    tried = len(BREAKS) + len(STARTS)
+    print(f"{tried} breaks, {tried - len(missed)} noticed", flush=True)
     sys.exit(1 if missed else 0)
 
 

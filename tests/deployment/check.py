@@ -50,6 +50,7 @@ def own_findings(objects, contract):
     """What is wrong beyond the schema, without running anything."""
     yield from rules.findings(objects)
     yield from secrets_kept.findings(objects)
+    yield from secrets_kept.settings_findings(objects, compose.image_variables())
     yield from routes.findings(objects, contract)
     yield from guide_findings(objects)
 

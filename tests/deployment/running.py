@@ -99,7 +99,8 @@ def compose_findings(path, contract, program):
     everything = [(method, sent) for method, sent, _ in routes.operations(contract)]
     for name, service in compose.services(described):
         yield from compose.secret_findings(name, service, folder)
-        args = compose.command(service)
+        # What a script does is not for here; that the binary would know its settings is.
+        args = ["openapi"] if "entrypoint" in service else compose.command(service)
         variables = {
             each: value.replace(compose.SECRETS, str(folder))
             for each, value in compose.environment(service).items()
@@ -108,7 +109,7 @@ def compose_findings(path, contract, program):
         # nginx, or who is in front, sends everything to whoever serves.
         sent = [] if has == ["worker"] else everything
         start = Start(name, args, image | variables, {}, elsewhere(variables, {}, database), sent)
-        (jobs if args[0] == "migrate" else services).append(start)
+        (services if args[0] in ("serve", "worker") else jobs).append(start)
         yield from health_findings(name, service, program)
     if not services:
         yield "none of its containers is the service's"

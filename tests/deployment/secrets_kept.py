@@ -1,5 +1,6 @@
 """That no secret stands in what is deployed, and that each is where it is asked for."""
 
+import collections
 import re
 import tomllib
 
@@ -63,6 +64,22 @@ def findings(objects):
                     yield f"{told(each)} is given {needless}, which nothing asks for"
 
 
+def settings_findings(objects, image):
+    """What is said of a setting in two places is the same: the environment comes before the file. And
+    whoever is let in has to say who it is."""
+    for each in kinds(objects, "Deployment"):
+        for container in containers(each):
+            variables, files = given(objects, each, container, collections.defaultdict(str))
+            variables = image | variables
+            file = tomllib.loads("".join(files.values()))
+            for name, value in file.items():
+                over = variables.get(f"FILESERVER_{name.upper()}")
+                if over is not None and over != str(value):
+                    yield f"{told(each)}: {name} is {value} in the file, and {over} in the environment"
+            if variables.get("FILESERVER_AUTH", file.get("auth", "none")) == "none":
+                yield f"{told(each)} lets everybody in"
+
+
 def tree_findings(folder):
     """The same of files that are not rendered."""
     for path in sorted(folder.rglob("*")):
@@ -82,8 +99,9 @@ def given(objects, workload, container, secrets):
             variables[variable["name"]] = secrets[variable["valueFrom"]["secretKeyRef"]["key"]]
     volumes = {volume["name"]: volume for volume in pod(workload).get("volumes", [])}
     for mount in container.get("volumeMounts", []):
-        config = volumes[mount["name"]].get("configMap")
-        if config:
-            for name, text in find(objects, "ConfigMap", config["name"])["data"].items():
+        config = volumes.get(mount["name"], {}).get("configMap")
+        mounted = config and find(objects, "ConfigMap", config["name"])
+        if mounted:
+            for name, text in mounted["data"].items():
                 files[f"{mount['mountPath']}/{name}"] = text
     return variables, files
