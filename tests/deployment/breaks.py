@@ -348,6 +348,11 @@ def a_pod_that_nobody_watches(it):
     it["spec"]["selector"]["matchExpressions"][1]["values"].remove("worker")
 
 
+@breaks("with-metrics", "PrometheusRule", "fileserver", "has other alerts than")
+def an_alert_less(it):
+    it["spec"]["groups"][0]["rules"].pop()
+
+
 @breaks("with-gateway-and-metrics", "HTTPRoute", "fileserver", "and has the roles")
 def a_route_to_another_role(it):
     it["spec"]["rules"][1]["backendRefs"][0]["name"] = "fileserver-download"

@@ -23,6 +23,7 @@ from program import Program
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOYED = ROOT / "docker" / "kubernetes"
 COMPOSE = ROOT / "docker" / "compose.yaml"
+ALERTS = ROOT / "docker" / "prometheus" / "alerts.yml"
 GUIDE = ROOT / "docs" / "kubernetes.md"
 
 # The oldest release of Kubernetes that it is meant for, and the newest that the validator knows.
@@ -53,6 +54,15 @@ def own_findings(objects, contract):
     yield from secrets_kept.settings_findings(objects, compose.image_variables())
     yield from routes.findings(objects, contract)
     yield from guide_findings(objects)
+    yield from alert_findings(objects)
+
+
+def alert_findings(objects):
+    """What the operator of Prometheus is told is what Prometheus is told."""
+    alerts = yaml.safe_load(ALERTS.read_text())
+    for each in kinds(objects, "PrometheusRule"):
+        if each["spec"] != alerts:
+            yield f"{told(each)} has other alerts than {ALERTS.relative_to(ROOT)}"
 
 
 def guide_findings(objects):
