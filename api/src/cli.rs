@@ -22,7 +22,7 @@ use crate::{
 const DEFAULT_FILE: &str = "fileserver.toml";
 
 /// Settings with a secret in them, which everybody on the machine could read on a command line.
-const SECRET_FLAGS: [&str; 1] = ["transfer_broker"];
+const SECRET_FLAGS: [&str; 2] = ["otlp_headers", "transfer_broker"];
 
 /// Keeps one copy of each distinct content, and gives it back fast and whole.
 ///

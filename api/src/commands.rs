@@ -26,11 +26,18 @@ use std::{
 use catalog::{Catalog, Clock, CursorKey, Keys, LinkKeys};
 use persistence::Database;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    layer::SubscriberExt as _,
+    registry,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     problem::Causes,
     settings::{LogFormat, Settings},
+    traces::{self, Outbox, TARGET, TraceLayer},
 };
 
 /// Why a subcommand could not do its work, in one line.
@@ -96,24 +103,37 @@ impl Signals {
     }
 }
 
+/// Begins to log, and to send traces if the settings say where to.
+fn observe(settings: &Settings) -> Result<Option<Outbox>, Failure> {
+    let (layer, outbox) = traces::begin(&settings.traces).map_err(Failure)?.unzip();
+    log_beside(settings, layer)?;
+    Ok(outbox)
+}
+
 /// Begins to log.
 fn log(settings: &Settings) -> Result<(), Failure> {
+    log_beside(settings, None)
+}
+
+fn log_beside(settings: &Settings, traces: Option<TraceLayer>) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| Failure(format!("the log's filter cannot be read: {error}")))?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let filter = filter.and(filter_fn(|metadata| metadata.target() != TARGET));
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let as_text = match settings.log_format {
         LogFormat::Auto => io::stderr().is_terminal(),
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let begun = if as_text {
-        subscriber.try_init()
+    let lines = if as_text {
+        lines.boxed()
     } else {
-        subscriber.json().flatten_event(true).try_init()
+        lines.json().flatten_event(true).boxed()
     };
-    begun.map_err(|error| Failure(format!("logging cannot begin: {error}")))
+    let begun = registry().with(traces).with(lines.with_filter(filter));
+    begun
+        .try_init()
+        .map_err(|error| Failure(format!("logging cannot begin: {error}")))
 }
 
 /// The catalogue that the settings describe; its database has the schema that it needs.

@@ -103,7 +103,8 @@ pub(crate) struct Route {
     pub(crate) takes_bytes: bool,
     /// Whether its requests stand in the audit log: they need credentials, or a link.
     pub(crate) is_audited: bool,
-    template: String,
+    /// Its path, with the names of what varies in it.
+    pub(crate) template: String,
     method: &'static str,
 }
 

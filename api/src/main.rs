@@ -18,6 +18,7 @@ mod routes;
 mod service;
 mod settings;
 mod stopping;
+mod traces;
 mod worker;
 
 use std::process::ExitCode;

@@ -1,12 +1,15 @@
 //! What the service counts, for Prometheus.
 
 mod copies;
+mod database;
 mod leases;
+mod process;
 mod redis;
 mod servers;
 mod stores;
+mod traces;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use catalog::{Catalog, Novelty, Stored};
 use prometheus_client::{
@@ -16,16 +19,18 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
     registry::{Registry, Unit},
 };
 
-pub(crate) use self::copies::CopyMetrics;
+pub(crate) use self::copies::{CONSUME, CopyMetrics, PUBLISH};
 use self::{
-    copies::JobGauges, leases::LeaseCollector, redis::RedisCollector, servers::ServerCollector,
-    stores::StoreCollector,
+    copies::JobGauges, database::DatabaseCollector, leases::LeaseCollector,
+    process::ProcessCollector, redis::RedisCollector, servers::ServerCollector,
+    stores::StoreCollector, traces::TraceCollector,
 };
-use crate::problem::Fault;
+use crate::{problem::Fault, traces::Counts};
 
 /// The media type in which the numbers are given.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -59,6 +64,8 @@ enum Component {
 /// The service's counters.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// What is called the same whichever program it is.
+    process: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Family<OperationLabels, Histogram>,
     in_flight: Gauge,
@@ -78,6 +85,7 @@ impl Metrics {
     pub(crate) fn new(catalog: &Catalog) -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("fileserver"),
+            process: Registry::default(),
             requests: Family::default(),
             // From 0.5 ms to 65 s.
             durations: Family::new_with_constructor(|| {
@@ -132,6 +140,12 @@ impl Metrics {
             "Requests that failed for a fault of a component",
             self.failures.clone(),
         );
+        for component in [Component::database, Component::store, Component::service] {
+            // Those that never failed are 0, so that the first failure is seen to be one more.
+            self.failures
+                .get_or_create(&FaultLabels { component })
+                .inc_by(0);
+        }
         registry.register(
             "uploads",
             "Uploads after which their owner had the file",
@@ -154,6 +168,21 @@ impl Metrics {
         registry.register_collector(Box::new(ServerCollector(self.catalog.clone())));
         registry.register_collector(Box::new(LeaseCollector(self.catalog.clone())));
         registry.register_collector(Box::new(RedisCollector(self.catalog.clone())));
+        registry.register_collector(Box::new(DatabaseCollector));
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which release it is", version);
+        let started = self.catalog.now();
+        let process = Box::new(ProcessCollector { started });
+        self.process.register_collector(process);
+        self
+    }
+
+    /// Counts what becomes of traces as well.
+    pub(crate) fn with_traces(mut self, counts: Option<&Arc<Counts>>) -> Self {
+        if let Some(counts) = counts {
+            let collector = Box::new(TraceCollector(Arc::clone(counts)));
+            self.registry.register_collector(collector);
+        }
         self
     }
 
@@ -202,6 +231,7 @@ impl Metrics {
     pub(crate) async fn encode(&self) -> Result<String, std::fmt::Error> {
         self.jobs.look(&self.catalog).await;
         let mut encoded = String::new();
+        text::encode_registry(&mut encoded, &self.process)?;
         text::encode(&mut encoded, &self.registry)?;
         Ok(encoded)
     }

@@ -25,7 +25,7 @@ use actix_web::{
 };
 use domain::{Owner, Sha1};
 use percent_encoding::percent_decode_str;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     admission::{Admission, Unread},
@@ -34,6 +34,7 @@ use crate::{
     contract::{Contract, Route},
     problem::Fault,
     service::Service,
+    traces,
 };
 
 /// The field by which a request is found again in logs.
@@ -41,6 +42,9 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// No id that anybody makes is longer.
 const LONGEST_ID: usize = 128;
+
+/// The target of requests' spans.
+pub(crate) const TARGET: &str = module_path!();
 
 /// What links' URLs begin with, of which the rest is a secret.
 const LINKS: &str = "/d/";
@@ -94,8 +98,11 @@ impl Observer {
         let span = tracing::info_span!("request", id = id_text);
         // As the router sees the path, which reads escapes.
         let path = request.match_info().as_str();
+        let route = self.contract.route(request.method(), path);
+        let template = route.as_ref().map(|route| route.template.as_str());
+        let trace_id = traces::request::begin(&span, &request, template);
         let story = Rc::new(Story {
-            route: self.contract.route(request.method(), path),
+            route,
             told: OnceCell::new(),
         });
         request.extensions_mut().insert(Rc::clone(&story));
@@ -103,6 +110,8 @@ impl Observer {
         let service = self.service.into_inner();
         let mut record = Record::begin(Arc::clone(&service), story, &request, id_text);
         record.client = client.map(|client| client.to_string());
+        record.trace_id = trace_id;
+        record.span = span.clone();
         let mut response = next.call(request).instrument(span).await?;
         record.answered(&response);
         if service.stopping.is_begun() {
@@ -149,6 +158,10 @@ struct Record {
     file: Option<String>,
     status: Option<u16>,
     sent: u64,
+    is_cut_off: bool,
+    /// What is done for the request belongs here in a trace.
+    span: Span,
+    trace_id: Option<String>,
 }
 
 impl Record {
@@ -166,6 +179,9 @@ impl Record {
             file: None,
             status: None,
             sent: 0,
+            is_cut_off: false,
+            span: Span::none(),
+            trace_id: None,
         }
     }
 
@@ -197,6 +213,10 @@ impl Drop for Record {
         let route = self.story.route.as_ref();
         let operation = route.map_or("none", |route| route.operation.as_str());
         metrics.end_request(operation, status, self.sent, took);
+        if self.trace_id.is_some() {
+            let (sent, is_cut_off) = (self.sent, self.is_cut_off);
+            traces::request::end(&self.span, operation, self.status, sent, is_cut_off);
+        }
         let milliseconds = took.as_secs_f64() * 1e3;
         if !route.is_some_and(|route| route.is_audited) {
             tracing::info!(
@@ -208,6 +228,7 @@ impl Drop for Record {
                 status,
                 sent = self.sent,
                 milliseconds,
+                trace_id = self.trace_id,
                 "request"
             );
             return;
@@ -227,6 +248,7 @@ impl Drop for Record {
             status,
             sent = self.sent,
             milliseconds,
+            trace_id = self.trace_id,
             "request"
         );
     }
@@ -263,7 +285,10 @@ impl MessageBody for Observed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = self.get_mut();
-        let next = Pin::new(&mut this.body).poll_next(context);
+        let next = {
+            let _entered = this.record.span.enter();
+            Pin::new(&mut this.body).poll_next(context)
+        };
         match &next {
             Poll::Ready(Some(Ok(bytes))) => {
                 this.record.sent += bytes.len() as u64;
@@ -273,6 +298,7 @@ impl MessageBody for Observed {
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::error!(request_id = this.record.id, %error, "an answer was cut off");
+                this.record.is_cut_off = true;
             }
             _ => {}
         }

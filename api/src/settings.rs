@@ -8,6 +8,7 @@ pub(crate) mod quantity;
 mod redis;
 mod roles;
 mod stores;
+mod traces;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     redis::RedisSettings,
     roles::{Role, Roles},
     stores::{DISK, Downloads, StoreTables, Transfers},
+    traces::Traces,
 };
 use crate::stopping::Patience;
 
@@ -136,6 +138,9 @@ pub(crate) struct Settings {
     /// How many seconds running requests have to finish in after that.
     #[arg(long, env = "FILESERVER_SHUTDOWN_TIMEOUT", default_value = "30", global = true, value_name = "SECONDS", value_parser = parse::<u64>)]
     pub(crate) shutdown_timeout: u64,
+
+    #[command(flatten)]
+    pub(crate) traces: Traces,
 
     /// What to log, as `info` or `warn,fileserver=debug`.
     // Requests that are no HTTP are not the service's fault, and libraries' chatter is for nobody.

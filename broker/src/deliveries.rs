@@ -10,8 +10,9 @@ use lapin::{
     types::FieldTable,
 };
 use tokio::{runtime::Handle, sync::watch, time::timeout};
+use tracing::Span;
 
-use crate::{Error, Options, Result, link::Link, message};
+use crate::{Error, Options, Result, link::Link, message, trace};
 
 /// The messages that one consumer gets.
 ///
@@ -32,6 +33,8 @@ pub struct Deliveries {
 pub struct Delivery {
     /// The id of the job.
     pub job: i64,
+    /// What is done for it belongs here in a trace.
+    pub span: Span,
     unanswered: Unanswered,
 }
 
@@ -93,12 +96,19 @@ impl Deliveries {
             let arrived = arrived.ok_or(Error::Cancelled)?;
             let arrived = arrived.inspect_err(|_| self.link.cut())?;
             let read = message::read(&arrived.data);
+            let span = trace::processing(self.link.topology(), &arrived.properties);
             let unanswered = Unanswered {
                 arrived: Some(Box::new(arrived)),
                 patience: self.patience,
             };
             match read {
-                Ok(job) => return Ok(Some(Delivery { job, unanswered })),
+                Ok(job) => {
+                    return Ok(Some(Delivery {
+                        job,
+                        span,
+                        unanswered,
+                    }));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a message in the queue of jobs cannot be read");
                     unanswered.answer(Answer::Never).await?;

@@ -58,6 +58,20 @@ impl From<lapin::Error> for Error {
 }
 
 impl Error {
+    /// What traces call it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Unusable(_) => "unusable",
+            Self::Refused(_) => "refused",
+            Self::Topology(_) => "topology",
+            Self::Waiting(_) | Self::Unavailable(_) => "unavailable",
+            Self::TimedOut => "timed_out",
+            Self::NotTaken => "not_taken",
+            Self::Cancelled => "cancelled",
+            Self::Closed => "closed",
+        }
+    }
+
     /// An error that came of declaring what is needed.
     pub(crate) fn of_declaration(error: lapin::Error) -> Self {
         match error.kind() {

@@ -19,6 +19,7 @@ mod network;
 mod options;
 mod schedule;
 mod topology;
+mod trace;
 
 pub use broker::{Broker, Depth};
 pub use dead::DeadMessage;

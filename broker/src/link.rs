@@ -9,11 +9,13 @@ use lapin::{
     uri::AMQPUri,
 };
 use tokio::{runtime::Handle, time::timeout};
+use tracing::Span;
 
 use crate::{
     Error, Options, Result, message,
     network::{self, Socket},
     topology::Topology,
+    trace,
 };
 
 /// How long the broker may take to say goodbye.
@@ -97,6 +99,15 @@ impl Link {
 
     /// Publishes jobs, and waits until the broker has all of them safe.
     pub(crate) async fn publish(&self, jobs: &[i64]) -> Result<()> {
+        let spans: Vec<_> = jobs
+            .iter()
+            .map(|_| trace::publishing(&self.topology, jobs.len()))
+            .collect();
+        let published = self.publish_in(jobs, &spans).await;
+        published.inspect_err(|error| trace::note_failure(&spans, error))
+    }
+
+    async fn publish_in(&self, jobs: &[i64], spans: &[Span]) -> Result<()> {
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
@@ -105,7 +116,7 @@ impl Link {
             .with_content_type("application/json".into())
             .with_delivery_mode(PERSISTENT);
         let mut confirms = Vec::with_capacity(jobs.len());
-        for job in jobs {
+        for (job, span) in jobs.iter().zip(spans) {
             let message = message::write(*job);
             let (exchange, key) = (&self.topology.exchange, &self.topology.copies);
             let publishing = self.publishing.basic_publish(
@@ -113,7 +124,7 @@ impl Link {
                 key.clone(),
                 options,
                 &message,
-                properties.clone(),
+                properties.clone().with_headers(trace::headers(span)),
             );
             confirms.push(publishing.await?);
         }

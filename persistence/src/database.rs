@@ -1,7 +1,9 @@
 //! The connections, and what holds for every operation on them.
 
 use std::{
+    any::type_name_of_val,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -21,7 +23,11 @@ use tokio::time::timeout;
 use crate::{
     Accounts, Claims, Contents, Entries, Error, Identities, Jobs, Leases, Leftovers, Links,
     Purging, Result, Schema, ServersStatus, Sessions, Stagings, Tokens, Transfers,
-    connection::Connection, entities::user_file, schema, servers::Servers,
+    connection::Connection,
+    entities::user_file,
+    meter::{Operation, measured, note_retry, note_system},
+    schema,
+    servers::Servers,
 };
 
 /// How long one operation may take, all its tries included, before the database counts as gone.
@@ -99,6 +105,7 @@ impl Database {
     /// [`Error::Unusable`] when several do; [`Error::Other`] for a URL that cannot be read or
     /// credentials that are wrong.
     pub async fn connect(options: &Options) -> Result<Self> {
+        note_system(&options.url);
         if !options.replicas.is_empty() {
             let servers = Box::pin(Servers::connect(options)).await?;
             servers.watch();
@@ -313,12 +320,14 @@ pub(crate) async fn transact<T, W>(work: impl Fn() -> W) -> Result<T>
 where
     W: Future<Output = Result<(DatabaseTransaction, Result<T>)>>,
 {
-    retried(|| async {
+    let closure = type_name_of_val(&work);
+    // Pinned here, since each who passes it on would make room for it again.
+    let made = pin!(retried(Operation::Transaction, || async {
         let work = timeout(OPERATION_TIMEOUT, work()).await;
         let (transaction, outcome) = work.unwrap_or(Err(Error::TimedOut))?;
         end(transaction, outcome).await
-    })
-    .await
+    }));
+    measured(Operation::Transaction, closure, made).await
 }
 
 /// Ends a transaction: commits it if its work was done, and else rolls it back.
@@ -344,12 +353,16 @@ where
     O: Future<Output = Result<T, E>>,
     E: Into<Error>,
 {
-    timeout(OPERATION_TIMEOUT, retried(operation))
-        .await
-        .unwrap_or(Err(Error::TimedOut))
+    let closure = type_name_of_val(&operation);
+    let made = pin!(async {
+        timeout(OPERATION_TIMEOUT, retried(Operation::Statement, operation))
+            .await
+            .unwrap_or(Err(Error::TimedOut))
+    });
+    measured(Operation::Statement, closure, made).await
 }
 
-async fn retried<T, E, O>(operation: impl Fn() -> O) -> Result<T>
+async fn retried<T, E, O>(kind: Operation, operation: impl Fn() -> O) -> Result<T>
 where
     O: Future<Output = Result<T, E>>,
     E: Into<Error>,
@@ -364,6 +377,7 @@ where
         let Some(wait) = RETRIES.wait(failed, getrandom::u32().unwrap_or(u32::MAX)) else {
             return Err(error);
         };
+        note_retry(kind, failed);
         tracing::debug!(failed, ?wait, %error, "the database is busy, trying again");
         tokio::time::sleep(wait).await;
     }

@@ -18,6 +18,7 @@ mod jobs;
 mod leases;
 mod leftovers;
 mod links;
+pub mod meter;
 mod moving;
 #[doc(hidden)]
 pub mod plans;

@@ -107,7 +107,7 @@ impl Bucket {
             operator,
             has_decoy: AtomicBool::new(false),
             seen: Mutex::new(None),
-            meter: Meter::default(),
+            meter: Meter::of_bucket(name),
         })))
     }
 

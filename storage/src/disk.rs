@@ -66,13 +66,13 @@ impl Disk {
             let uploads = root.join("uploads");
             fs::create_dir_all(&uploads)?;
             Ok(Self(Arc::new(Layout {
+                meter: Meter::of_disk(&name),
                 name,
                 objects,
                 staging: Staging::open(&root.join("staging"))?,
                 uploads,
                 decoy: sample::make_decoy(&root)?,
                 identity: root.join("identity"),
-                meter: Meter::default(),
             })))
         })
         .await

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::{Instrument as _, Span, field::Empty};
+
 use crate::{Error, Result};
 
 /// What a store is asked to do.
@@ -68,20 +70,43 @@ struct Counts {
 }
 
 /// The counts of a store.
-#[derive(Debug, Default)]
-pub(crate) struct Meter([Counts; Operation::ALL.len()]);
+#[derive(Debug)]
+pub(crate) struct Meter {
+    store: String,
+    /// What traces call what is between it and the service.
+    kind: &'static str,
+    counts: [Counts; Operation::ALL.len()],
+}
 
 impl Meter {
-    /// Does something, and counts it.
+    pub(crate) fn of_disk(store: &str) -> Self {
+        Self::new(store, "internal")
+    }
+
+    pub(crate) fn of_bucket(store: &str) -> Self {
+        Self::new(store, "client")
+    }
+
+    fn new(store: &str, kind: &'static str) -> Self {
+        Self {
+            store: store.to_owned(),
+            kind,
+            counts: Default::default(),
+        }
+    }
+
+    /// Does something, counts it, and gives it a span in the trace that it belongs to, if there is
+    /// one.
     pub(crate) async fn time<T>(
         &self,
         operation: Operation,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        let span = self.span(operation);
         let began = Instant::now();
-        let done = work.await;
+        let done = work.instrument(span.clone()).await;
         let took = began.elapsed();
-        let counts = &self.0[operation as usize];
+        let counts = &self.counts[operation as usize];
         let class = LATENCY_BOUNDS
             .iter()
             .position(|bound| took.as_secs_f64() <= *bound);
@@ -91,17 +116,33 @@ impl Meter {
             .microseconds
             .fetch_add(microseconds, Ordering::Relaxed);
         // What is not there is an answer, too.
-        if matches!(
-            &done,
-            Err(Error::Unavailable(_) | Error::Full(_) | Error::Ended(_))
-        ) {
-            counts.errors.fetch_add(1, Ordering::Relaxed);
-        }
+        let failure = match &done {
+            Err(Error::Unavailable(_)) => "unavailable",
+            Err(Error::Full(_)) => "full",
+            Err(Error::Ended(_)) => "ended",
+            _ => return done,
+        };
+        counts.errors.fetch_add(1, Ordering::Relaxed);
+        span.record("error.type", failure);
+        span.record("otel.status_code", "ERROR");
         done
     }
 
+    fn span(&self, operation: Operation) -> Span {
+        tracing::debug_span!(
+            target: "trace",
+            "store",
+            otel.kind = self.kind,
+            otel.name = %format_args!("{} {}", operation.name(), self.store),
+            otel.status_code = Empty,
+            fileserver.store.name = self.store,
+            fileserver.store.operation = operation.name(),
+            error.type = Empty,
+        )
+    }
+
     pub(crate) fn read(&self, operation: Operation) -> Reading {
-        let counts = &self.0[operation as usize];
+        let counts = &self.counts[operation as usize];
         Reading {
             latencies: std::array::from_fn(|class| counts.latencies[class].load(Ordering::Relaxed)),
             total: Duration::from_micros(counts.microseconds.load(Ordering::Relaxed)),

@@ -10,12 +10,14 @@
 
 mod browser;
 mod client;
+mod collector;
 mod contents;
 mod contract;
 mod databases;
 mod issuer;
 mod nginx;
 mod pair;
+mod prometheus;
 mod proxy;
 mod redis;
 mod replica;
@@ -25,11 +27,13 @@ mod tus;
 
 pub use browser::Browser;
 pub use client::{Answer, Client, http};
+pub use collector::{Collector, Span};
 pub use contents::{digests, random, unique_text};
 pub use databases::{Kind, TestDatabase};
 pub use issuer::Issuer;
 pub use nginx::Nginx;
 pub use pair::{Pair, Which};
+pub use prometheus::{Prometheus, docker};
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use replica::Replica;

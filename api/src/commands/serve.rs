@@ -12,7 +12,7 @@ use actix_web::{
 use catalog::Catalog;
 use utoipa_actix_web::AppExt as _;
 
-use super::{Failure, Signals, fail, log, open_catalog};
+use super::{Failure, Signals, fail, observe, open_catalog};
 use crate::{
     admission::{self, Admission, KEYS_EVERY, Pace, Slots, Turnover},
     auth::{Authenticator, jwt::JwtVerifier},
@@ -47,12 +47,12 @@ pub(crate) async fn run(settings: &Settings) -> ExitCode {
 async fn serve(settings: &Settings) -> Result<(), Failure> {
     settings.refuse_open_door().map_err(Failure)?;
     settings.roles.refuse_contradiction().map_err(Failure)?;
-    log(settings)?;
+    let traces = observe(settings)?;
     let catalog = open_catalog(settings).await?;
     tell_of_own_keys(settings, &catalog);
     sweep_disks(&catalog).await;
     actix_web::rt::spawn(tell_of_stores(catalog.clone()));
-    let metrics = Metrics::new(&catalog);
+    let metrics = Metrics::new(&catalog).with_traces(traces.as_ref().map(|traces| &traces.counts));
     let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
     let worker = worker.map_err(Failure)?;
     let working = settings.roles.has(Role::Worker).then(|| worker.start());
@@ -93,6 +93,9 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
             ended?;
             refreshing.abort();
             catalog.close().await;
+            if let Some(traces) = traces {
+                traces.end().await;
+            }
             tracing::info!("stopped");
         }
         // Whoever says so twice does not want to wait for requests, nor for copies.

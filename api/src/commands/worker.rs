@@ -6,7 +6,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use catalog::JobId;
 use clap::{Args, Subcommand};
 
-use super::{Failure, Signals, Table, fail, log, open_catalog};
+use super::{Failure, Signals, Table, fail, observe, open_catalog};
 use crate::{
     metrics::{self, Metrics},
     settings::Settings,
@@ -57,10 +57,12 @@ pub(crate) async fn run(settings: &Settings, command: &WorkerCommand) -> ExitCod
 }
 
 async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<(), Failure> {
-    log(settings)?;
+    let traces = observe(settings)?;
     let catalog = open_catalog(settings).await?;
     sweep_disks(&catalog).await;
-    let metrics = web::Data::new(Metrics::new(&catalog));
+    let metrics = web::Data::new(
+        Metrics::new(&catalog).with_traces(traces.as_ref().map(|traces| &traces.counts)),
+    );
     let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
     let worker = worker.map_err(Failure)?;
     let mut signals = Signals::new()?;
@@ -76,6 +78,9 @@ async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<(), Fai
         () = signals.next() => tracing::warn!("stopped at once"),
     }
     catalog.close().await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     Ok(())
 }
 

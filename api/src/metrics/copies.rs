@@ -14,6 +14,10 @@ use crate::problem::Causes;
 /// How long the database may take to tell how the jobs stand.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What the broker is asked to do.
+pub(crate) const PUBLISH: &str = "publish";
+pub(crate) const CONSUME: &str = "consume";
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CopyLabels {
     from: String,
@@ -27,11 +31,18 @@ struct WayLabels {
     to: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BrokerLabels {
+    operation: &'static str,
+}
+
 /// What became of the copies that this process made.
 #[derive(Clone, Default)]
 pub(crate) struct CopyMetrics {
     copies: Family<CopyLabels, Counter>,
     bytes: Family<WayLabels, Counter>,
+    messages: Family<BrokerLabels, Counter>,
+    broker_errors: Family<BrokerLabels, Counter>,
 }
 
 /// How the jobs of all processes stand.
@@ -55,6 +66,35 @@ impl CopyMetrics {
             Unit::Bytes,
             self.bytes.clone(),
         );
+        registry.register(
+            "broker_messages",
+            "Announcements of jobs that the broker took or gave",
+            self.messages.clone(),
+        );
+        registry.register(
+            "broker_errors",
+            "What the broker failed to do",
+            self.broker_errors.clone(),
+        );
+        for operation in [PUBLISH, CONSUME] {
+            // Those that never were are 0.
+            self.carried(operation, 0);
+            let labels = BrokerLabels { operation };
+            self.broker_errors.get_or_create(&labels).inc_by(0);
+        }
+    }
+
+    /// Counts what the broker did.
+    pub(crate) fn carried(&self, operation: &'static str, messages: usize) {
+        let labels = BrokerLabels { operation };
+        self.messages.get_or_create(&labels).inc_by(messages as u64);
+    }
+
+    /// Counts what the broker failed to do.
+    pub(crate) fn broker_failed(&self, operation: &'static str) {
+        self.broker_errors
+            .get_or_create(&BrokerLabels { operation })
+            .inc();
     }
 
     /// Counts what came of a job.

@@ -5,9 +5,14 @@ use std::{sync::atomic::Ordering, time::Duration};
 use broker::{Broker, Delivery};
 use catalog::{Duty, JobId, Performed};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tracing::Instrument as _;
 
 use super::{LOOK_EVERY, Worker, note, pause};
-use crate::problem::Causes;
+use crate::{
+    metrics::{CONSUME, PUBLISH},
+    problem::Causes,
+    traces,
+};
 
 /// How many jobs are announced together.
 const BATCH: u64 = 500;
@@ -108,12 +113,14 @@ impl Worker {
         }
         let ids: Vec<JobId> = taken.iter().map(|job| job.id).collect();
         if let Err(error) = broker.publish(&ids).await {
+            self.metrics.broker_failed(PUBLISH);
             for job in taken {
                 // Should this fail, too, they are announced later.
                 let _ = self.catalog.defer_job(&job, Duration::ZERO).await;
             }
             return Err(Causes(&error).to_string());
         }
+        self.metrics.carried(PUBLISH, ids.len());
         Ok(true)
     }
 
@@ -121,6 +128,7 @@ impl Worker {
     pub(super) async fn keep_listening(self, broker: Broker, stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
             if let Err(error) = self.listen(&broker, &stopped).await {
+                self.metrics.broker_failed(CONSUME);
                 tracing::warn!(error = %Causes(&error), "announcements are not heard");
                 pause(&stopped, AFTER_FAILURE).await;
             }
@@ -138,8 +146,9 @@ impl Worker {
             let Some(delivery) = next else {
                 return Ok(());
             };
-            let worker = self.clone();
-            tokio::spawn(async move { worker.obey(delivery, room).await });
+            self.metrics.carried(CONSUME, 1);
+            let (worker, span) = (self.clone(), delivery.span.clone());
+            tokio::spawn(async move { worker.obey(delivery, room).await }.instrument(span));
         }
         Ok(())
     }
@@ -189,12 +198,16 @@ impl Worker {
         // Each time another: the same job may come twice, and one is not to have the other's.
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let holder = format!("{}-{number}", self.name);
-        match self.catalog.perform(job, &holder, &self.patience).await {
+        let span = traces::copy::begin(job);
+        let performed = self.catalog.perform(job, &holder, &self.patience);
+        match performed.instrument(span.clone()).await {
             Ok((performed, job)) => {
+                traces::copy::end(&span, &performed, job.as_ref());
                 note(&self.metrics, &performed, job.as_ref());
                 Some(performed)
             }
             Err(error) => {
+                span.record("otel.status_code", "ERROR");
                 tracing::warn!(job, error = %Causes(&error), "a job is unknown");
                 None
             }

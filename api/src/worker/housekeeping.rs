@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use catalog::{Catalog, Duty};
+use tracing::Instrument as _;
 
 use crate::problem::Causes;
 
@@ -82,6 +83,11 @@ pub(crate) async fn sweep_disks(catalog: &Catalog) {
 
 /// What cannot be told yet about what was left behind is looked at again later.
 async fn sweep(catalog: &Catalog) {
+    let span = tracing::info_span!(target: "trace", "sweep");
+    sweep_all(catalog).instrument(span).await;
+}
+
+async fn sweep_all(catalog: &Catalog) {
     let swept = [
         catalog.sweep_sessions().await,
         catalog.sweep_links().await,

@@ -14,6 +14,7 @@ use tokio::{
     runtime::Handle,
     task::{JoinHandle, spawn_blocking},
 };
+use tracing::Instrument as _;
 
 use super::{Bucket, reading};
 use crate::{Error, Result, meter::Operation, pipeline::Hashes};
@@ -299,7 +300,7 @@ impl Open {
         let replaced = mem::take(&mut self.replaced);
         let mut hashes = self.hashes.clone();
         let bucket = self.bucket.clone();
-        self.flying = Some(tokio::spawn(async move {
+        let flight = async move {
             let hashing = spawn_blocking(move || {
                 hashes.update(&fresh);
                 hashes
@@ -310,7 +311,8 @@ impl Open {
                 hashes: hashing.await.map_err(|_| damaged())?,
                 replaced,
             })
-        }));
+        };
+        self.flying = Some(tokio::spawn(flight.in_current_span()));
         Ok(())
     }
 

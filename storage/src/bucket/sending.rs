@@ -4,6 +4,7 @@ use bytes::Bytes;
 use domain::ContentHasher;
 use opendal::Writer;
 use tokio::{sync::mpsc, task::JoinHandle};
+use tracing::Instrument as _;
 
 use super::Bucket;
 use crate::{Digesting, Error, Result, meter::Operation};
@@ -38,7 +39,8 @@ impl Sending {
             .await
             .map_err(|error| bucket.explain(&error))?;
         let (orders, ordered) = mpsc::channel(1);
-        let writing = tokio::spawn(write(bucket.clone(), writer, ordered));
+        let writing = write(bucket.clone(), writer, ordered).in_current_span();
+        let writing = tokio::spawn(writing);
         Ok(Self {
             key,
             digesting: Digesting::unless(is_known),

@@ -1,0 +1,172 @@
+//! The receiver of the real OpenTelemetry Collector, which writes down what it is sent.
+
+use std::{
+    collections::BTreeMap,
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command},
+    thread::sleep,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A collector, which ends when it is dropped.
+pub struct Collector {
+    process: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+/// A span as a collector got it.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// What it is called.
+    pub name: String,
+    /// 1 internal, 2 server, 3 client, 4 producer, 5 consumer.
+    pub kind: u64,
+    /// The trace that it is in, in hexadecimal digits, as the ids are.
+    pub trace: String,
+    /// Its id.
+    pub id: String,
+    /// The span that it is a part of; empty if it is the first.
+    pub parent: String,
+    /// Its attributes, all as text.
+    pub attributes: BTreeMap<String, String>,
+    /// Those of the process that it is of.
+    pub resource: BTreeMap<String, String>,
+    /// Whether it says that it failed.
+    pub is_error: bool,
+    /// When it began and ended, in nanoseconds.
+    pub time: (u64, u64),
+}
+
+impl Collector {
+    /// Starts a collector that takes traces from everybody.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_for("")
+    }
+
+    /// Starts a collector that takes traces of whoever shows this.
+    #[must_use]
+    pub fn start_for(authorization: &str) -> Self {
+        let program = std::env::var_os("TEST_COLLECTOR");
+        let program = program.expect("TEST_COLLECTOR is set: run tests/run");
+        let folder = tempfile::tempdir().unwrap();
+        // It cannot say which port it took.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let process = Command::new(program)
+            .arg(format!("127.0.0.1:{port}"))
+            .arg(folder.path().join("traces"))
+            .arg(authorization)
+            .spawn()
+            .unwrap();
+        let collector = Self {
+            process,
+            port,
+            folder,
+        };
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            sleep(Duration::from_millis(20));
+        }
+        collector
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// All that it got, as it wrote it down.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let file: PathBuf = self.folder.path().join("traces");
+        std::fs::read_to_string(file).unwrap_or_default()
+    }
+
+    /// The spans that it got.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        let text = self.text();
+        // The last line may be on its way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let requests = whole
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        requests.flat_map(|request: Value| read(&request)).collect()
+    }
+
+    /// The spans of a trace, in the order in which they began.
+    #[must_use]
+    pub fn trace(&self, id: &str) -> Vec<Span> {
+        let mut spans = self.spans();
+        spans.retain(|span| span.trace == id);
+        spans.sort_by_key(|span| span.time);
+        spans
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Span {
+    /// An attribute, or nothing.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> &str {
+        self.attributes.get(name).map_or("", String::as_str)
+    }
+}
+
+fn read(request: &Value) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for of_process in list(&request["resourceSpans"]) {
+        let resource = attributes(&of_process["resource"]["attributes"]);
+        for of_scope in list(&of_process["scopeSpans"]) {
+            let found = list(&of_scope["spans"]).iter();
+            spans.extend(found.map(|span| read_span(span, &resource)));
+        }
+    }
+    spans
+}
+
+fn read_span(span: &Value, resource: &BTreeMap<String, String>) -> Span {
+    let text = |name: &str| span[name].as_str().unwrap_or_default().to_owned();
+    let time = |name: &str| text(name).parse().unwrap();
+    Span {
+        name: text("name"),
+        kind: span["kind"].as_u64().unwrap_or_default(),
+        trace: text("traceId"),
+        id: text("spanId"),
+        parent: text("parentSpanId"),
+        attributes: attributes(&span["attributes"]),
+        resource: resource.clone(),
+        is_error: span["status"]["code"] == 2,
+        time: (time("startTimeUnixNano"), time("endTimeUnixNano")),
+    }
+}
+
+fn attributes(told: &Value) -> BTreeMap<String, String> {
+    let told = list(told).iter().map(|attribute| {
+        let value = attribute["value"].as_object().unwrap().values().next();
+        let value = match value {
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        };
+        (attribute["key"].as_str().unwrap().to_owned(), value)
+    });
+    told.collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
