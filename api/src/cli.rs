@@ -13,8 +13,8 @@ use clap::{
 use crate::{
     client::Connection,
     commands::{
-        check::Check, get::Get, ls::Ls, mv::Mv, put::Put, quota::QuotaAction, rm::Rm,
-        token::TokenAction, transfer::Transfer, worker::WorkerCommand,
+        check::Check, get::Get, health::Health, ls::Ls, mv::Mv, put::Put, quota::QuotaAction,
+        rm::Rm, token::TokenAction, transfer::Transfer, worker::WorkerCommand,
     },
     settings::{self, Settings, SettingsFile, StoreTables},
 };
@@ -64,6 +64,10 @@ pub(crate) enum Command {
     ///
     /// It can be broken off at any time, and goes on where it was when it is started again.
     Transfer(Transfer),
+    /// Ask the service on this machine whether it is well; what checks a container's health.
+    ///
+    /// Exits with 0 if it is, with 1 and the reason if it is not or does not answer in time.
+    Health(Health),
     /// Print the OpenAPI contract.
     Openapi {
         /// As JSON rather than YAML.

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod get;
+pub(crate) mod health;
 pub(crate) mod ls;
 pub(crate) mod migrate;
 pub(crate) mod mv;

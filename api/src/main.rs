@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check::run(&cli.settings, &check),
         Command::Worker(worker) => commands::worker::run(&cli.settings, &worker),
         Command::Transfer(transfer) => commands::transfer::run(&cli.settings, &transfer),
+        Command::Health(health) => commands::health::run(&cli.settings, &health),
         Command::Openapi { json } => commands::openapi::run(json),
         Command::Token { action } => commands::token::run(&cli.settings, &action),
         Command::Quota { action } => commands::quota::run(&cli.settings, &action),

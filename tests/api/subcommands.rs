@@ -269,6 +269,44 @@ async fn a_cursor_outlives_a_restart() {
     server.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_whether_the_service_runs_and_can_do_its_work() {
+    let (server, proxy) = Server::start_behind_proxy(Kind::Postgres).await;
+    let address = server.address().await;
+    let health = |arguments: &[&str]| {
+        let output = server.command(&[&["health", "--at", &address], arguments].concat());
+        (output.status.code().unwrap(), said(&output))
+    };
+    let well = (0, String::new());
+    assert_eq!(health(&[]), well);
+    assert_eq!(health(&["--ready"]), well);
+    proxy.cut();
+    let (exit, reason) = health(&["--ready"]);
+    assert_eq!(exit, 1);
+    assert!(reason.contains("/readyz: 503"), "{reason}");
+    assert_eq!(health(&[]), well);
+    proxy.mend();
+    server.kill().await;
+    let (exit, reason) = health(&[]);
+    assert_eq!(exit, 1);
+    assert!(reason.contains("refused"), "{reason}");
+    server.restart().await;
+    server.finish().await;
+}
+
+#[test]
+fn health_does_not_wait_for_ever() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    // It may have to be built first.
+    binary();
+    let begun = std::time::Instant::now();
+    let output = run(&["health"], &[("FILESERVER_LISTEN", &address)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("timed out"), "{}", said(&output));
+    assert!(begun.elapsed().as_secs() < 10);
+}
+
 #[test]
 fn the_contract_is_printed_without_a_database() {
     let printed = run(&["openapi"], &[]);
