@@ -47,7 +47,7 @@ async fn remembered(here: &Client, there: &Client) -> Sha1 {
     sha1
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hot_entry_costs_no_query() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let redis = Redis::start();
