@@ -5,9 +5,9 @@
 //! is made in the background; until it is there, and has answered, every call gives nothing at once.
 
 use std::{
-    io,
+    io, mem,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -45,7 +45,16 @@ struct Parts {
     state: Mutex<State>,
     generations: AtomicU64,
     counters: Counters,
-    told: Mutex<Option<Instant>>,
+    told: Mutex<Told>,
+}
+
+/// What the log was told last.
+#[derive(Default)]
+struct Told {
+    /// Whether it was told that Redis is there.
+    is_there: bool,
+    /// When it was told that Redis fails.
+    trouble: Option<Instant>,
 }
 
 enum State {
@@ -102,7 +111,7 @@ impl Redis {
             state: Mutex::new(State::Connecting),
             generations: AtomicU64::new(0),
             counters: Counters::default(),
-            told: Mutex::new(None),
+            told: Mutex::default(),
         }));
         redis.clone().connect().await;
         Ok(redis)
@@ -166,7 +175,7 @@ impl Redis {
         let connected = timeout(CONNECT_TIMEOUT, self.link()).await;
         let state = match connected.unwrap_or(Err(Trouble::TimedOut)) {
             Ok(link) => {
-                tracing::info!("Redis is there");
+                self.tell_of_good();
                 State::Ready(link)
             }
             Err(trouble) => {
@@ -209,14 +218,29 @@ impl Redis {
 
     /// Says in the log what is wrong, but not each time.
     fn tell(&self, trouble: &Trouble) {
-        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            *told = Some(Instant::now());
+        let mut told = self.told();
+        let is_time = |told: Instant| told.elapsed() >= TELL_EVERY;
+        if told.trouble.is_none_or(is_time) {
             tracing::warn!(error = %trouble, "going on without Redis");
+            *told = Told {
+                is_there: false,
+                trouble: Some(Instant::now()),
+            };
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    /// Says in the log that Redis is there, if the last word was another.
+    fn tell_of_good(&self) {
+        if !mem::replace(&mut self.told().is_there, true) {
+            tracing::info!("Redis is there");
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -57,7 +57,8 @@ impl Options {
                 host: host.clone(),
                 port: *port,
                 is_encrypted,
-                login: info.redis_settings().clone(),
+                // One command less that has to be allowed.
+                login: info.redis_settings().clone().set_skip_set_lib_name(),
             }),
             _ => Err(Unusable("its URL names a host, and has no parameters")),
         }

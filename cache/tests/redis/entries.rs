@@ -1,11 +1,14 @@
 //! What the cache promises about the age of what it gives.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use crate::common::{
     AGE, alice, connection, counts, entries, gap, hit, only_key, options, sha1, url,
 };
-use cache::{Found, HotEntries, Redis};
+use cache::{Found, HotEntries, Redis, SharedTurnover};
 use domain::Owner;
 use redis::Commands as _;
 use tokio::time::sleep;
@@ -153,4 +156,34 @@ async fn what_is_too_large_is_not_kept() {
     gap(&entries).await.fill(&"x".repeat(8000)).await;
     assert!(hit(&entries).await.is_some());
     assert_eq!(entries.redis().counts(), counts(1, 3, 0));
+}
+
+#[tokio::test]
+async fn the_rights_that_the_manual_names_are_enough() {
+    let server = Server::start("hunter2");
+    let mut options = options(&server.url());
+    let mut rights = redis::cmd("ACL");
+    rights.arg(&["SETUSER", "files", "on", ">hunter3"]);
+    rights.arg(format!("~{}:*", options.prefix));
+    let manual = include_str!("../../../docs/operating.md");
+    let named = manual.split_once("`~fileserver:* ").unwrap().1;
+    rights.arg(
+        named
+            .split_once('`')
+            .unwrap()
+            .0
+            .split(' ')
+            .collect::<Vec<_>>(),
+    );
+    let _: () = rights.query(&mut server.connection()).unwrap();
+    options.url = server.url().replace(":hunter2", "files:hunter3") + "/1";
+    let redis = Redis::open(&options).await.unwrap();
+    let entries = HotEntries::new(redis.clone(), AGE, 1);
+    gap(&entries).await.fill(&"old").await;
+    assert_eq!(hit(&entries).await.as_deref(), Some("old"));
+    entries.forget(&alice(), &sha1()).await;
+    assert_eq!(hit(&entries).await, None);
+    let turnover = SharedTurnover::new(redis.clone(), NonZeroU32::MIN);
+    assert_eq!(turnover.take(&alice()).await, Some(Ok(0)));
+    assert_eq!(redis.counts().failures, 0);
 }
