@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::common::{
-    AGE, alice, connection, counts, entries, gap, hit, only_key, options, sha1, url,
+    AGE, Server, alice, connection, counts, entries, gap, hit, only_key, options, sha1, url,
 };
 use cache::{Found, HotEntries, Redis, SharedTurnover};
 use domain::Owner;
