@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use crate::{Catalog, Entry, Error, Result};
 
-/// The form of [`HotEntry`] in the cache; to be raised with every change to it.
+/// The form of an entry in the cache; to be raised with every change to it.
 pub const ENTRY_FORMAT: u32 = 1;
 
 /// An available entry as the cache has it.

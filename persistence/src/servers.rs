@@ -25,16 +25,16 @@ pub(crate) use self::server::Server;
 use self::{dialect::backend_of, server::Freshness};
 use crate::{Error, Options, Result, error::nobody_to_ask};
 
-/// How often to look at the servers.
+/// How often to look at the servers if nothing goes wrong.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How soon to look again when something went wrong, at the earliest.
+/// How soon to look again at the earliest.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The servers, and what is known of them.
 pub(crate) struct Servers {
     backend: DbBackend,
-    servers: Vec<Server>,
+    all: Vec<Server>,
     /// The one that takes writes, if one does.
     primary: watch::Sender<Option<usize>>,
     /// Whether several do.
@@ -99,17 +99,17 @@ impl Servers {
     /// or for a URL that cannot be read.
     pub(crate) async fn connect(options: &Options) -> Result<Arc<Self>> {
         let backend = backend_of(&options.url)?;
-        let mut servers = Vec::new();
+        let mut all = Vec::new();
         for url in std::iter::once(&options.url).chain(&options.replicas) {
             if backend_of(url)? != backend {
                 let reason = "the database's servers are not of one kind";
                 return Err(Error::Unusable(reason.to_owned()));
             }
-            servers.push(Server::new(url, options.connections).await?);
+            all.push(Server::new(url, options.connections).await?);
         }
         let servers = Self {
             backend,
-            servers,
+            all,
             primary: watch::Sender::new(None),
             is_torn: AtomicBool::default(),
             heard: Mutex::default(),
@@ -154,7 +154,7 @@ impl Servers {
     /// When there is none at the moment.
     pub(crate) fn primary(&self) -> Result<&Server, DbErr> {
         let index = *self.primary.borrow();
-        index.map(|index| &self.servers[index]).ok_or(no_primary())
+        index.map(|index| &self.all[index]).ok_or(no_primary())
     }
 
     /// Where to read so that all is seen that was committed before.
@@ -202,7 +202,7 @@ impl Servers {
 
     pub(crate) fn status(&self) -> ServersStatus {
         let primary = *self.primary.borrow();
-        let servers = self.servers.iter().enumerate();
+        let servers = self.all.iter().enumerate();
         let servers = servers.map(|(index, server)| {
             let is_primary = primary == Some(index);
             ServerStatus {
@@ -225,21 +225,21 @@ impl Servers {
     }
 
     pub(crate) async fn close(&self) {
-        join_all(self.servers.iter().map(Server::close)).await;
+        join_all(self.all.iter().map(Server::close)).await;
     }
 
     /// The next of the servers that can be used, in turn.
     fn next(&self, is_usable: impl Fn(&Server) -> bool) -> Option<&Server> {
-        let count = self.servers.len();
+        let count = self.all.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         (0..count)
-            .map(|step| &self.servers[first.wrapping_add(step) % count])
+            .map(|step| &self.all[first.wrapping_add(step) % count])
             .find(|server| is_usable(server))
     }
 
     /// Looks at all servers; gives which of them take writes.
     async fn look(&self) -> Vec<usize> {
-        let found = join_all(self.servers.iter().map(Server::takes_writes)).await;
+        let found = join_all(self.all.iter().map(Server::takes_writes)).await;
         let writable: Vec<usize> = (0..found.len())
             .filter(|&index| found[index] == Some(true))
             .collect();
@@ -252,7 +252,7 @@ impl Servers {
         if position.is_some() {
             *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
-        let followers = self.servers.iter().zip(&found);
+        let followers = self.all.iter().zip(&found);
         let looks = followers.map(|(server, takes_writes)| {
             let position = position.as_ref();
             async move {
@@ -288,19 +288,18 @@ impl Servers {
             return;
         }
         self.primary.send_replace(now);
-        match now {
-            Some(now) => tracing::info!(
-                server = self.servers[now].name(),
-                "writes go to this database server"
-            ),
-            None => tracing::error!("no database server takes writes"),
+        if let Some(now) = now {
+            let server = self.all[now].name();
+            tracing::info!(server, "writes go to this database server");
+        } else {
+            tracing::error!("no database server takes writes");
         }
     }
 
     fn names(&self, indices: &[usize]) -> String {
         let names: Vec<&str> = indices
             .iter()
-            .map(|&index| self.servers[index].name())
+            .map(|&index| self.all[index].name())
             .collect();
         names.join(" and ")
     }
@@ -310,7 +309,7 @@ impl fmt::Debug for Servers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_list()
-            .entries(self.servers.iter().map(Server::name))
+            .entries(self.all.iter().map(Server::name))
             .finish()
     }
 }
@@ -321,8 +320,7 @@ async fn keep_looking(servers: Weak<Servers>) {
             return;
         };
         // What went wrong before is seen by the look that follows.
-        let _ =
-            tokio::time::timeout(LOOK_EVERY - LOOK_AGAIN_AFTER, servers.trouble.notified()).await;
+        let _ = tokio::time::timeout(LOOK_EVERY, servers.trouble.notified()).await;
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         servers.look().await;
     }

@@ -26,19 +26,16 @@ async fn operations(client: &Client) -> Vec<Operation> {
     for (template, item) in contract["paths"].as_object().unwrap() {
         let path = template.replace("{file_sha1}", &"0".repeat(40));
         let path = path.replace("{token}", &"0".repeat(43));
-        let path: String = path
-            .split('/')
-            .map(|segment| {
-                let is_id = segment.starts_with('{');
-                let segment = if is_id { &nothing } else { segment };
-                format!("/{segment}")
-            })
-            .collect();
+        let segments = path.split('/').map(|segment| {
+            let is_id = segment.starts_with('{');
+            if is_id { nothing.as_str() } else { segment }
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
         for (verb, operation) in item.as_object().unwrap() {
             operations.push(Operation {
                 id: operation["operationId"].as_str().unwrap().to_owned(),
                 method: verb.to_uppercase().parse().unwrap(),
-                path: path[1..].to_owned(),
+                path: path.clone(),
                 role: operation["x-role"].as_str().unwrap().to_owned(),
             });
         }

@@ -27,7 +27,8 @@ impl Dice {
 
     /// A number below another.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        let number = self.next() % u64::try_from(end).unwrap();
+        usize::try_from(number).unwrap()
     }
 
     /// A file as nobody had before.

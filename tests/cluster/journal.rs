@@ -170,11 +170,13 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = 100.0 * self.failed as f64 / self.attempts.max(1) as f64;
+        let thousandths = 1000 * self.failed / self.attempts.max(1);
         let text = format!(
-            "{} of {} ({percent:.1} %), {:.1} s",
+            "{} of {} ({}.{} %), {:.1} s",
             self.failed,
             self.attempts,
+            thousandths / 10,
+            thousandths % 10,
             self.silence.as_secs_f64()
         );
         formatter.pad(&text)

@@ -3,11 +3,7 @@
 //!
 //! `CLUSTER_SECONDS` is for how long (60).
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on panics"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod cluster;
 mod faults;

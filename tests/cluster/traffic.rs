@@ -170,8 +170,8 @@ impl Owner {
     async fn upload_in_pieces(&mut self) {
         let file = self.dice.file(PIECE, 6 * PIECE);
         let (name, bytes) = (self.name(), file.bytes());
-        let begin = || TusUpload::beginning(&self.client, bytes.len(), &[("filename", &name)]);
-        let begun = self.send(Kind::Write, begin).await;
+        let request = || TusUpload::beginning(&self.client, bytes.len(), &[("filename", &name)]);
+        let begun = self.send(Kind::Write, request).await;
         assert_eq!(begun.status, 201, "{}", begun.told());
         let url = begun.location.unwrap();
         let upload = TusUpload::at(&self.client, &url);

@@ -126,14 +126,13 @@ impl Pair {
 
     /// Makes the replica apply nothing that it receives, or all again.
     pub fn hold_back(&self, replica: Which, held: bool) {
-        let (hold, release) = match self.kind {
-            Kind::MariaDb => ("STOP SLAVE SQL_THREAD", "START SLAVE SQL_THREAD"),
-            _ => (
-                "SELECT pg_wal_replay_pause()",
-                "SELECT pg_wal_replay_resume()",
-            ),
+        let statement = match (self.kind, held) {
+            (Kind::MariaDb, true) => "STOP SLAVE SQL_THREAD",
+            (Kind::MariaDb, false) => "START SLAVE SQL_THREAD",
+            (_, true) => "SELECT pg_wal_replay_pause()",
+            (_, false) => "SELECT pg_wal_replay_resume()",
         };
-        let _ = self.administrate(replica, if held { hold } else { release });
+        let _ = self.administrate(replica, statement);
     }
 
     /// What the service calls a server.
@@ -144,29 +143,24 @@ impl Pair {
 
     /// Lets the primary acknowledge what no replica has.
     pub fn acknowledge_alone(&self, primary: Which) {
-        match self.kind {
-            Kind::MariaDb => {
-                let alone = "SET GLOBAL rpl_semi_sync_master_enabled = OFF";
-                let _ = self.administrate(primary, alone);
-            }
-            _ => {
-                let alone = "ALTER SYSTEM RESET synchronous_standby_names";
-                let _ = self.administrate(primary, alone);
-                let _ = self.administrate(primary, "SELECT pg_reload_conf()");
-            }
+        if self.kind == Kind::MariaDb {
+            let alone = "SET GLOBAL rpl_semi_sync_master_enabled = OFF";
+            let _ = self.administrate(primary, alone);
+        } else {
+            let alone = "ALTER SYSTEM RESET synchronous_standby_names";
+            let _ = self.administrate(primary, alone);
+            let _ = self.administrate(primary, "SELECT pg_reload_conf()");
         }
     }
 
     /// Makes a server the primary whose own primary is dead.
     pub fn promote(&self, which: Which) {
-        match self.kind {
-            Kind::MariaDb => self.script("promote", &[which, which.other()]),
-            _ => {
-                let _ = self.administrate(which, "SELECT pg_promote()");
-                // There is no other standby to wait for.
-                self.acknowledge_alone(which);
-            }
+        if self.kind == Kind::MariaDb {
+            return self.script("promote", &[which, which.other()]);
         }
+        let _ = self.administrate(which, "SELECT pg_promote()");
+        // There is no other standby to wait for.
+        self.acknowledge_alone(which);
     }
 
     /// Makes a server that was started again follow the other, who is the primary now.

@@ -103,9 +103,13 @@ fn trouble_with_servers(servers: Option<ServersStatus>) -> Vec<String> {
     let mut trouble: Vec<String> = servers
         .iter()
         .filter(|server| !server.is_usable)
-        .map(|server| match server.answers {
-            true => format!("the database server {} is behind", server.name),
-            false => format!("the database server {} does not answer", server.name),
+        .map(|server| {
+            let trouble = if server.answers {
+                "is behind"
+            } else {
+                "does not answer"
+            };
+            format!("the database server {} {trouble}", server.name)
         })
         .collect();
     if !servers.is_empty() && !servers.iter().any(|server| server.is_primary) {

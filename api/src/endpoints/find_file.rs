@@ -52,9 +52,10 @@ pub(crate) async fn find_file(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     // A condition is for what there is now.
-    let entry = match request.headers().contains_key(header::IF_MATCH) {
-        true => service.catalog.find_newest(&owner, &sha1).await?,
-        false => service.catalog.find(&owner, &sha1).await?,
+    let entry = if request.headers().contains_key(header::IF_MATCH) {
+        service.catalog.find_newest(&owner, &sha1).await?
+    } else {
+        service.catalog.find(&owner, &sha1).await?
     };
     let validators = Validators::of_entry(&entry);
     match validators.weigh(&request) {

@@ -24,7 +24,7 @@ pub(super) async fn keep_house(catalog: Catalog) {
     let lease = catalog.lease(Duty::Housekeeping);
     loop {
         lease.held().await;
-        lease.while_held(keep_sweeping(&catalog)).await;
+        lease.while_held(Box::pin(keep_sweeping(&catalog))).await;
     }
 }
 

@@ -33,7 +33,7 @@ async fn the_age_begins_before_the_database_is_read() {
     let entries = entries().await;
     let found = gap(&entries).await;
     // So long does the database take.
-    sleep(AGE - Duration::from_millis(300)).await;
+    sleep(AGE.saturating_sub(Duration::from_millis(300))).await;
     found.fill(&"old").await;
     sleep(Duration::from_millis(310)).await;
     assert_eq!(hit(&entries).await, None);
@@ -76,7 +76,7 @@ async fn who_read_before_a_change_and_is_later_than_its_tombstone_puts_nothing()
 async fn two_changes_in_a_row_are_two_changes() {
     let entries = entries().await;
     entries.forget(&alice(), &sha1()).await;
-    sleep(AGE - Duration::from_millis(200)).await;
+    sleep(AGE.saturating_sub(Duration::from_millis(200))).await;
     let between = gap(&entries).await;
     entries.forget(&alice(), &sha1()).await;
     sleep(Duration::from_millis(300)).await;
