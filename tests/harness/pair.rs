@@ -322,7 +322,9 @@ impl Pair {
             .args(["-c", "listen_addresses=127.0.0.1"])
             .args(["-c", "unix_socket_directories="])
             .args(["-c", "max_connections=300", "-c", "fsync=off"])
-            .args(["-c", "max_locks_per_transaction=1024"]);
+            .args(["-c", "max_locks_per_transaction=1024"])
+            // In its folder, which goes even if it is killed.
+            .args(["-c", "dynamic_shared_memory_type=mmap"]);
         self.begin(which, &mut program);
         let server = self.server(which);
         self.await_answer(which, || {
