@@ -1,6 +1,6 @@
 //! Measures the release build, side by side in one run.
 //!
-//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small] [access] [stores]
+//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small] [access] [stores] [cluster]
 //!
 //! Without arguments it measures everything. Machines are noisy: what counts are the ratios.
 
@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod cluster;
 mod memory;
 mod resumable;
 mod rows;
@@ -46,6 +47,9 @@ async fn main() {
     }
     if wanted("stores") {
         stores::measure().await;
+    }
+    if wanted("cluster") {
+        cluster::measure().await;
     }
     if wanted("rows") {
         let rows = arguments.iter().find_map(|argument| argument.parse().ok());

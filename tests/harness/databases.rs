@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::stack;
+
 /// The kinds of databases that the service works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -32,6 +34,7 @@ impl TestDatabase {
     pub fn new(kind: Kind) -> Self {
         let server = match kind {
             Kind::Sqlite => String::new(),
+            Kind::MariaDb if stack::is_full() => stack::database(),
             Kind::MariaDb => server("TEST_MYSQL_URL"),
             Kind::Postgres => server("TEST_POSTGRES_URL"),
         };

@@ -22,6 +22,7 @@ mod proxy;
 mod redis;
 mod replica;
 mod server;
+mod stack;
 mod stores;
 mod tus;
 

@@ -18,6 +18,7 @@ use crate::{Kind, TestDatabase, freeze, nginx::free_port};
 /// `PostgreSQL` with a synchronous standby.
 pub struct Pair {
     kind: Kind,
+    ends_with_thread: bool,
     folder: TempDir,
     servers: [Member; 2],
 }
@@ -51,12 +52,22 @@ impl Pair {
     /// Starts both servers, the second of which has what the first has.
     #[must_use]
     pub fn start(kind: Kind) -> Self {
+        Self::start_as(kind, false)
+    }
+
+    /// Starts both, which end with the thread that does.
+    pub(crate) fn start_for_all(kind: Kind) -> Self {
+        Self::start_as(kind, true)
+    }
+
+    fn start_as(kind: Kind, ends_with_thread: bool) -> Self {
         let member = || Member {
             port: free_port(),
             process: None,
         };
         let mut pair = Self {
             kind,
+            ends_with_thread,
             folder: tempfile::tempdir().unwrap(),
             servers: [member(), member()],
         };
@@ -193,7 +204,7 @@ impl Pair {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn server(&self, which: Which) -> String {
+    pub(crate) fn server(&self, which: Which) -> String {
         let port = self.servers[which as usize].port;
         match self.kind {
             Kind::MariaDb => format!("mysql://tester:tester@127.0.0.1:{port}"),
@@ -253,7 +264,13 @@ impl Pair {
         );
         let file = self.path(which, "my.cnf");
         fs::write(&file, settings).unwrap();
-        let mut program = Command::new("mariadbd");
+        let mut program = if self.ends_with_thread {
+            let mut program = Command::new("setpriv");
+            program.args(["--pdeathsig", "KILL", "mariadbd"]);
+            program
+        } else {
+            Command::new("mariadbd")
+        };
         program.arg(format!("--defaults-file={}", file.display()));
         program.arg("--user=root");
         self.begin(which, &mut program);

@@ -22,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Ceph, Client, Kind, Proxy, TestDatabase};
+use crate::{Ceph, Client, Kind, Proxy, TestDatabase, stack};
 
 /// The service on a port of its own, with a data folder and a database of its own.
 pub struct Server {
@@ -99,6 +99,9 @@ impl Server {
             let ceph = Ceph::settings().into_iter();
             all.extend(ceph.map(|(name, value)| (name, value.into())));
             all.push(("FILESERVER_PRIMARY", "ceph".into()));
+        }
+        if stack::is_full() && database.kind() == Kind::MariaDb {
+            all.extend(stack::settings(database.name()));
         }
         for (name, value) in settings {
             all.retain(|(other, _)| other != name);
