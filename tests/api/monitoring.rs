@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Collector, Kind, Pair, Prometheus, Server, docker, unique_text};
+use harness::{
+    Client, Collector, Kind, Pair, Prometheus, Redis, Server, docker, lent, unique_text,
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -137,8 +139,8 @@ async fn what_is_shown_and_what_wakes_somebody_is_exported() {
         ("FILESERVER_MAX_UPLOAD_SIZE", "1000"),
     ];
     let moving = Moving::start(Kind::Sqlite, &settings).await;
-    let pair = Pair::start(Kind::MariaDb);
-    let replicated = on_pair(&pair).await;
+    let (pair, redis) = (Pair::start(Kind::MariaDb), Redis::start());
+    let replicated = with_all(&pair, &redis).await;
     let clients = [moving.server.client(), replicated.client()];
     let addresses = [moving.server.address().await, replicated.address().await];
     let prometheus = Prometheus::watching(&addresses).await;
@@ -197,15 +199,14 @@ async fn what_is_shown_and_what_wakes_somebody_is_exported() {
     replicated.stop().await;
 }
 
-async fn on_pair(pair: &Pair) -> Server {
+/// A service with a replica of its database, and a cache.
+async fn with_all(pair: &Pair, redis: &Redis) -> Server {
     let database = pair.database();
-    let settings = pair.settings(&database);
-    let settings = settings
-        .each_ref()
-        .map(|(name, value)| (*name, value.as_str()));
+    let mut settings = redis.settings();
+    settings.extend(pair.settings(&database));
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    Server::start_on(database, folder, data, &settings).await
+    Server::start_on(database, folder, data, &lent(&settings)).await
 }
 
 /// A little of everything.
