@@ -34,7 +34,7 @@ use crate::{
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait for a connection of the pool, or for a new one.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that lay idle for so long is asked whether it still works before it is used.
 const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
@@ -436,11 +436,15 @@ fn sqlite_options(path: &Path, connections: u32, patience: Duration) -> ConnectO
     options
 }
 
-/// Prepares to connect to a server when it is needed.
-pub(crate) async fn connect_later(url: &str, connections: u32) -> Result<DatabaseConnection> {
+/// Prepares to connect to a server when it is needed, each time within some time at most.
+pub(crate) async fn connect_later(
+    url: &str,
+    connections: u32,
+    patience: Duration,
+) -> Result<DatabaseConnection> {
     let mut options = server_options(url, connections);
     options.connect_lazy(true);
-    connect(&options).await
+    connect_within(&options, patience).await
 }
 
 fn server_options(url: &str, connections: u32) -> ConnectOptions {
@@ -466,14 +470,21 @@ fn server_options(url: &str, connections: u32) -> ConnectOptions {
 }
 
 async fn connect(options: &ConnectOptions) -> Result<DatabaseConnection> {
+    connect_within(options, ACQUIRE_TIMEOUT).await
+}
+
+async fn connect_within(
+    options: &ConnectOptions,
+    patience: Duration,
+) -> Result<DatabaseConnection> {
     let mut options = options.clone();
     options
         // Were there any, the pool would count its idle connections from time to time, and may miscount
         // them while others use it: it never ends counting then, and keeps a thread (sqlx 0.9).
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
-        .connect_timeout(ACQUIRE_TIMEOUT)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_timeout(patience)
+        .acquire_timeout(patience)
         .sqlx_logging(false);
     Ok(sea_orm::Database::connect(options).await?)
 }

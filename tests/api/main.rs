@@ -30,6 +30,7 @@ mod nginx;
 mod power;
 mod purging;
 mod quotas;
+mod replicas;
 mod resuming;
 mod roles;
 mod rolling;

@@ -190,7 +190,8 @@ impl Owner {
                     panic!("the upload is lost: {}", answer.told())
                 }
                 _ => {
-                    let asked = self.send(Kind::Read, || upload.inspecting()).await;
+                    // The primary is asked, who goes on with it.
+                    let asked = self.send(Kind::Write, || upload.inspecting()).await;
                     assert_eq!(asked.status, 200, "the upload is lost: {}", asked.told());
                     asked.offset.unwrap()
                 }

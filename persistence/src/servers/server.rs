@@ -21,6 +21,9 @@ use crate::{Error, Result, database};
 /// How long a server may take to say how it is, before it counts as gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long it may take to connect for that: one that refuses is tried for so long, too.
+const CONNECT_WITHIN: Duration = Duration::from_millis(500);
+
 /// How long a reader waits for a replica to have what the primary has, before the primary is asked
 /// instead.
 const CATCH_UP: Duration = Duration::from_millis(50);
@@ -91,8 +94,8 @@ impl Server {
             url: url.to_owned(),
             name: name(url)?,
             connections,
-            rows: RwLock::new(database::connect_later(url, connections).await?),
-            watching: RwLock::new(database::connect_later(url, WATCHING).await?),
+            rows: RwLock::new(for_rows(url, connections).await?),
+            watching: RwLock::new(for_watching(url).await?),
             dialect: OnceCell::new(),
             condition: watch::Sender::new(Condition::Silent),
             followed: Mutex::default(),
@@ -203,7 +206,10 @@ impl Server {
     pub(super) async fn fall_silent(&self) {
         if self.condition() != Condition::Silent {
             self.count_as(Condition::Silent);
-            self.replace(&self.rows, self.connections).await;
+            // The URL was read before.
+            if let Ok(rows) = Box::pin(for_rows(&self.url, self.connections)).await {
+                *self.rows.write().unwrap_or_else(PoisonError::into_inner) = rows;
+            }
         }
     }
 
@@ -271,17 +277,15 @@ impl Server {
                     "a database server does not answer in time"
                 );
                 // A connection whose answer nobody waited for is of no use until it comes.
-                self.replace(&self.watching, WATCHING).await;
+                if let Ok(watching) = Box::pin(for_watching(&self.url)).await {
+                    *self
+                        .watching
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner) = watching;
+                }
             }
         }
         None
-    }
-
-    async fn replace(&self, pool: &RwLock<DatabaseConnection>, connections: u32) {
-        // The URL was read before.
-        if let Ok(new) = Box::pin(database::connect_later(&self.url, connections)).await {
-            *pool.write().unwrap_or_else(PoisonError::into_inner) = new;
-        }
     }
 
     fn count_as(&self, condition: Condition) {
@@ -314,6 +318,14 @@ impl Server {
     fn followed(&self) -> MutexGuard<'_, Followed> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn for_rows(url: &str, connections: u32) -> Result<DatabaseConnection> {
+    database::connect_later(url, connections, database::ACQUIRE_TIMEOUT).await
+}
+
+async fn for_watching(url: &str) -> Result<DatabaseConnection> {
+    database::connect_later(url, WATCHING, CONNECT_WITHIN).await
 }
 
 /// What a server is called in logs: its host and port, and nothing else of its URL.
