@@ -37,7 +37,7 @@ use tracing_subscriber::{
 
 use crate::{
     problem::Causes,
-    settings::{LogFormat, Settings},
+    settings::{LogFormat, Settings, each},
     traces::{self, Outbox, TARGET, TraceLayer},
 };
 
@@ -188,7 +188,7 @@ fn cursor_key(settings: &Settings) -> Result<CursorKey, Failure> {
 }
 
 fn link_keys(settings: &Settings) -> Result<LinkKeys, Failure> {
-    let mut all = settings.link_keys.clone();
+    let mut all = each(&settings.link_keys);
     if all.is_empty() {
         all.push(kept_key(&settings.data_dir.join("link.key"))?);
     }

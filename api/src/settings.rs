@@ -175,7 +175,7 @@ impl Settings {
         let path = || format!("sqlite:{}", self.data_dir.join("fileserver.db").display());
         persistence::Options {
             url: self.database_url.clone().unwrap_or_else(path),
-            replicas: self.database_replicas.clone(),
+            replicas: each(&self.database_replicas),
             max_lag: Duration::from_secs(self.replica_max_lag.into()),
             connections: self.database_connections.get(),
         }
@@ -311,6 +311,13 @@ fn internal_location(value: &str) -> Result<String, String> {
     Ok(value)
 }
 
+/// The values of a list, of which some may have come together from elsewhere.
+pub(crate) fn each(values: &[String]) -> Vec<String> {
+    let values = values.iter().flat_map(|value| value.split([',', '\n']));
+    let values = values.map(str::trim).filter(|value| !value.is_empty());
+    values.map(str::to_owned).collect()
+}
+
 /// A value, or that of an environment variable (`env:NAME`) or of a file (`file:PATH`).
 pub(crate) fn resolve(value: &str) -> Result<String, String> {
     if let Some(name) = value.strip_prefix(FROM_ENVIRONMENT) {
@@ -355,5 +362,11 @@ mod tests {
         );
         assert!(resolve(&here).unwrap().starts_with("[package]"));
         assert!(resolve("file:/nowhere").is_err());
+    }
+
+    #[test]
+    fn a_list_may_stand_elsewhere_as_a_whole() {
+        let values = ["a".to_owned(), "b, c\r\nd\n".to_owned(), String::new()];
+        assert_eq!(each(&values), ["a", "b", "c", "d"]);
     }
 }

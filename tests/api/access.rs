@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::linking::share;
 
 on_every_database! {
-    with &[
+    // A store on disk is for processes that have the disk.
+    alone with &[
         ("FILESERVER_AUTH", "token"),
         ("FILESERVER_STORES_ARCHIVE_KIND", "disk"),
         ("FILESERVER_STORES_ARCHIVE_PATH", "archive"),

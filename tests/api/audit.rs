@@ -19,7 +19,7 @@ async fn what_was_done_to_a_file_is_told_without_any_secret() {
         ("FILESERVER_AUTH", "token"),
         ("FILESERVER_TRUSTED_PROXIES", "127.0.0.1"),
     ];
-    let server = Server::start(Kind::Sqlite, &settings).await;
+    let server = Server::alone(Kind::Sqlite, &settings).await;
     let token = server.token("alice", "files:read,files:write");
     let alice = server.client().with_token(&token);
     let (sha1, _) = alice.upload_some("a.txt").await;

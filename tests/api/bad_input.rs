@@ -26,7 +26,8 @@ async fn nothing_is_stored(server: &Server) {
 }
 
 async fn a_sha1_that_is_none_is_refused(server: &Server) {
-    let client = server.client();
+    // Some of these a proxy refuses by itself.
+    let client = server.first().await;
     let longer = "a".repeat(41);
     for sha1 in [
         "a",

@@ -93,7 +93,7 @@ async fn every_replica_sees_a_change_at_once() {
     let redis = Redis::start();
     let settings = redis.settings();
     for kind in [Kind::Sqlite, Kind::MariaDb] {
-        let server = Server::start(kind, &lent(&settings)).await;
+        let server = Server::alone(kind, &lent(&settings)).await;
         let (process, there) = server.second_process().await;
         let here = server.client();
 
@@ -133,7 +133,9 @@ async fn every_replica_sees_a_change_at_once() {
 #[tokio::test]
 async fn an_upload_over_a_deleted_file_ends_what_a_lost_message_left() {
     let redis = Redis::start();
-    let server = Server::start(Kind::Sqlite, &lent(&redis.settings())).await;
+    let mut settings = redis.settings();
+    settings.push(("FILESERVER_REDIS_PREFIX", "fileserver".to_owned()));
+    let server = Server::alone(Kind::Sqlite, &lent(&settings)).await;
     let client = server.client();
     let text = unique_text();
     let sha1 = client
@@ -182,7 +184,7 @@ async fn a_change_that_redis_is_not_told_of_is_seen_when_the_age_is_over() {
     let redis = Redis::start();
     let mut settings = redis.settings();
     settings.push(("FILESERVER_CACHE_AGE", "2".to_owned()));
-    let server = Server::start(Kind::Sqlite, &lent(&settings)).await;
+    let server = Server::alone(Kind::Sqlite, &lent(&settings)).await;
     let client = server.client();
     let (sha1, _) = client.upload_some("old.txt").await;
     let name = async || client.get(&path(&sha1)).await.meta().file_name.to_string();
@@ -229,7 +231,7 @@ async fn a_redis_that_dies_hangs_or_comes_back_empty_only_costs_speed() {
     let mut settings = redis.settings();
     settings.push(("FILESERVER_REDIS_TIMEOUT", "200".to_owned()));
     settings.push(("FILESERVER_REQUESTS_PER_SECOND", "100000".to_owned()));
-    let server = Server::start(Kind::Sqlite, &lent(&settings)).await;
+    let server = Server::alone(Kind::Sqlite, &lent(&settings)).await;
     let client = server.client();
     let seconds = Duration::from_secs(2);
     let trouble = async {
@@ -290,7 +292,7 @@ async fn replicas_count_an_owners_requests_together() {
     let mut redis = Redis::start();
     let mut settings = redis.settings();
     settings.push(("FILESERVER_REQUESTS_PER_SECOND", "4".to_owned()));
-    let server = Server::start(Kind::Sqlite, &lent(&settings)).await;
+    let server = Server::alone(Kind::Sqlite, &lent(&settings)).await;
     let (process, there) = server.second_process().await;
     let clients = [server.client(), &there];
     sleep(Duration::from_secs(1)).await;

@@ -171,7 +171,8 @@ async fn run(mut command: Command, status: i32) -> (String, String) {
 #[tokio::test]
 async fn the_command_line_puts_lists_gets_renames_and_removes() {
     for kind in KINDS {
-        let server = Server::start(kind, &[]).await;
+        // What is changed below is changed behind the cache's back.
+        let server = Server::start(kind, &[("FILESERVER_CACHE_AGE", "1")]).await;
         let given = Given::new(1_500_000);
         let path = given.path.to_str().unwrap();
         let sha1 = digests(&given.bytes).sha1.to_string();
@@ -186,6 +187,7 @@ async fn the_command_line_puts_lists_gets_renames_and_removes() {
         let theirs = format!("UPDATE tbl_user_file SET owner = 'bob' WHERE file_sha1 = '{sha1}'");
         let _ = server.database().sql(&theirs);
         assert!(server.command(&["quota", "recount"]).status.success());
+        sleep(Duration::from_secs(1)).await;
         let (_, err) = run(fileserver(&server, &["put", path]), 0).await;
         assert!(err.contains("instant"), "{err}");
 
@@ -239,8 +241,8 @@ async fn the_command_line_survives_a_service_that_is_killed() {
         let given = Given::new(60_000_000);
         let mut client = fileserver(&server, &["put", given.path.to_str().unwrap()]);
         let client = client.spawn().unwrap();
-        // In the middle of the upload, twice.
-        for part in [1, 3] {
+        // In the middle of the upload, twice; there is much left to come when that is seen.
+        for part in [1, 2] {
             wait_for_bytes(&server, given.bytes.len() / 5 * part).await;
             server.kill().await;
             sleep(Duration::from_secs(1)).await;

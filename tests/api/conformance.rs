@@ -22,7 +22,7 @@ use std::{collections::HashMap, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use harness::{Answer, Ceph, Server, digests, on_every_database};
+use harness::{Answer, Ceph, Server, digests, on_every_database, pieces};
 use reqwest::{Method, RequestBuilder};
 
 on_every_database! {
@@ -119,8 +119,7 @@ impl Conversation<'_> {
         let request = self.request.take().unwrap();
         self.request = Some(if let Some(body) = detail.strip_prefix("|chunked ") {
             let body = Bytes::from(body.to_owned());
-            let pieces = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
-            request.body(reqwest::Body::wrap_stream(pieces))
+            request.body(pieces([body, Bytes::new()]))
         } else if let Some(body) = detail.strip_prefix("| ") {
             request.body(body.to_owned())
         } else {

@@ -195,7 +195,7 @@ async fn uploads_beyond_the_places_that_there_are_wait() {
         ("FILESERVER_CONCURRENT_UPLOADS", "3"),
         ("FILESERVER_CONCURRENT_UPLOADS_PER_OWNER", "2"),
     ];
-    let server = Server::start(Kind::Sqlite, &settings).await;
+    let server = Server::alone(Kind::Sqlite, &settings).await;
     let (alice, bob) = (server.client_of("alice"), server.client_of("bob"));
     let begin = |client: &harness::Client| {
         let (client, request) = (

@@ -34,7 +34,7 @@ async fn start(settings: &[(&'static str, &str)]) -> Server {
         ("FILESERVER_ACCEL_REDIRECT", "/_objects/"),
     ];
     all.extend(settings);
-    Server::start(Kind::Sqlite, &all).await
+    Server::alone(Kind::Sqlite, &all).await
 }
 
 /// The fields of a download that say what it is.
@@ -60,7 +60,7 @@ async fn a_download_through_nginx_is_as_one_from_the_service() {
     let meta = direct.upload_raw("数 据.bin", bytes.clone()).await.meta();
     let sha1 = meta.file_sha1;
     // A service whose settings do not know of nginx says what is right.
-    let plain = Server::start(Kind::Sqlite, &[]).await;
+    let plain = Server::alone(Kind::Sqlite, &[]).await;
     plain.client().upload_raw("数 据.bin", bytes.clone()).await;
     let link = direct.send(share(&direct, &sha1.to_string())).await.json();
     let link = link["url"].as_str().unwrap().to_owned();

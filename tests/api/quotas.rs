@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::{future::join_all, stream};
-use harness::{Client, Kind, Server, TusUpload, digests, on_every_database, random};
-use reqwest::{Body, Method};
+use futures_util::future::join_all;
+use harness::{Client, Kind, Server, TusUpload, digests, on_every_database, pieces, random};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
@@ -142,11 +142,7 @@ async fn room_is_reserved_when_an_upload_begins(server: &Server) {
 
 async fn uploads_of_unknown_length_stop_where_the_room_ends(server: &Server) {
     let alice = server.client_of("alice");
-    let chunks = |count: usize| {
-        Body::wrap_stream(stream::iter(
-            (0..count).map(|_| Ok::<_, std::io::Error>(random(1000))),
-        ))
-    };
+    let chunks = |count: usize| pieces((0..count).map(|_| random(1000)));
     alice
         .upload_raw("a.bin", chunks(11))
         .await

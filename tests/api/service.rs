@@ -43,7 +43,7 @@ async fn every_request_has_an_id(server: &Server) {
 }
 
 async fn numbers_are_counted(server: &Server) {
-    let client = server.client();
+    let client = server.first().await;
     let (sha1, bytes) = client.upload_some("a.txt").await;
     client.get(&format!("/files/{sha1}/content")).await;
     client.get(&format!("/files/{}", "0".repeat(40))).await;

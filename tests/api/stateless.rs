@@ -67,7 +67,7 @@ pub(crate) async fn start(
     let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
     let mut all: Vec<(&'static str, &str)> = settings.chain(KEYS).collect();
     all.extend(others);
-    Server::start(kind, &all).await
+    Server::alone(kind, &all).await
 }
 
 async fn in_folder(kind: Kind, others: &[(&'static str, &str)]) -> (Server, Place) {
@@ -148,7 +148,7 @@ async fn by_the_draft(clients: [&Client; 3]) {
 
 #[tokio::test]
 async fn a_key_that_others_do_not_have_is_told() {
-    let own = Server::start(Kind::Postgres, &[]).await;
+    let own = Server::alone(Kind::Postgres, &[]).await;
     let said = own.said_at_start().await;
     for setting in ["cursor_key", "link_keys"] {
         assert!(said.contains(setting), "{said}");

@@ -25,7 +25,7 @@ const POST: &str = "POST /files?file_name=a HTTP/1.1\r\nHost: x\r\nContent-Lengt
 
 #[tokio::test]
 async fn requests_are_taken_as_long_as_others_may_send_them() {
-    let server = Server::start(Kind::Sqlite, &[("FILESERVER_DRAIN", "2")]).await;
+    let server = Server::alone(Kind::Sqlite, &[("FILESERVER_DRAIN", "2")]).await;
     let mut kept = server.connect().await;
     let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     let answer = ask(&mut kept, health).await;
@@ -65,7 +65,7 @@ async fn requests_are_taken_as_long_as_others_may_send_them() {
 #[tokio::test]
 async fn whoever_comes_too_late_is_refused_and_not_lost() {
     let settings = [("FILESERVER_SHUTDOWN_TIMEOUT", "20")];
-    let server = Server::start(Kind::Sqlite, &settings).await;
+    let server = Server::alone(Kind::Sqlite, &settings).await;
     // As long as this is answered the process is there.
     let upload = TusUpload::begin(server.client(), 1_000_000, &[]).await;
     let half = random(500_000);
@@ -102,7 +102,7 @@ async fn an_upload_that_takes_too_long_goes_on_elsewhere() {
             settings.push(("FILESERVER_PRIMARY", "ceph"));
             settings.extend(store.iter().map(|(name, value)| (*name, value.as_str())));
         }
-        let server = Server::start(Kind::Sqlite, &settings).await;
+        let server = Server::alone(Kind::Sqlite, &settings).await;
         let (second, client) = server.second_process().await;
         let bytes = random(3_000_000);
         let upload = TusUpload::begin(server.client(), bytes.len(), &[]).await;

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Answer, Client, Collector, Kind, Server, Span, binary, eventually, unique_text};
+use harness::{
+    Answer, Ceph, Client, Collector, Kind, Server, Span, binary, eventually, unique_text,
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -90,7 +92,7 @@ async fn an_upload_is_one_trace_from_the_request_to_the_store() {
         let settings = settings
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));
-        let server = Server::start(kind, &settings).await;
+        let server = Server::alone(kind, &settings).await;
         let parent = Parent::new(true);
         let answer = upload_within(server.client(), &parent, "a.txt").await;
         assert_eq!(answer.status, 201);
@@ -153,7 +155,7 @@ async fn an_upload_is_one_trace_from_the_request_to_the_store() {
 async fn a_download_is_traced_to_its_last_byte() {
     let collector = Collector::start();
     let url = collector.url();
-    let server = Server::start(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", &url)]).await;
+    let server = Server::alone(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", &url)]).await;
     let client = server.client();
     let bytes = harness::random(5_000_000);
     let parent = Parent::new(true);
@@ -199,7 +201,7 @@ async fn no_span_has_a_secret_or_what_a_file_is_called() {
             "authorization=Bearer%20the-collectors-token",
         ),
     ];
-    let server = Server::start(Kind::MariaDb, &settings).await;
+    let server = Server::alone(Kind::MariaDb, &settings).await;
     let token = server.token("alice-the-owner", "files:read,files:write");
     let alice = server.client().with_token(&token);
     let (sha1, _) = alice.upload_some("a-telling-name.txt").await;
@@ -334,7 +336,7 @@ async fn a_copy_is_one_trace_over_the_broker() {
         "write oss",
         "read oss",
     ] {
-        if part.ends_with("disk") && std::env::var_os("TEST_STORE").is_some() {
+        if part.ends_with("disk") && Ceph::is_primary() {
             continue;
         }
         assert_eq!(in_trace(part).parent, copied.id, "{part}");
@@ -351,7 +353,7 @@ async fn a_copy_is_one_trace_over_the_broker() {
 async fn what_is_done_for_nobody_is_in_no_trace() {
     let collector = Collector::start();
     let url = collector.url();
-    let server = Server::start(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", &url)]).await;
+    let server = Server::alone(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", &url)]).await;
     // Jobs and transfers are looked for meanwhile.
     tokio::time::sleep(Duration::from_secs(3)).await;
     server.finish().await;
@@ -368,10 +370,10 @@ async fn a_collector_that_is_gone_or_hangs_costs_requests_nothing() {
     // One that takes connections, and says nothing.
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let hanging = format!("http://{}", hanging.local_addr().unwrap());
-    let plain = Server::start(Kind::Sqlite, &[]).await;
+    let plain = Server::alone(Kind::Sqlite, &[]).await;
     let mut others = Vec::new();
     for url in ["http://127.0.0.1:9", hanging.as_str()] {
-        others.push(Server::start(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", url)]).await);
+        others.push(Server::alone(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", url)]).await);
     }
     let mut times = vec![Vec::new(); 3];
     for _ in 0..200 {
@@ -452,7 +454,7 @@ async fn a_collector_that_refuses_is_told_of() {
             "authorization=Bearer%20wrong-secret",
         ),
     ];
-    let server = Server::start(Kind::Sqlite, &settings).await;
+    let server = Server::alone(Kind::Sqlite, &settings).await;
     server.client().upload_some("a.txt").await;
     eventually(|| server.log().contains("traces are lost")).await;
     assert!(!server.log().contains("wrong-secret"));
@@ -465,8 +467,8 @@ async fn whoever_asks_decides_whether_it_is_traced() {
     let collector = Collector::start();
     let url = collector.url();
     let endpoint = ("FILESERVER_OTLP_ENDPOINT", url.as_str());
-    let never = Server::start(Kind::Sqlite, &[endpoint, ("FILESERVER_TRACE_RATIO", "0")]).await;
-    let always = Server::start(Kind::Sqlite, &[endpoint]).await;
+    let never = Server::alone(Kind::Sqlite, &[endpoint, ("FILESERVER_TRACE_RATIO", "0")]).await;
+    let always = Server::alone(Kind::Sqlite, &[endpoint]).await;
     let (wanted, unwanted) = (Parent::new(true), Parent::new(false));
     never.client().upload_some("a.txt").await;
     upload_within(never.client(), &wanted, "a.txt").await;
@@ -495,7 +497,7 @@ async fn whoever_asks_decides_whether_it_is_traced() {
 async fn a_traceparent_that_is_none_begins_a_new_trace() {
     let collector = Collector::start();
     let url = collector.url();
-    let server = Server::start(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", &url)]).await;
+    let server = Server::alone(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", &url)]).await;
     let client = server.client();
     let long = "0".repeat(5000);
     let wrong = [
@@ -528,7 +530,7 @@ async fn a_traceparent_that_is_none_begins_a_new_trace() {
 
 #[tokio::test]
 async fn without_a_collector_there_are_no_traces() {
-    let server = Server::start(Kind::Sqlite, &[]).await;
+    let server = Server::alone(Kind::Sqlite, &[]).await;
     let parent = Parent::new(true);
     upload_within(server.client(), &parent, "a.txt").await;
     let line = || line_of(&server, "upload_file");

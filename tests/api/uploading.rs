@@ -170,7 +170,7 @@ async fn a_body_of_unknown_length_is_stored(server: &Server) {
 }
 
 async fn the_same_content_is_one_copy(server: &Server) {
-    let client = server.client();
+    let client = server.first().await;
     let bytes = random(700_000);
     let first = client.upload("first.bin", bytes.clone()).await;
     assert_eq!(first.status, 201);

@@ -1,6 +1,24 @@
 //! Bytes to upload.
 
+use std::time::Duration;
+
 use domain::{Content, ContentHasher};
+use futures_util::{StreamExt as _, stream};
+use tokio::time::sleep;
+
+/// A body of unknown length that comes in pieces.
+///
+/// There is a pause before each, so that a proxy cannot have all of it and count.
+pub fn pieces<P>(pieces: P) -> reqwest::Body
+where
+    P: IntoIterator<Item: Into<bytes::Bytes> + Send + 'static, IntoIter: Send + 'static>,
+{
+    let pieces = stream::iter(pieces).then(async |piece| {
+        sleep(Duration::from_millis(100)).await;
+        Ok::<_, std::io::Error>(piece.into())
+    });
+    reqwest::Body::wrap_stream(pieces)
+}
 
 /// So many bytes as nobody had before.
 #[must_use]

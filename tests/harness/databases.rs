@@ -9,7 +9,7 @@ use crate::stack;
 /// The kinds of databases that the service works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A file.
+    /// A file, or with `TEST_STACK=full` what is there instead: a primary with a replica.
     Sqlite,
     /// A `MariaDB` server.
     MariaDb,
@@ -33,8 +33,10 @@ impl TestDatabase {
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         let server = match kind {
+            Kind::Sqlite if stack::is_full() => {
+                return Self::make(Kind::MariaDb, stack::database(), false);
+            }
             Kind::Sqlite => String::new(),
-            Kind::MariaDb if stack::is_full() => stack::database(),
             Kind::MariaDb => server("TEST_MYSQL_URL"),
             Kind::Postgres => server("TEST_POSTGRES_URL"),
         };

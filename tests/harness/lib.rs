@@ -29,7 +29,7 @@ mod tus;
 pub use browser::Browser;
 pub use client::{Answer, Client, http};
 pub use collector::{Collector, Span};
-pub use contents::{digests, random, unique_text};
+pub use contents::{digests, pieces, random, unique_text};
 pub use databases::{Kind, TestDatabase};
 pub use issuer::Issuer;
 pub use nginx::Nginx;
@@ -44,28 +44,33 @@ pub use tus::TusUpload;
 
 /// Makes a test of each function for each database.
 ///
-/// Each runs against a server of its own, with some settings if they are given (`with`), which is then stopped, and whose rows and bytes are
-/// checked.
+/// Each runs against a server of its own, with some settings if they are given (`with`), which is
+/// then stopped, and whose rows and bytes are checked. `alone with` is for those that are about one
+/// process.
 #[macro_export]
 macro_rules! on_every_database {
     ($($(#[$attribute:meta])* $test:ident,)+) => {
         $crate::on_every_database!(with &[]; $($test,)+);
     };
     (with $settings:expr; $($test:ident,)+) => {
-        $crate::on_every_database!(@ sqlite, Sqlite, $settings, $($test)+);
-        $crate::on_every_database!(@ mariadb, MariaDb, $settings, $($test)+);
-        $crate::on_every_database!(@ postgres, Postgres, $settings, $($test)+);
+        $crate::on_every_database!(@ start, $settings, $($test)+);
     };
-    (@ $module:ident, $kind:ident, $settings:expr, $($test:ident)+) => {
+    (alone with $settings:expr; $($test:ident,)+) => {
+        $crate::on_every_database!(@ alone, $settings, $($test)+);
+    };
+    (@ $start:ident, $settings:expr, $($test:ident)+) => {
+        $crate::on_every_database!(@ $start, sqlite, Sqlite, $settings, $($test)+);
+        $crate::on_every_database!(@ $start, mariadb, MariaDb, $settings, $($test)+);
+        $crate::on_every_database!(@ $start, postgres, Postgres, $settings, $($test)+);
+    };
+    (@ $start:ident, $module:ident, $kind:ident, $settings:expr, $($test:ident)+) => {
         mod $module {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    let kind = $crate::Kind::$kind;
-                    $crate::Server::with(kind, $settings, async |server| {
-                        super::$test(server).await;
-                    })
-                    .await;
+                    let server = $crate::Server::$start($crate::Kind::$kind, $settings).await;
+                    super::$test(&server).await;
+                    server.finish().await;
                 }
             )+
         }

@@ -22,15 +22,19 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Ceph, Client, Kind, Proxy, TestDatabase, stack};
+use crate::{Ceph, Client, Kind, Nginx, Proxy, TestDatabase, stack};
 
 /// The service on a port of its own, with a data folder and a database of its own.
+///
+/// It is one process. With the whole stack it is three behind nginx, unless it is to be
+/// [alone](Self::alone); the first of them is the one at [its address](Self::address).
 pub struct Server {
     database: TestDatabase,
     data: PathBuf,
     _folder: TempDir,
     settings: Vec<(&'static str, OsString)>,
-    process: Mutex<Process>,
+    processes: Mutex<Vec<Process>>,
+    _nginx: Option<Nginx>,
     log: Log,
     client: Client,
     was_killed: AtomicBool,
@@ -47,18 +51,20 @@ pub(crate) struct Process {
 }
 
 impl Server {
-    /// Runs a test against a server, then stops it, and checks that nothing was lost or left.
-    pub async fn with(kind: Kind, settings: &[(&'static str, &str)], test: impl AsyncFn(&Self)) {
-        let server = Self::start(kind, settings).await;
-        test(&server).await;
-        server.finish().await;
-    }
-
     /// Starts the service with some settings.
     pub async fn start(kind: Kind, settings: &[(&'static str, &str)]) -> Self {
+        Self::start_as(kind, settings, stack::processes()).await
+    }
+
+    /// Starts one process, for what is about a process: what it counts, holds or waits for.
+    pub async fn alone(kind: Kind, settings: &[(&'static str, &str)]) -> Self {
+        Self::start_as(kind, settings, 1).await
+    }
+
+    async fn start_as(kind: Kind, settings: &[(&'static str, &str)], processes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        Self::start_on(TestDatabase::new(kind), folder, data, settings).await
+        Self::start_all(TestDatabase::new(kind), folder, data, settings, processes).await
     }
 
     /// Starts the service with a connection to its database that can be cut.
@@ -81,12 +87,22 @@ impl Server {
         (server, proxy)
     }
 
-    /// Starts the service on a database and in a data folder.
+    /// Starts one process on a database and in a data folder.
     pub async fn start_on(
         database: TestDatabase,
         folder: TempDir,
         data: PathBuf,
         settings: &[(&'static str, &str)],
+    ) -> Self {
+        Self::start_all(database, folder, data, settings, 1).await
+    }
+
+    async fn start_all(
+        database: TestDatabase,
+        folder: TempDir,
+        data: PathBuf,
+        settings: &[(&'static str, &str)],
+        processes: usize,
     ) -> Self {
         let url = database.url();
         let mut all: Vec<(&str, OsString)> = vec![
@@ -101,23 +117,35 @@ impl Server {
             all.push(("FILESERVER_PRIMARY", "ceph".into()));
         }
         if stack::is_full() && database.kind() == Kind::MariaDb {
-            all.extend(stack::settings(database.name()));
+            all.extend(stack::settings(&database));
         }
         for (name, value) in settings {
             all.retain(|(other, _)| other != name);
             all.push((*name, value.into()));
         }
         let log = Log::default();
-        let process = Process::start(&all, &log).await;
-        let client = Client::new(format!("http://{}", process.address)).await;
+        let count = processes;
+        let mut processes = Vec::new();
+        for number in 0..count {
+            let settings = settings_of(&all, number, count, None);
+            processes.push(Process::start(&settings, &log).await);
+        }
+        let mut nginx = None;
+        let mut base = format!("http://{}", processes[0].address);
+        if count > 1 {
+            let before_all = stack::nginx(&processes).await;
+            before_all.base().clone_into(&mut base);
+            nginx = Some(before_all);
+        }
         Self {
             database,
             data,
             _folder: folder,
             settings: all,
-            process: Mutex::new(process),
+            processes: Mutex::new(processes),
+            _nginx: nginx,
             log,
-            client,
+            client: Client::new(base).await,
             was_killed: AtomicBool::new(false),
         }
     }
@@ -126,6 +154,12 @@ impl Server {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Talks to its first process, which counts only what it did itself.
+    pub async fn first(&self) -> Client {
+        self.client
+            .by_way_of(&format!("http://{}", self.address().await))
     }
 
     /// Its database.
@@ -142,24 +176,25 @@ impl Server {
 
     /// Its process's number.
     pub async fn id(&self) -> u32 {
-        self.process.lock().await.child.id().unwrap()
+        self.processes.lock().await[0].child.id().unwrap()
     }
 
     /// Kills it where it is, as `kill -9` does.
     pub async fn kill(&self) {
         self.was_killed.store(true, Ordering::Relaxed);
-        let mut process = self.process.lock().await;
-        process.child.kill().await.unwrap();
+        for process in self.processes.lock().await.iter_mut() {
+            process.child.kill().await.unwrap();
+        }
     }
 
     /// Starts it again as it was, on the port that it had.
     pub async fn restart(&self) {
-        let mut settings = self.settings.clone();
-        let mut process = self.process.lock().await;
-        let address = process.address.clone();
-        settings.retain(|(name, _)| *name != "FILESERVER_LISTEN");
-        settings.push(("FILESERVER_LISTEN", address.into()));
-        *process = Process::start(&settings, &self.log).await;
+        let mut processes = self.processes.lock().await;
+        let count = processes.len();
+        for (number, process) in processes.iter_mut().enumerate() {
+            let settings = settings_of(&self.settings, number, count, Some(&process.address));
+            *process = Process::start(&settings, &self.log).await;
+        }
     }
 
     /// Changes a setting, for the next start.
@@ -184,32 +219,37 @@ impl Server {
 
     /// Tells it to stop, and waits until it has.
     pub async fn stop(&self) {
-        signal(self.id().await, "TERM");
+        self.tell_to_stop().await;
         self.stop_has_ended().await;
+    }
+
+    /// Tells it to stop.
+    pub async fn tell_to_stop(&self) {
+        for process in self.processes.lock().await.iter() {
+            signal(process.child.id().unwrap(), "TERM");
+        }
     }
 
     /// Waits until it has stopped.
     pub async fn stop_has_ended(&self) {
-        let mut process = self.process.lock().await;
-        let stopped = timeout(Duration::from_secs(40), process.child.wait()).await;
-        let status = stopped.expect("the server stops").unwrap();
-        assert!(status.success(), "the server stopped with {status}");
+        self.stops_within(Duration::from_secs(40)).await;
     }
 
     /// Tells it twice to stop, so that it does not wait for its requests.
     pub async fn stop_at_once(&self) {
-        let mut process = self.process.lock().await;
         for _ in 0..2 {
-            signal(process.child.id().unwrap(), "TERM");
+            self.tell_to_stop().await;
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        let stopped = timeout(Duration::from_secs(5), process.child.wait()).await;
-        assert!(
-            stopped
-                .expect("the server stops at once")
-                .unwrap()
-                .success()
-        );
+        self.stops_within(Duration::from_secs(5)).await;
+    }
+
+    async fn stops_within(&self, limit: Duration) {
+        for process in self.processes.lock().await.iter_mut() {
+            let stopped = timeout(limit, process.child.wait()).await;
+            let status = stopped.expect("the server stops in time").unwrap();
+            assert!(status.success(), "the server stopped with {status}");
+        }
     }
 
     /// Stops it, and checks that nothing was lost or left.
@@ -264,12 +304,12 @@ impl Server {
 
     /// What it said before it listened.
     pub async fn said_at_start(&self) -> String {
-        self.process.lock().await.said.clone()
+        self.processes.lock().await[0].said.clone()
     }
 
     /// Where it listens.
     pub async fn address(&self) -> String {
-        self.process.lock().await.address.clone()
+        self.processes.lock().await[0].address.clone()
     }
 
     /// Runs a subcommand with its settings.
@@ -356,8 +396,7 @@ impl Server {
 
     /// Sends bytes as they are, ends, and gives what comes back.
     pub async fn raw(&self, request: &[u8]) -> String {
-        let address = self.process.lock().await.address.clone();
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = self.connect().await;
         // The server may answer and close before it has read everything.
         let _ = stream.write_all(request).await;
         let _ = stream.shutdown().await;
@@ -369,9 +408,33 @@ impl Server {
 
     /// Opens a connection to it.
     pub async fn connect(&self) -> TcpStream {
-        let address = self.process.lock().await.address.clone();
-        TcpStream::connect(address).await.unwrap()
+        TcpStream::connect(self.address().await).await.unwrap()
     }
+}
+
+/// The settings of one of so many processes, at the address that it had if it did.
+fn settings_of(
+    settings: &[(&'static str, OsString)],
+    number: usize,
+    count: usize,
+    address: Option<&str>,
+) -> Vec<(&'static str, OsString)> {
+    let mut settings = settings.to_vec();
+    for (name, value) in &mut settings {
+        match *name {
+            "FILESERVER_DATA_DIR" if number > 0 => value.push(format!("-{number}")),
+            "FILESERVER_LISTEN" => *value = address.map_or(value.clone(), OsString::from),
+            _ => {}
+        }
+    }
+    if count > 1 {
+        for (name, value) in stack::settings_behind_nginx() {
+            if !settings.iter().any(|(other, _)| *other == name) {
+                settings.push((name, value));
+            }
+        }
+    }
+    settings
 }
 
 impl Process {

@@ -1,16 +1,22 @@
-//! All that the service can use, for tests that are to run with it: a replica of the database, and
-//! a cache.
+//! All that the service can use, for tests that are to run with it (`TEST_STACK=full`): three
+//! processes behind nginx, a pair of database servers, a cache, and a bucket, from which a broker has
+//! everything copied to another.
 //!
-//! `TEST_STACK=full` is for the tests on `MariaDB`; `TEST_STORE=ceph` adds the bucket. What they
-//! share is started by the first of them, and ends with the process.
+//! It stands where one process, `SQLite` and a local disk stand otherwise. The database servers are
+//! started by the first test, and end with the process.
 
-use std::{ffi::OsString, sync::OnceLock, thread};
+use std::{ffi::OsString, path::Path, sync::OnceLock, thread};
 
-use crate::{Kind, Pair, Which};
+use crate::{Ceph, Kind, Nginx, Pair, TestDatabase, Which, server::Process};
 
 /// Whether tests are to run with it.
 pub(crate) fn is_full() -> bool {
     std::env::var("TEST_STACK").is_ok_and(|stack| stack == "full")
+}
+
+/// How many processes serve.
+pub(crate) fn processes() -> usize {
+    if is_full() { 3 } else { 1 }
 }
 
 /// The primary's URL, without a database.
@@ -19,14 +25,49 @@ pub(crate) fn database() -> String {
 }
 
 /// The settings of a service with a database on the primary.
-pub(crate) fn settings(database: &str) -> [(&'static str, OsString); 3] {
-    let replica = format!("{}/{database}", pair().server(Which::Second));
-    let redis = std::env::var("TEST_REDIS_URL").unwrap();
+pub(crate) fn settings(database: &TestDatabase) -> Vec<(&'static str, OsString)> {
+    let variable = |name| std::env::var(name).unwrap();
+    let name = database.name();
+    // The same for all processes, and another for each service.
+    let key = format!("{name:0<64}").replace(|c: char| !c.is_ascii_hexdigit(), "0");
+    let replica = format!("{}/{name}", pair().server(Which::Second));
+    let mut settings = vec![
+        ("FILESERVER_DATABASE_REPLICAS", replica),
+        ("FILESERVER_REDIS_URL", variable("TEST_REDIS_URL")),
+        ("FILESERVER_REDIS_PREFIX", name.to_owned()),
+        ("FILESERVER_CURSOR_KEY", key.clone()),
+        ("FILESERVER_LINK_KEYS", key),
+        ("FILESERVER_TRANSFER_POLICY", "copy".to_owned()),
+        ("FILESERVER_TRANSFER_TO", "far".to_owned()),
+        ("FILESERVER_TRANSFER_BROKER", variable("TEST_AMQP_URL")),
+        ("FILESERVER_TRANSFER_QUEUE", name.to_owned()),
+    ];
+    settings.extend(Ceph::far());
+    let settings = settings.into_iter();
+    settings.map(|(name, value)| (name, value.into())).collect()
+}
+
+/// What processes are told of the nginx before them.
+pub(crate) fn settings_behind_nginx() -> [(&'static str, OsString); 2] {
     [
-        ("FILESERVER_DATABASE_REPLICAS", replica.into()),
-        ("FILESERVER_REDIS_URL", redis.into()),
-        ("FILESERVER_REDIS_PREFIX", database.into()),
+        ("FILESERVER_TRUSTED_PROXIES", "127.0.0.1".into()),
+        ("FILESERVER_ACCEL_REDIRECT", "/_objects/".into()),
     ]
+}
+
+/// An nginx before the processes, which takes as many requests from one address as there are.
+pub(crate) async fn nginx(processes: &[Process]) -> Nginx {
+    let addresses: Vec<_> = processes
+        .iter()
+        .map(|process| process.address.clone())
+        .collect();
+    let without_limits = [
+        ("PROXY_API_REQUESTS", "100000r/s"),
+        ("PROXY_API_BURST", "100000"),
+        ("PROXY_DOWNLOAD_REQUESTS", "100000r/s"),
+        ("PROXY_DOWNLOAD_BURST", "100000"),
+    ];
+    Nginx::before_all(&addresses, Path::new("/nowhere"), &without_limits).await
 }
 
 fn pair() -> &'static Pair {

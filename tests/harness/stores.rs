@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{binary, http, random};
+use crate::{binary, http, random, stack};
 
 /// Settings of a store, as the environment has them.
 pub type StoreSettings = Vec<(&'static str, String)>;
@@ -110,10 +110,30 @@ impl Ceph {
         variable("TEST_S3_ENDPOINT")
     }
 
+    /// The settings of a second one, called `far`.
+    pub(crate) fn far() -> StoreSettings {
+        let mut settings = Self::settings();
+        for (name, _) in &mut settings {
+            *name = match *name {
+                "FILESERVER_STORES_CEPH_KIND" => "FILESERVER_STORES_FAR_KIND",
+                "FILESERVER_STORES_CEPH_ENDPOINT" => "FILESERVER_STORES_FAR_ENDPOINT",
+                "FILESERVER_STORES_CEPH_BUCKET" => "FILESERVER_STORES_FAR_BUCKET",
+                "FILESERVER_STORES_CEPH_REGION" => "FILESERVER_STORES_FAR_REGION",
+                "FILESERVER_STORES_CEPH_ACCESS_KEY_ID" => "FILESERVER_STORES_FAR_ACCESS_KEY_ID",
+                "FILESERVER_STORES_CEPH_SECRET_ACCESS_KEY" => {
+                    "FILESERVER_STORES_FAR_SECRET_ACCESS_KEY"
+                }
+                "FILESERVER_STORES_CEPH_PREFIX" => "FILESERVER_STORES_FAR_PREFIX",
+                other => other,
+            };
+        }
+        settings
+    }
+
     /// Whether all tests are to use it instead of a local disk.
     #[must_use]
     pub fn is_primary() -> bool {
-        std::env::var("TEST_STORE").is_ok_and(|store| store == "ceph")
+        stack::is_full()
     }
 }
 

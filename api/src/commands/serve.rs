@@ -24,7 +24,7 @@ use crate::{
     problem::Causes,
     routes,
     service::Service,
-    settings::{Role, Settings},
+    settings::{Role, Settings, each},
     stopping::{Door, Serving, Stopping},
     worker::{Worker, Working, sweep_disks},
 };
@@ -156,7 +156,7 @@ fn bind(settings: &Settings, parts: Parts) -> Result<(Server, Serving), Failure>
     actix_web::rt::spawn(connections.clone().keep_closing());
     let stopping = service.stopping.clone();
     let new_ones = connections.clone();
-    let origins = settings.cors_origins.clone();
+    let origins = each(&settings.cors_origins);
     let observer = Observer {
         service: service.clone(),
         contract: contract.clone(),

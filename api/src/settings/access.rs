@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use domain::Quota;
 use ipnet::IpNet;
 
-use super::{parse, resolve};
+use super::{each, parse, resolve};
 use crate::auth::jwt::{Algorithm, JwtSettings, KeySource};
 
 /// The furthest that an issuer's clock may be off.
@@ -156,7 +156,7 @@ impl Access {
         };
         Ok(Some(JwtSettings {
             issuer: needed(&self.jwt_issuer, "jwt_issuer")?,
-            audiences: self.jwt_audience.clone(),
+            audiences: each(&self.jwt_audience),
             keys,
             algorithms: self.jwt_algorithms.clone(),
             owner_claim: self.jwt_owner_claim.clone(),
