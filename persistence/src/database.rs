@@ -33,6 +33,9 @@ use crate::{
 /// How long one operation may take, all its tries included, before the database counts as gone.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long closing the connections may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long to wait for a connection of the pool, or for a new one.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -265,9 +268,13 @@ impl Database {
     }
 
     /// Closes all connections, once they are idle.
+    ///
+    /// One whose server does not answer any more is left to the process's end.
     pub async fn close(self) {
-        self.reading.close().await;
-        self.writing.close().await;
+        let closing = async { tokio::join!(self.reading.close(), self.writing.close()) };
+        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::warn!("not all connections to the database could be closed in good order");
+        }
     }
 
     /// What is known of the database's servers, if there are several.

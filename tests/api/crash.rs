@@ -35,6 +35,10 @@ async fn nothing_acknowledged_is_lost(kind: Kind) {
                 };
                 let request = client.request(reqwest::Method::POST, "/files?file_name=a.bin");
                 let answer = client.try_send(request.body(bytes.clone())).await.ok()?;
+                // nginx answers for a service that is gone.
+                if answer.status == 502 {
+                    return None;
+                }
                 assert!(answer.status.is_success(), "{}", answer.text());
                 done.fetch_add(1, Ordering::Relaxed);
                 Some(bytes)

@@ -82,17 +82,18 @@ async fn what_is_done_for_a_request_does_not_need_a_collector(server: &Server) {
 
 #[tokio::test]
 async fn an_upload_is_one_trace_from_the_request_to_the_store() {
-    for (kind, system) in [
-        (Kind::Sqlite, "sqlite"),
-        (Kind::MariaDb, "mysql"),
-        (Kind::Postgres, "postgresql"),
-    ] {
+    for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
         let collector = Collector::start();
         let settings = [("FILESERVER_OTLP_ENDPOINT", collector.url())];
         let settings = settings
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));
         let server = Server::alone(kind, &settings).await;
+        let system = match server.database().kind() {
+            Kind::Sqlite => "sqlite",
+            Kind::MariaDb => "mysql",
+            Kind::Postgres => "postgresql",
+        };
         let parent = Parent::new(true);
         let answer = upload_within(server.client(), &parent, "a.txt").await;
         assert_eq!(answer.status, 201);

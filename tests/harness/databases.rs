@@ -33,7 +33,7 @@ impl TestDatabase {
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         let server = match kind {
-            Kind::Sqlite if stack::is_full() => {
+            Kind::Sqlite | Kind::MariaDb if stack::is_full() => {
                 return Self::make(Kind::MariaDb, stack::database(), false);
             }
             Kind::Sqlite => String::new(),

@@ -53,7 +53,7 @@ pub(crate) struct Process {
 impl Server {
     /// Starts the service with some settings.
     pub async fn start(kind: Kind, settings: &[(&'static str, &str)]) -> Self {
-        Self::start_as(kind, settings, stack::processes()).await
+        Self::start_as(kind, settings, stack::processes(kind)).await
     }
 
     /// Starts one process, for what is about a process: what it counts, holds or waits for.
@@ -82,7 +82,9 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let url = ("FILESERVER_DATABASE_URL", proxy.url());
-        let settings = [settings, &[url]].concat();
+        // There is no way around it.
+        let replicas = ("FILESERVER_DATABASE_REPLICAS", "");
+        let settings = [settings, &[url, replicas]].concat();
         let server = Self::start_on(database, folder, data, &settings).await;
         (server, proxy)
     }
@@ -116,7 +118,7 @@ impl Server {
             all.extend(ceph.map(|(name, value)| (name, value.into())));
             all.push(("FILESERVER_PRIMARY", "ceph".into()));
         }
-        if stack::is_full() && database.kind() == Kind::MariaDb {
+        if stack::processes(database.kind()) > 1 {
             all.extend(stack::settings(&database));
         }
         for (name, value) in settings {
@@ -247,7 +249,10 @@ impl Server {
     async fn stops_within(&self, limit: Duration) {
         for process in self.processes.lock().await.iter_mut() {
             let stopped = timeout(limit, process.child.wait()).await;
-            let status = stopped.expect("the server stops in time").unwrap();
+            let Ok(status) = stopped else {
+                panic!("the server does not stop: {}", self.log());
+            };
+            let status = status.unwrap();
             assert!(status.success(), "the server stopped with {status}");
         }
     }

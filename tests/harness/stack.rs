@@ -14,9 +14,13 @@ pub(crate) fn is_full() -> bool {
     std::env::var("TEST_STACK").is_ok_and(|stack| stack == "full")
 }
 
-/// How many processes serve.
-pub(crate) fn processes() -> usize {
-    if is_full() { 3 } else { 1 }
+/// How many processes serve on a kind of database.
+pub(crate) fn processes(kind: Kind) -> usize {
+    if is_full() && kind != Kind::Postgres {
+        3
+    } else {
+        1
+    }
 }
 
 /// The primary's URL, without a database.
