@@ -225,8 +225,7 @@ impl Server {
         self.stop_has_ended().await;
     }
 
-    /// Tells it to stop.
-    pub async fn tell_to_stop(&self) {
+    async fn tell_to_stop(&self) {
         for process in self.processes.lock().await.iter() {
             signal(process.child.id().unwrap(), "TERM");
         }
