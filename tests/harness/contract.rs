@@ -1,6 +1,6 @@
 //! Holding answers against the contract.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -13,11 +13,11 @@ const COVERAGE: &str = "CONTRACT_COVERAGE";
 
 /// The contract that a server gives out.
 #[derive(Debug, Clone)]
-pub(crate) struct Contract(Value);
+pub(crate) struct Contract(Arc<Value>);
 
 impl Contract {
     pub(crate) fn new(contract: Value) -> Self {
-        Self(contract)
+        Self(Arc::new(contract))
     }
 
     /// Makes sure that the contract has an answer of this status code and media type.
