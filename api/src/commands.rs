@@ -22,11 +22,15 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use catalog::{Catalog, Clock, CursorKey, Keys, LinkKeys};
 use persistence::Database;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, filter_fn},
@@ -40,6 +44,13 @@ use crate::{
     settings::{LogFormat, Settings, each},
     traces::{self, Outbox, TARGET, TraceLayer},
 };
+
+/// How long a database server may take to be followed by another before a process gives up its
+/// start.
+const FAILOVER: Duration = Duration::from_secs(30);
+
+/// How soon to see whether it was.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Why a subcommand could not do its work, in one line.
 pub(crate) struct Failure(String);
@@ -141,8 +152,7 @@ fn log_beside(settings: &Settings, traces: Option<TraceLayer>) -> Result<(), Fai
 async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
     let data = &settings.data_dir;
     fs::create_dir_all(data).map_err(|error| Failure(format!("{}: {error}", data.display())))?;
-    bring_up_to_date(settings).await?;
-    let database = Database::connect(&settings.database()).await?;
+    let database = open_database(settings).await?;
     let stores = settings.transfers.open(&settings.stores, data).await;
     let stores = stores.map_err(Failure)?;
     let keys = Keys {
@@ -156,25 +166,42 @@ async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
     Ok(catalog)
 }
 
-async fn bring_up_to_date(settings: &Settings) -> Result<(), Failure> {
-    let schema = Database::schema(&settings.database()).await?;
-    if !settings.no_migrate {
-        schema.up().await?;
-    }
-    let missing: Vec<String> = schema
-        .steps()
-        .await?
-        .into_iter()
-        .filter_map(|(step, taken)| (!taken).then_some(step))
-        .collect();
-    schema.close().await;
-    if missing.is_empty() {
-        return Ok(());
-    }
+/// The database, with the schema that is needed.
+///
+/// Of several servers one may just be taking the place of another: that is waited for.
+async fn open_database(settings: &Settings) -> Result<Database, Failure> {
+    let has_others = !settings.database().replicas.is_empty();
+    let began = Instant::now();
+    let missing = loop {
+        match bring_up_to_date(settings).await {
+            Ok((missing, database)) if missing.is_empty() => return Ok(database),
+            Ok((missing, _)) => break missing,
+            Err(error @ (persistence::Error::Unavailable(_) | persistence::Error::TimedOut))
+                if has_others && began.elapsed() < FAILOVER =>
+            {
+                tracing::warn!(error = %Causes(&error), "waiting for the database");
+                sleep(TRY_AGAIN_AFTER).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
     Err(Failure(format!(
         "the database's schema lacks {}; run `fileserver migrate up`",
         missing.join(", ")
     )))
+}
+
+/// Changes the schema as far as the settings allow it, and gives what it lacks then.
+async fn bring_up_to_date(settings: &Settings) -> persistence::Result<(Vec<String>, Database)> {
+    let schema = Database::schema(&settings.database()).await?;
+    if !settings.no_migrate {
+        schema.up().await?;
+    }
+    let steps = schema.steps().await?.into_iter();
+    let missing = steps.filter_map(|(step, taken)| (!taken).then_some(step));
+    let missing = missing.collect();
+    schema.close().await;
+    Ok((missing, Database::connect(&settings.database()).await?))
 }
 
 fn cursor_key(settings: &Settings) -> Result<CursorKey, Failure> {

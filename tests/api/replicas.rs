@@ -242,8 +242,14 @@ async fn without_a_primary_it_is_read_on_and_a_promoted_one_is_found(kind: Kind)
         |trouble: &[String]| trouble.contains(&"no database server takes writes".to_owned());
     until_trouble_is(server.client(), is_told).await;
 
-    pair.promote(Which::Second);
-    for client in [&alice, &alice.by_way_of(other.base())] {
+    // Who starts meanwhile waits.
+    let promoting = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pair.promote(Which::Second);
+    };
+    let ((mut late, late_client), ()) = tokio::join!(server.second_process(), promoting);
+    for client in [&alice, &other, &late_client].map(|client| alice.by_way_of(client.base())) {
+        let client = &client;
         let begun = Instant::now();
         while client.upload("new.txt", unique_text()).await.status == 503 {
             assert!(begun.elapsed() < SOON, "the new primary is not found");
@@ -254,6 +260,7 @@ async fn without_a_primary_it_is_read_on_and_a_promoted_one_is_found(kind: Kind)
         write_and_look(client, client, 3).await;
     }
     process.kill().await.unwrap();
+    late.kill().await.unwrap();
     // Whoever starts now finds it, too, though it was the replica of the settings.
     server.stop().await;
     server.restart().await;
