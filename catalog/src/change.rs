@@ -81,7 +81,8 @@ impl Catalog {
     ) -> Result<Entry> {
         let entries = self.0.database.entries();
         for _ in 0..TRIES {
-            let seen = entries.find(owner, sha1).await?.ok_or(Error::NotFound)?;
+            let seen = entries.find_to_change(owner, sha1).await?;
+            let seen = seen.ok_or(Error::NotFound)?;
             let (file_name, status) = becomes(&seen)?;
             if !condition(&seen) {
                 return Err(Error::PreconditionFailed);

@@ -14,6 +14,7 @@ use sea_orm::{
 
 use crate::{
     Database, Error, Result,
+    connection::Connection,
     database::{attempt, transact},
     entities::{AVAILABLE, DELETED, PURGING, user_file},
     links, usage,
@@ -74,13 +75,16 @@ impl Entries<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
-        let find = || {
-            by_key(owner, sha1)
-                .filter(user_file::Column::Status.ne(PURGING))
-                .one(self.0.reading())
-        };
-        let row = attempt(find).await?;
-        row.map(Entry::try_from).transpose()
+        find(self.0.reading(), owner, sha1).await
+    }
+
+    /// The same for an entry that is to be changed: the primary is asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Entries::find`].
+    pub async fn find_to_change(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
+        find(self.0.newest(), owner, sha1).await
     }
 
     /// Lists an owner's entries, newest first, from after a position on.
@@ -243,6 +247,16 @@ fn guarded(owner: &Owner, seen: &Entry, change: &EntryChange) -> UpdateMany<user
         .filter(user_file::Column::FileSha1.eq(seen.meta.file_sha1.to_string()))
         .filter(user_file::Column::Status.eq(stored_status(seen.meta.status)))
         .filter(user_file::Column::Version.eq(seen.version))
+}
+
+async fn find(connection: &Connection, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
+    let find = || {
+        by_key(owner, sha1)
+            .filter(user_file::Column::Status.ne(PURGING))
+            .one(connection)
+    };
+    let row = attempt(find).await?;
+    row.map(Entry::try_from).transpose()
 }
 
 pub(crate) fn by_key(owner: &Owner, sha1: &Sha1) -> Select<user_file::Entity> {

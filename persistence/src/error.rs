@@ -144,10 +144,11 @@ fn mysql_kind(number: u16) -> Kind {
         1205 | 1213 | 1020 => Kind::Busy,
         // disk full, table full
         1021 | 1114 => Kind::Full,
-        // too many connections, shutting down, killed, read-only server, not part of its cluster,
-        // a statement or a connection that took too long, a login that is refused now
-        1040 | 1045 | 1047 | 1049 | 1053 | 1077 | 1079 | 1290 | 1317 | 1836 | 1927 | 1969
-        | 3024 | 3169 | 4031 => Kind::Unavailable,
+        // too many connections (of a user, too) or statements, shutting down, offline, killed,
+        // read-only server, not part of its cluster, a statement or a connection that took too
+        // long, a login that is refused now
+        1040 | 1045 | 1047 | 1049 | 1053 | 1077 | 1079 | 1203 | 1226 | 1290 | 1317 | 1461
+        | 1836 | 1862 | 1927 | 1969 | 3024 | 3032 | 3118 | 3169 | 4031 => Kind::Unavailable,
         _ => Kind::Other,
     }
 }

@@ -422,12 +422,18 @@ async fn insert_batch(
         .iter()
         .map(|job| to_row(job, now, mark.clone()))
         .collect();
+    // To set the id to itself, as nothing is done by default, MySQL refuses once the statement has
+    // made an id.
+    let nothing = OnConflict::columns([
+        job::Column::FileSha1,
+        job::Column::FromStore,
+        job::Column::ToStore,
+    ])
+    .do_nothing_on([job::Column::FileSha1])
+    .to_owned();
     let insert = job::Entity::insert_many(rows?)
-        .on_conflict_do_nothing_on([
-            job::Column::FileSha1,
-            job::Column::FromStore,
-            job::Column::ToStore,
-        ])
+        .on_conflict(nothing)
+        .try_insert()
         .exec_without_returning(transaction);
     let added = match insert.await? {
         TryInsertResult::Inserted(added) => added,

@@ -319,8 +319,11 @@ async fn keep_looking(servers: Weak<Servers>) {
         let Some(servers) = servers.upgrade() else {
             return;
         };
-        // What went wrong before is seen by the look that follows.
-        let _ = tokio::time::timeout(LOOK_EVERY, servers.trouble.notified()).await;
+        // What went wrong before is seen by the look that follows. A primary that is there again is
+        // to be seen soon: others write to it already.
+        if servers.primary().is_ok() {
+            let _ = tokio::time::timeout(LOOK_EVERY, servers.trouble.notified()).await;
+        }
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
         servers.look().await;
     }

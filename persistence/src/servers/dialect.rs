@@ -68,7 +68,11 @@ impl Dialect {
         primary: &DatabaseConnection,
     ) -> Result<Option<Position>, DbErr> {
         let ask = match self {
-            Self::MySql => "SELECT @@global.gtid_executed",
+            // It does not move with what is written without a number, or without a log.
+            Self::MySql => {
+                "SELECT CAST(IF(@@global.gtid_mode IN ('ON', 'ON_PERMISSIVE') AND @@global.log_bin, \
+                 @@global.gtid_executed, '') AS CHAR)"
+            }
             Self::MariaDb => "SELECT @@global.gtid_binlog_pos",
             Self::Postgres => "SELECT CAST(pg_current_wal_lsn() AS TEXT)",
         };
