@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use harness::{Kind, Nginx, Pair, Redis, TestDatabase, Which, lent};
+use harness::{Kind, Nginx, Pair, Redis, TestDatabase, UNLIMITED, Which, lent};
 
 use crate::{median, server::Server, timed};
 
@@ -42,13 +42,9 @@ async fn behind_nginx() {
         .iter()
         .map(|server| server.base["http://".len()..].to_owned())
         .collect();
-    let without_limits = [
-        ("PROXY_API_REQUESTS", "1000000r/s"),
-        ("PROXY_API_BURST", "1000000"),
-    ];
     let nowhere = std::path::Path::new("/nowhere");
-    let one = Nginx::before_all(&addresses[..1], nowhere, &without_limits).await;
-    let three = Nginx::before_all(&addresses, nowhere, &without_limits).await;
+    let one = Nginx::before_all(&addresses[..1], nowhere, &UNLIMITED).await;
+    let three = Nginx::before_all(&addresses, nowhere, &UNLIMITED).await;
     let client = &servers[0].client;
     let urls = [&one, &three].map(|nginx| format!("{}{path}", nginx.base()));
     let took = compare(async |which| {

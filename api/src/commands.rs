@@ -173,7 +173,7 @@ async fn open_database(settings: &Settings) -> Result<Database, Failure> {
     let has_others = !settings.database().replicas.is_empty();
     let began = Instant::now();
     let missing = loop {
-        match bring_up_to_date(settings).await {
+        match Box::pin(bring_up_to_date(settings)).await {
             Ok((missing, database)) if missing.is_empty() => return Ok(database),
             Ok((missing, _)) => break missing,
             Err(error @ (persistence::Error::Unavailable(_) | persistence::Error::TimedOut))

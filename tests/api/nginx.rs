@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use harness::{Client, Kind, Nginx, Server, eventually, random, unique_text};
+use harness::{Client, Kind, Nginx, Server, UNLIMITED, eventually, random, unique_text};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::{
@@ -17,15 +17,6 @@ use tokio::{
 };
 
 use crate::linking::share;
-
-/// Rates that no test reaches by chance.
-pub(crate) const UNLIMITED: [(&str, &str); 5] = [
-    ("PROXY_API_REQUESTS", "100000r/s"),
-    ("PROXY_API_BURST", "100000"),
-    ("PROXY_DOWNLOAD_REQUESTS", "100000r/s"),
-    ("PROXY_DOWNLOAD_BURST", "100000"),
-    ("PROXY_DOWNLOAD_CONNECTIONS", "1000"),
-];
 
 async fn start(settings: &[(&'static str, &str)]) -> Server {
     let mut all = vec![

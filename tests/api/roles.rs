@@ -2,11 +2,13 @@
 
 use std::process::Command;
 
-use harness::{Client, Kind, Nginx, Replica, Server, TusUpload, binary, digests, unique_text};
+use harness::{
+    Client, Kind, Nginx, Replica, Server, TusUpload, UNLIMITED, binary, digests, unique_text,
+};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{linking::share, nginx::UNLIMITED};
+use crate::linking::share;
 
 const ROLES: [&str; 4] = ["api", "upload", "download", "worker"];
 

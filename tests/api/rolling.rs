@@ -8,12 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{Answer, Client, Kind, Nginx, Replica, TusUpload, digests, random, unique_text};
+use harness::{
+    Answer, Client, Kind, Nginx, Replica, TusUpload, UNLIMITED, digests, random, unique_text,
+};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{linking::share, nginx::UNLIMITED, stateless};
+use crate::{linking::share, stateless};
 
 /// How often each replica is restarted.
 fn rounds() -> usize {

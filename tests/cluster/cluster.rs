@@ -2,7 +2,9 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use harness::{Ceph, Client, Kind, Nginx, Oss, Pair, Redis, Replica, Server, Which, lent};
+use harness::{
+    Ceph, Client, Kind, Nginx, Oss, Pair, Redis, Replica, Server, UNLIMITED, Which, lent,
+};
 use tokio::time::sleep;
 
 /// Three replicas behind nginx, two workers, a pair of database servers, a cache, a broker, and
@@ -57,14 +59,7 @@ impl Cluster {
             .iter()
             .map(|replica| replica.address().to_owned())
             .collect();
-        // All clients come from one address.
-        let without_limits = [
-            ("PROXY_API_REQUESTS", "100000r/s"),
-            ("PROXY_API_BURST", "100000"),
-            ("PROXY_DOWNLOAD_REQUESTS", "100000r/s"),
-            ("PROXY_DOWNLOAD_BURST", "100000"),
-        ];
-        let nginx = Nginx::before_all(&addresses, Path::new("/nowhere"), &without_limits).await;
+        let nginx = Nginx::before_all(&addresses, Path::new("/nowhere"), &UNLIMITED).await;
         Self {
             databases,
             primary: Which::First,

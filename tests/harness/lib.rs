@@ -32,7 +32,7 @@ pub use collector::{Collector, Span};
 pub use contents::{digests, pieces, random, unique_text};
 pub use databases::{Kind, TestDatabase};
 pub use issuer::Issuer;
-pub use nginx::Nginx;
+pub use nginx::{Nginx, UNLIMITED};
 pub use pair::{Pair, Which};
 pub use prometheus::{Prometheus, docker};
 pub use proxy::Proxy;

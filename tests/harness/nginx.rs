@@ -11,6 +11,15 @@ use tempfile::TempDir;
 
 use crate::{Server, eventually};
 
+/// Rates that no test reaches: all its clients come from one address.
+pub const UNLIMITED: [(&str, &str); 5] = [
+    ("PROXY_API_REQUESTS", "1000000r/s"),
+    ("PROXY_API_BURST", "1000000"),
+    ("PROXY_DOWNLOAD_REQUESTS", "1000000r/s"),
+    ("PROXY_DOWNLOAD_BURST", "1000000"),
+    ("PROXY_DOWNLOAD_CONNECTIONS", "1000"),
+];
+
 /// An nginx before a server; it goes when this is dropped.
 pub struct Nginx {
     process: Child,

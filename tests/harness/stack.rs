@@ -7,7 +7,7 @@
 
 use std::{ffi::OsString, path::Path, sync::OnceLock, thread};
 
-use crate::{Ceph, Kind, Nginx, Pair, TestDatabase, Which, server::Process};
+use crate::{Ceph, Kind, Nginx, Pair, TestDatabase, UNLIMITED, Which, server::Process};
 
 /// Whether tests are to run with it.
 pub(crate) fn is_full() -> bool {
@@ -59,19 +59,13 @@ pub(crate) fn settings_behind_nginx() -> [(&'static str, OsString); 2] {
     ]
 }
 
-/// An nginx before the processes, which takes as many requests from one address as there are.
+/// An nginx before the processes.
 pub(crate) async fn nginx(processes: &[Process]) -> Nginx {
     let addresses: Vec<_> = processes
         .iter()
         .map(|process| process.address.clone())
         .collect();
-    let without_limits = [
-        ("PROXY_API_REQUESTS", "100000r/s"),
-        ("PROXY_API_BURST", "100000"),
-        ("PROXY_DOWNLOAD_REQUESTS", "100000r/s"),
-        ("PROXY_DOWNLOAD_BURST", "100000"),
-    ];
-    Nginx::before_all(&addresses, Path::new("/nowhere"), &without_limits).await
+    Nginx::before_all(&addresses, Path::new("/nowhere"), &UNLIMITED).await
 }
 
 fn pair() -> &'static Pair {
