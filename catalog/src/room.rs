@@ -109,7 +109,7 @@ impl Catalog {
     /// The room that an owner's uploads have together; `None` if there is no end to it.
     async fn room(&self, owner: &Owner) -> Result<Option<Room>> {
         let accounts = self.0.database.accounts();
-        let account = accounts.find(owner).await?;
+        let account = accounts.find_to_change(owner).await?;
         let quota = account.own.over(&self.0.limits.quota);
         if quota.is_unlimited() {
             return Ok(None);

@@ -131,7 +131,8 @@ impl Catalog {
         let Some(sha1) = expected.sha1 else {
             return Ok(None);
         };
-        let entry = self.0.database.entries().find(owner, &sha1).await?;
+        let entries = self.0.database.entries();
+        let entry = entries.find_to_change(owner, &sha1).await?;
         Ok(entry.map(|entry| entry.meta.file_size))
     }
 }
@@ -217,7 +218,7 @@ impl Catalog {
         };
         // Looking before locking spares a transaction for what is new, and looking for the bytes
         // lets an upload bring back what was lost.
-        let known = database.contents().find(&content.sha1).await?;
+        let known = database.contents().find_to_change(&content.sha1).await?;
         let is_there = match &known {
             Some(known) => self.has_bytes(known).await?,
             None => false,

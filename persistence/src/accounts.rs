@@ -8,6 +8,7 @@ use sea_orm::{
 
 use crate::{
     Database, Error, Result,
+    connection::Connection,
     database::{attempt, big_integer, transact},
     entities::{PURGING, usage, user_file},
     usage::{add_uploads, charge, locked},
@@ -86,9 +87,16 @@ impl Accounts<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, owner: &Owner) -> Result<Account> {
-        let find = || usage::Entity::find_by_id(owner.as_str()).one(self.0.reading());
-        let row = attempt(find).await?;
-        Ok(row.map(Account::try_from).transpose()?.unwrap_or_default())
+        find(self.0.reading(), owner).await
+    }
+
+    /// The same before something is added: the primary is asked, which is written to next.
+    ///
+    /// # Errors
+    ///
+    /// As [`Accounts::find`].
+    pub async fn find_to_change(&self, owner: &Owner) -> Result<Account> {
+        find(self.0.newest(), owner).await
     }
 
     /// Adds to an account what the owner's running uploads take at a moment.
@@ -226,6 +234,12 @@ impl Accounts<'_> {
         })
         .await
     }
+}
+
+async fn find(connection: &Connection, owner: &Owner) -> Result<Account> {
+    let find = || usage::Entity::find_by_id(owner.as_str()).one(connection);
+    let row = attempt(find).await?;
+    Ok(row.map(Account::try_from).transpose()?.unwrap_or_default())
 }
 
 async fn recount(

@@ -8,6 +8,7 @@ use sea_orm::{
 
 use crate::{
     Database, Error, Result, Shard,
+    connection::Connection,
     database::{attempt, big_integer},
     entities::{AVAILABLE, file},
 };
@@ -43,16 +44,16 @@ impl Contents<'_> {
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
-        let find = || {
-            Shard::of(sha1)
-                .select()
-                .filter(file::Column::FileSha1.eq(sha1.to_string()))
-                .one(self.0.reading())
-        };
-        let row = attempt(find).await?;
-        row.filter(|row| row.status == AVAILABLE)
-            .map(StoredContent::try_from)
-            .transpose()
+        find(self.0.reading(), sha1).await
+    }
+
+    /// The same before something is recorded of it: the primary is asked, which is written to next.
+    ///
+    /// # Errors
+    ///
+    /// As [`Contents::find`].
+    pub async fn find_to_change(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
+        find(self.0.newest(), sha1).await
     }
 
     /// Finds those of the given contents that one shard has, in any state, as they are now.
@@ -203,6 +204,19 @@ impl Contents<'_> {
         }
         Ok(counted)
     }
+}
+
+async fn find(connection: &Connection, sha1: &Sha1) -> Result<Option<StoredContent>> {
+    let find = || {
+        Shard::of(sha1)
+            .select()
+            .filter(file::Column::FileSha1.eq(sha1.to_string()))
+            .one(connection)
+    };
+    let row = attempt(find).await?;
+    row.filter(|row| row.status == AVAILABLE)
+        .map(StoredContent::try_from)
+        .transpose()
 }
 
 /// A shard's contents that are available and whose addresses name a store.
