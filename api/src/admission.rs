@@ -34,8 +34,8 @@ use crate::{
     http::{address, body},
     observe::Story,
     problem::{Problem, ProblemType},
-    service::{Service, X_OWNER},
     settings::{Role, Roles},
+    state::{AppState, X_OWNER},
 };
 
 /// Decides who may go on.
@@ -56,7 +56,7 @@ pub(crate) const KEYS_EVERY: Duration = Duration::from_mins(5);
 /// Who it is for comes with it, as an extension.
 pub(crate) async fn admit(
     admission: Data<Admission>,
-    service: Data<Service>,
+    state: Data<AppState>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -78,7 +78,7 @@ pub(crate) async fn admit(
         // It is for everybody; or there is nothing, which the router says better.
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let now = service.catalog.now();
+    let now = state.service.now();
     let identity = match identify(&admission, story, scope, &request, now).await {
         Ok(identity) => identity,
         Err(problem) => return Ok(request.into_response(problem.error_response())),

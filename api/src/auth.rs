@@ -10,8 +10,8 @@ mod remembered;
 use std::sync::Arc;
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use catalog::{Catalog, TokenState};
 use domain::{Owner, Scope, Scopes, Sha256, Timestamp, TokenText};
+use service::{FileService, TokenState};
 use sha2::Digest as _;
 
 use self::{
@@ -20,7 +20,7 @@ use self::{
 };
 use crate::{
     problem::{Fault, Problem, ProblemType},
-    service::X_OWNER,
+    state::X_OWNER,
 };
 
 /// What a challenge begins with (RFC 6750 §3).
@@ -53,7 +53,7 @@ impl Identity {
 
 /// Tells who makes a request.
 pub(crate) struct Authenticator {
-    catalog: Catalog,
+    service: FileService,
     own_tokens: bool,
     jwt: Option<JwtVerifier>,
     remembered: Remembered,
@@ -62,10 +62,10 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(crate) fn new(catalog: Catalog, own_tokens: bool, jwt: Option<JwtVerifier>) -> Self {
+    pub(crate) fn new(service: FileService, own_tokens: bool, jwt: Option<JwtVerifier>) -> Self {
         let is_open = !own_tokens && jwt.is_none();
         Self {
-            catalog,
+            service,
             own_tokens,
             jwt,
             remembered: Remembered::new(),
@@ -122,7 +122,7 @@ impl Authenticator {
         let text: TokenText = token
             .parse()
             .map_err(|error: domain::TokenTextError| invalid(&error.to_string()))?;
-        match self.catalog.find_token(&text).await? {
+        match self.service.find_token(&text).await? {
             Some((token, TokenState::Good)) => Ok(Identity {
                 actor: format!("token:{}", token.id),
                 owner: token.owner,

@@ -25,8 +25,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use catalog::{Catalog, Clock, CursorKey, Keys, LinkKeys};
 use persistence::Database;
+use service::{Clock, CursorKey, FileService, Keys, LinkKeys};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::sleep,
@@ -148,8 +148,8 @@ fn log_beside(settings: &Settings, traces: Option<TraceLayer>) -> Result<(), Fai
         .map_err(|error| Failure(format!("logging cannot begin: {error}")))
 }
 
-/// The catalogue that the settings describe; its database has the schema that it needs.
-async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
+/// the service that the settings describe; its database has the schema that it needs.
+async fn open_service(settings: &Settings) -> Result<FileService, Failure> {
     let data = &settings.data_dir;
     fs::create_dir_all(data).map_err(|error| Failure(format!("{}: {error}", data.display())))?;
     let database = open_database(settings).await?;
@@ -161,9 +161,9 @@ async fn open_catalog(settings: &Settings) -> Result<Catalog, Failure> {
     };
     let limits = settings.limits();
     let hot = settings.redis.open().await.map_err(Failure)?;
-    let catalog = Catalog::new(database, stores, Clock::system(), keys, limits, hot);
-    catalog.identify_disks().await?;
-    Ok(catalog)
+    let service = FileService::new(database, stores, Clock::system(), keys, limits, hot);
+    service.identify_disks().await?;
+    Ok(service)
 }
 
 /// The database, with the schema that is needed.

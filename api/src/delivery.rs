@@ -13,9 +13,9 @@ use actix_web::{
     },
     web::{self, Data},
 };
-use catalog::{Download, Entry, Link};
 use domain::{ByteRange, Owner};
 use futures_util::{TryStreamExt as _, stream};
+use service::{Download, Entry, Link};
 use storage::{Object, PresignedAs, Store};
 
 use crate::{
@@ -29,8 +29,8 @@ use crate::{
     },
     observe::Subject,
     problem::{Problem, ProblemType},
-    service::Service,
     settings::{DISK, Downloads},
+    state::AppState,
 };
 
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
@@ -48,7 +48,7 @@ const NOT_FOR_OTHERS: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED
 
 /// Whose file somebody gets, and why.
 pub(crate) struct Delivery<'a> {
-    pub(crate) service: &'a Service,
+    pub(crate) state: &'a AppState,
     pub(crate) owner: &'a Owner,
     pub(crate) entry: Entry,
     /// Whether the client would rather show the file than save it.
@@ -91,7 +91,7 @@ impl Delivery<'_> {
             validators,
         };
         match verdict {
-            Verdict::Failed => return Err(catalog::Error::PreconditionFailed.into()),
+            Verdict::Failed => return Err(service::Error::PreconditionFailed.into()),
             Verdict::NotModified => {
                 let mut response = HttpResponse::NotModified();
                 answer.identify(&mut response);
@@ -135,14 +135,14 @@ struct Answer<'a> {
 impl Answer<'_> {
     async fn send(&self, request: &HttpRequest, ranges: Wanted) -> Result<HttpResponse, Problem> {
         let Delivery {
-            service,
+            state,
             owner,
             entry,
             link,
             ..
         } = &self.delivery;
-        let mut download = service.catalog.locate(owner, entry).await?;
-        let handed_over = match accel(service, request) {
+        let mut download = state.service.locate(owner, entry).await?;
+        let handed_over = match accel(state, request) {
             Some(prefix) => self.hand_over(prefix, &mut download, &ranges).await?,
             None => self.redirect(request, &mut download).await?,
         };
@@ -153,7 +153,7 @@ impl Answer<'_> {
         };
         // Only now is it certain that the bytes are there.
         if let Some(link) = link {
-            service.catalog.count_download(link).await?;
+            state.service.count_download(link).await?;
         }
         Ok(prepared)
     }
@@ -183,7 +183,7 @@ impl Answer<'_> {
                     ..PresignedAs::default()
                 };
                 let presigned = bucket.presign(key, said).await;
-                let url = presigned.map_err(catalog::Error::from)?.url;
+                let url = presigned.map_err(service::Error::from)?.url;
                 response
                     .insert_header((X_ACCEL_REDIRECT, STORE_LOCATION))
                     .insert_header((X_STORE_URL, url));
@@ -203,7 +203,7 @@ impl Answer<'_> {
         request: &HttpRequest,
         download: &mut Download,
     ) -> Result<Option<HttpResponse>, Problem> {
-        let downloads = &self.delivery.service.downloads;
+        let downloads = &self.delivery.state.downloads;
         // The store would weigh conditions by a tag of its own.
         let is_plain = NOT_FOR_OTHERS
             .iter()
@@ -222,7 +222,7 @@ impl Answer<'_> {
             cache_control: Some(self.caching().to_owned()),
         };
         let presigned = bucket.presign(key, said).await;
-        let url = presigned.map_err(catalog::Error::from)?.url;
+        let url = presigned.map_err(service::Error::from)?.url;
         let mut response = HttpResponse::TemporaryRedirect();
         response
             .insert_header((header::LOCATION, url))
@@ -327,8 +327,8 @@ impl Answer<'_> {
 /// Where nginx has the objects, if it is to answer a request that it has passed on.
 ///
 /// Whoever comes to the service by another way gets the bytes from it.
-fn accel<'a>(service: &'a Service, request: &HttpRequest) -> Option<&'a str> {
-    let prefix = service.accel.as_deref()?;
+fn accel<'a>(state: &'a AppState, request: &HttpRequest) -> Option<&'a str> {
+    let prefix = state.accel.as_deref()?;
     let headers = request.headers();
     let peer: Option<SocketAddr> = request.peer_addr();
     let is_proxied = request

@@ -35,7 +35,7 @@ use actix_web::{
     HttpResponse, HttpResponseBuilder,
     http::header::{self, ETag},
 };
-use catalog::Entry;
+use service::Entry;
 use utoipa::ToSchema;
 
 use crate::{http::conditional::entry_tag, observe::Stored};

@@ -11,9 +11,9 @@ use actix_web::{
     http::header::{self, HeaderMap},
     web::Payload,
 };
-use catalog::{Expected, Stored, Upload};
 use domain::{FileName, MediaType, Owner};
 use mime::Mime;
+use service::{Expected, Stored, Upload};
 
 use crate::{
     admission::is_too_slow,
@@ -22,12 +22,12 @@ use crate::{
         digest_fields::{self, REPR_DIGEST},
     },
     problem::{Place, Problem, ProblemType},
-    service::Service,
+    state::AppState,
 };
 
 /// What is known of a file before its bytes arrive.
 struct Reading<'a> {
-    service: &'a Service,
+    state: &'a AppState,
     headers: &'a HeaderMap,
     named: Option<FileName>,
     announced: Expected,
@@ -46,7 +46,7 @@ struct Arrived {
 ///
 /// `named` is the name that the query gives to it, `announced` what the URL says that it is.
 pub(crate) async fn receive(
-    service: &Service,
+    state: &AppState,
     owner: &Owner,
     request: &HttpRequest,
     payload: Payload,
@@ -57,19 +57,19 @@ pub(crate) async fn receive(
     body::refuse_content_coding(headers)?;
     let declared = digest_fields::read(headers, &REPR_DIGEST, Place::Header)?;
     let announced = digest_fields::join(announced, declared)?;
-    let (kind, catalog) = (body_kind(headers)?, &service.catalog);
+    let (kind, service) = (body_kind(headers)?, &state.service);
     let bytes = match &kind {
         // There is more in a form than the file.
         Body::Form => None,
         Body::Raw(_) => {
             let bytes = body::content_length(headers);
-            raw::refuse_too_large(bytes, catalog.limits().max_upload_size)?;
+            raw::refuse_too_large(bytes, service.limits().max_upload_size)?;
             bytes
         }
     };
-    let upload = catalog.upload(owner, &announced, bytes).await?;
+    let upload = service.upload(owner, &announced, bytes).await?;
     let reading = Reading {
-        service,
+        state,
         headers,
         named,
         announced,
@@ -86,7 +86,7 @@ pub(crate) async fn receive(
         expected,
     } = arrived;
     let stored = upload.finish(file_name, content_type, expected).await?;
-    service.metrics.stored(&stored);
+    state.metrics.stored(&stored);
     Ok(stored)
 }
 

@@ -11,7 +11,6 @@ mod traces;
 
 use std::{sync::Arc, time::Duration};
 
-use catalog::{Catalog, Novelty, Stored};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text},
     metrics::{
@@ -23,6 +22,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use service::{FileService, Novelty, Stored};
 
 pub(crate) use self::copies::{CONSUME, CopyMetrics, PUBLISH};
 use self::{
@@ -58,7 +58,7 @@ enum Component {
     #[expect(non_camel_case_types, reason = "it is shown as it is written")]
     store,
     #[expect(non_camel_case_types, reason = "it is shown as it is written")]
-    service,
+    state,
 }
 
 /// The service's counters.
@@ -75,14 +75,14 @@ pub(crate) struct Metrics {
     uploads: Counter,
     deduplicated: Counter,
     deduplicated_bytes: Counter,
-    catalog: Catalog,
+    service: FileService,
     jobs: JobGauges,
     /// What became of copies.
     pub(crate) copies: CopyMetrics,
 }
 
 impl Metrics {
-    pub(crate) fn new(catalog: &Catalog) -> Self {
+    pub(crate) fn new(service: &FileService) -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("fileserver"),
             process: Registry::default(),
@@ -98,7 +98,7 @@ impl Metrics {
             uploads: Counter::default(),
             deduplicated: Counter::default(),
             deduplicated_bytes: Counter::default(),
-            catalog: catalog.clone(),
+            service: service.clone(),
             jobs: JobGauges::default(),
             copies: CopyMetrics::default(),
         };
@@ -140,7 +140,7 @@ impl Metrics {
             "Requests that failed for a fault of a component",
             self.failures.clone(),
         );
-        for component in [Component::database, Component::store, Component::service] {
+        for component in [Component::database, Component::store, Component::state] {
             // Those that never failed are 0, so that the first failure is seen to be one more.
             self.failures
                 .get_or_create(&FaultLabels { component })
@@ -164,14 +164,14 @@ impl Metrics {
         );
         self.jobs.register(registry);
         self.copies.register(registry);
-        registry.register_collector(Box::new(StoreCollector(self.catalog.clone())));
-        registry.register_collector(Box::new(ServerCollector(self.catalog.clone())));
-        registry.register_collector(Box::new(LeaseCollector(self.catalog.clone())));
-        registry.register_collector(Box::new(RedisCollector(self.catalog.clone())));
+        registry.register_collector(Box::new(StoreCollector(self.service.clone())));
+        registry.register_collector(Box::new(ServerCollector(self.service.clone())));
+        registry.register_collector(Box::new(LeaseCollector(self.service.clone())));
+        registry.register_collector(Box::new(RedisCollector(self.service.clone())));
         registry.register_collector(Box::new(DatabaseCollector));
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which release it is", version);
-        let started = self.catalog.now();
+        let started = self.service.now();
         let process = Box::new(ProcessCollector { started });
         self.process.register_collector(process);
         self
@@ -212,7 +212,7 @@ impl Metrics {
         let component = match fault {
             Fault::Database => Component::database,
             Fault::Store => Component::store,
-            Fault::Service => Component::service,
+            Fault::Service => Component::state,
         };
         self.failures
             .get_or_create(&FaultLabels { component })
@@ -229,7 +229,7 @@ impl Metrics {
 
     /// All numbers, in the text format of `OpenMetrics`.
     pub(crate) async fn encode(&self) -> Result<String, std::fmt::Error> {
-        self.jobs.look(&self.catalog).await;
+        self.jobs.look(&self.service).await;
         let mut encoded = String::new();
         text::encode_registry(&mut encoded, &self.process)?;
         text::encode(&mut encoded, &self.registry)?;

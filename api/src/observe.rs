@@ -33,7 +33,7 @@ use crate::{
     connections::{Connection, InHand},
     contract::{Contract, Route},
     problem::Fault,
-    service::Service,
+    state::AppState,
     traces,
 };
 
@@ -79,7 +79,7 @@ pub(crate) struct Stored(pub(crate) Sha1);
 /// Accompanies requests from their header to their answer's last byte.
 #[derive(Clone)]
 pub(crate) struct Observer {
-    pub(crate) service: Data<Service>,
+    pub(crate) state: Data<AppState>,
     pub(crate) contract: Data<Contract>,
     pub(crate) admission: Data<Admission>,
 }
@@ -107,14 +107,14 @@ impl Observer {
         });
         request.extensions_mut().insert(Rc::clone(&story));
         let client = self.admission.client(&request);
-        let service = self.service.into_inner();
-        let mut record = Record::begin(Arc::clone(&service), story, &request, id_text);
+        let state = self.state.into_inner();
+        let mut record = Record::begin(Arc::clone(&state), story, &request, id_text);
         record.client = client.map(|client| client.to_string());
         record.trace_id = trace_id;
         record.span = span.clone();
         let mut response = next.call(request).instrument(span).await?;
         record.answered(&response);
-        if service.stopping.is_begun() {
+        if state.stopping.is_begun() {
             let head = response.response_mut().head_mut();
             head.set_connection_type(ConnectionType::Close);
         }
@@ -147,7 +147,7 @@ fn request_id(request: &ServiceRequest) -> HeaderValue {
 
 /// What is known of a request; written down when it is dropped.
 struct Record {
-    service: Arc<Service>,
+    state: Arc<AppState>,
     began: Instant,
     id: String,
     method: String,
@@ -165,10 +165,10 @@ struct Record {
 }
 
 impl Record {
-    fn begin(service: Arc<Service>, story: Rc<Story>, request: &ServiceRequest, id: &str) -> Self {
-        service.metrics.begin_request();
+    fn begin(state: Arc<AppState>, story: Rc<Story>, request: &ServiceRequest, id: &str) -> Self {
+        state.metrics.begin_request();
         Self {
-            service,
+            state,
             began: Instant::now(),
             id: id.to_owned(),
             method: request.method().to_string(),
@@ -199,7 +199,7 @@ impl Record {
             self.file = Some(sha1.to_string());
         }
         if let Some(fault) = extensions.get::<Fault>() {
-            self.service.metrics.failed(*fault);
+            self.state.metrics.failed(*fault);
         }
     }
 }
@@ -209,7 +209,7 @@ impl Drop for Record {
         let took = self.began.elapsed();
         // As nginx says of clients that went away.
         let status = self.status.unwrap_or(499);
-        let metrics = &self.service.metrics;
+        let metrics = &self.state.metrics;
         let route = self.story.route.as_ref();
         let operation = route.map_or("none", |route| route.operation.as_str());
         metrics.end_request(operation, status, self.sent, took);

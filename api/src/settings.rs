@@ -12,8 +12,8 @@ mod traces;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use catalog::Limits;
 use clap::{Args, ValueEnum};
+use service::Limits;
 
 pub(crate) use self::{
     access::Access,

@@ -15,8 +15,8 @@ use std::{
 };
 
 use broker::Broker;
-use catalog::{Catalog, Duty, Performed};
 use domain::Backoff;
+use service::{Duty, FileService, Performed};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What does the work.
 #[derive(Clone)]
 pub(crate) struct Worker {
-    catalog: Catalog,
+    service: FileService,
     broker: Option<Broker>,
     /// What tells this process from others.
     name: String,
@@ -61,14 +61,14 @@ impl Worker {
     /// When the broker's URL is none, or there is no randomness.
     pub(crate) fn new(
         settings: &Settings,
-        catalog: Catalog,
+        service: FileService,
         metrics: CopyMetrics,
     ) -> Result<Self, String> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
         let copies = settings.transfers.transfer_copies.get();
         Ok(Self {
-            catalog,
+            service,
             broker: open_broker(settings)?,
             name: format!("{}-{:016x}", std::process::id(), u64::from_ne_bytes(random)),
             patience: settings.transfers.patience(),
@@ -83,15 +83,15 @@ impl Worker {
     pub(crate) fn start(self) -> Working {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.catalog.lease(Duty::Housekeeping).clone().keep());
-        tasks.spawn(keep_house(self.catalog.clone()));
-        if self.catalog.stores().has_disks() {
-            tasks.spawn(keep_disks(self.catalog.clone()));
+        tasks.spawn(self.service.lease(Duty::Housekeeping).clone().keep());
+        tasks.spawn(keep_house(self.service.clone()));
+        if self.service.stores().has_disks() {
+            tasks.spawn(keep_disks(self.service.clone()));
         }
         tasks.spawn(self.clone().keep_planning());
         match self.broker.clone() {
             Some(broker) => {
-                tasks.spawn(self.catalog.lease(Duty::Announcing).clone().keep());
+                tasks.spawn(self.service.lease(Duty::Announcing).clone().keep());
                 tasks.spawn(
                     self.clone()
                         .keep_announcing(broker.clone(), stopped.clone()),
@@ -111,7 +111,7 @@ impl Worker {
 
     /// Makes jobs of transfers, ahead of those who work at them, whenever it is this process's turn.
     async fn keep_planning(self) {
-        let lease = self.catalog.lease(Duty::Housekeeping);
+        let lease = self.service.lease(Duty::Housekeeping);
         loop {
             lease.held().await;
             lease.while_held(self.plan()).await;
@@ -120,7 +120,7 @@ impl Worker {
 
     async fn plan(&self) {
         loop {
-            match self.catalog.plan_transfers(&self.name).await {
+            match self.service.plan_transfers(&self.name).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => {
@@ -141,7 +141,7 @@ impl Working {
         let ended = async {
             while self.tasks.join_next().await.is_some() {}
             for duty in Duty::ALL {
-                self.worker.catalog.lease(duty).give_up().await;
+                self.worker.service.lease(duty).give_up().await;
             }
             // Whoever makes a copy holds some room.
             let _ = self.worker.room.acquire_many(self.worker.copies).await;
@@ -183,7 +183,7 @@ async fn pause(stopped: &watch::Receiver<bool>, time: Duration) {
 }
 
 /// Counts what came of a job, and tells of it.
-fn note(metrics: &CopyMetrics, performed: &Performed, job: Option<&catalog::Job>) {
+fn note(metrics: &CopyMetrics, performed: &Performed, job: Option<&service::Job>) {
     if let Some(job) = job {
         metrics.performed(job, performed);
         if let Performed::Copied(bytes) = performed {

@@ -17,8 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broker::{Broker, Error, Options};
 use common::{options, soon, until, url};
+use fileserver_broker::{Broker, Error, Options};
 use tokio::{
     net::TcpListener,
     process::Command,
@@ -90,15 +90,15 @@ async fn no_thread_is_left() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_confirmed_job_is_lost_when_the_broker_is_killed() {
     let _alone = ALONE.lock().await;
-    let broker = Broker::new(hasty("killed")).unwrap();
+    let fileserver_broker = Broker::new(hasty("killed")).unwrap();
     let (stop, stopped) = watch::channel(false);
     let publisher = tokio::spawn({
-        let broker = broker.clone();
+        let fileserver_broker = fileserver_broker.clone();
         async move {
             let (mut next, mut failures) = (0_i64, 0);
             while !*stopped.borrow() {
                 let jobs: Vec<_> = (next..next + 10).collect();
-                if broker.publish(&jobs).await.is_ok() {
+                if fileserver_broker.publish(&jobs).await.is_ok() {
                     next += 10;
                 } else {
                     failures += 1;
@@ -110,11 +110,11 @@ async fn no_confirmed_job_is_lost_when_the_broker_is_killed() {
     });
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let consumer = tokio::spawn({
-        let (broker, seen) = (broker.clone(), Arc::clone(&seen));
+        let (fileserver_broker, seen) = (fileserver_broker.clone(), Arc::clone(&seen));
         async move {
             let (mut doubled, mut losses) = (0, 0);
             loop {
-                let mut deliveries = match broker.consume().await {
+                let mut deliveries = match fileserver_broker.consume().await {
                     Ok(deliveries) => deliveries,
                     // It may be on its way back when all are through.
                     Err(Error::Closed) => return (doubled, losses),
@@ -148,7 +148,7 @@ async fn no_confirmed_job_is_lost_when_the_broker_is_killed() {
         (0..confirmed).all(|job| seen.contains(&job))
     })
     .await;
-    broker.close().await;
+    fileserver_broker.close().await;
     let (doubled, losses) = consumer.await.unwrap();
     println!("{confirmed} confirmed, {failures} failures, {doubled} doubled, {losses} losses");
     // It may not have been back yet when the broker was killed again.
@@ -159,16 +159,16 @@ async fn no_confirmed_job_is_lost_when_the_broker_is_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_hangs_is_an_error_in_bounded_time() {
     let _alone = ALONE.lock().await;
-    let broker = Broker::new(hasty("hangs")).unwrap();
-    broker.publish(&[1, 2]).await.unwrap();
-    let mut deliveries = broker.consume().await.unwrap();
+    let fileserver_broker = Broker::new(hasty("hangs")).unwrap();
+    fileserver_broker.publish(&[1, 2]).await.unwrap();
+    let mut deliveries = fileserver_broker.consume().await.unwrap();
     let held = soon(&mut deliveries).await;
     let _held = soon(&mut deliveries).await;
 
     signal("-STOP").await;
     let begin = Instant::now();
     let (published, next) = tokio::join!(
-        async { (broker.publish(&[3]).await, begin.elapsed()) },
+        async { (fileserver_broker.publish(&[3]).await, begin.elapsed()) },
         async { (deliveries.next().await.map(drop), begin.elapsed()) },
     );
     println!("publish: {published:?}, next: {next:?}");
@@ -178,39 +178,39 @@ async fn a_broker_that_hangs_is_an_error_in_bounded_time() {
     assert!(held.ack().await.is_err());
     for _ in 0..5 {
         let begin = Instant::now();
-        assert!(broker.publish(&[3]).await.is_err());
-        assert!(broker.probe().await.is_err());
-        assert!(broker.depth().await.is_err());
-        assert!(broker.dead(1).await.is_err());
+        assert!(fileserver_broker.publish(&[3]).await.is_err());
+        assert!(fileserver_broker.probe().await.is_err());
+        assert!(fileserver_broker.depth().await.is_err());
+        assert!(fileserver_broker.dead(1).await.is_err());
         assert!(begin.elapsed() < Duration::from_secs(8));
     }
-    let consumed = tokio::time::timeout(Duration::from_secs(12), broker.consume());
+    let consumed = tokio::time::timeout(Duration::from_secs(12), fileserver_broker.consume());
     assert!(consumed.await.unwrap().is_err());
     drop(deliveries);
     no_thread_is_left().await;
 
     signal("-CONT").await;
     until("published", PATIENCE, async || {
-        broker.publish(&[3]).await.is_ok()
+        fileserver_broker.publish(&[3]).await.is_ok()
     })
     .await;
-    let mut deliveries = broker.consume().await.unwrap();
+    let mut deliveries = fileserver_broker.consume().await.unwrap();
     let mut jobs = BTreeSet::new();
     while jobs.len() < 3 {
         let delivery = soon(&mut deliveries).await;
         jobs.insert(delivery.job);
         delivery.ack().await.unwrap();
     }
-    drop((deliveries, broker));
+    drop((deliveries, fileserver_broker));
     no_thread_is_left().await;
 }
 
 #[tokio::test]
 async fn a_broker_that_comes_back_is_used_again() {
     let _alone = ALONE.lock().await;
-    let broker = Broker::new(hasty("back")).unwrap();
-    broker.publish(&[1]).await.unwrap();
-    let mut deliveries = broker.consume().await.unwrap();
+    let fileserver_broker = Broker::new(hasty("back")).unwrap();
+    fileserver_broker.publish(&[1]).await.unwrap();
+    let mut deliveries = fileserver_broker.consume().await.unwrap();
     soon(&mut deliveries).await.ack().await.unwrap();
     a_queue_is_safe().await;
     restart().await;
@@ -218,10 +218,10 @@ async fn a_broker_that_comes_back_is_used_again() {
     // It is known to be gone, or was never seen to be.
     let begin = Instant::now();
     until("published", PATIENCE, async || {
-        broker.publish(&[2]).await.is_ok()
+        fileserver_broker.publish(&[2]).await.is_ok()
     })
     .await;
-    let mut deliveries = broker.consume().await.unwrap();
+    let mut deliveries = fileserver_broker.consume().await.unwrap();
     assert_eq!(soon(&mut deliveries).await.job, 2);
     println!("back after {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(12));
@@ -235,22 +235,22 @@ async fn a_broker_that_is_down_is_an_error_at_once() {
     drop(listener);
     let mut options = hasty("down");
     options.url = format!("amqp://guest:hunter2@{address}");
-    let broker = Broker::new(options).unwrap();
+    let fileserver_broker = Broker::new(options).unwrap();
     let begin = Instant::now();
     assert!(matches!(
-        broker.publish(&[1]).await,
+        fileserver_broker.publish(&[1]).await,
         Err(Error::Unavailable(_))
     ));
     let mut waiting = 0;
     for _ in 0..100 {
-        let error = broker.probe().await.unwrap_err();
+        let error = fileserver_broker.probe().await.unwrap_err();
         waiting += u32::from(matches!(error, Error::Waiting(_)));
-        assert!(!format!("{error} {error:?} {broker:?}").contains("hunter2"));
+        assert!(!format!("{error} {error:?} {fileserver_broker:?}").contains("hunter2"));
     }
     assert!(waiting > 80, "{waiting}");
     assert!(begin.elapsed() < Duration::from_secs(1));
     for _ in 0..3 {
-        assert!(broker.consume().await.is_err());
+        assert!(fileserver_broker.consume().await.is_err());
     }
     assert!(begin.elapsed() < Duration::from_secs(10));
     no_thread_is_left().await;
@@ -265,7 +265,7 @@ async fn a_port_that_says_nothing_or_something_else_is_an_error_in_bounded_time(
         let address = listener.local_addr().unwrap();
         for scheme in ["amqp", "amqps"] {
             options.url = format!("{scheme}://{address}");
-            let broker = Broker::new(options.clone()).unwrap();
+            let fileserver_broker = Broker::new(options.clone()).unwrap();
             let begin = Instant::now();
             let accepting = async {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -274,7 +274,7 @@ async fn a_port_that_says_nothing_or_something_else_is_an_error_in_bounded_time(
                     .unwrap();
                 stream
             };
-            let (published, _stream) = tokio::join!(broker.publish(&[1]), accepting);
+            let (published, _stream) = tokio::join!(fileserver_broker.publish(&[1]), accepting);
             println!("{scheme}: {published:?}");
             assert!(published.is_err());
             assert!(begin.elapsed() < Duration::from_secs(2));
@@ -288,14 +288,14 @@ async fn a_wrong_password_is_refused_and_not_shown() {
     let _alone = ALONE.lock().await;
     let mut options = options("password");
     options.url = url().replace("guest:guest", "guest:hunter2");
-    let broker = Broker::new(options.clone()).unwrap();
-    let error = broker.publish(&[1]).await.unwrap_err();
+    let fileserver_broker = Broker::new(options.clone()).unwrap();
+    let error = fileserver_broker.publish(&[1]).await.unwrap_err();
     println!("{error}");
     assert!(matches!(error, Error::Refused(_)));
-    let refused = broker.probe().await.unwrap_err();
+    let refused = fileserver_broker.probe().await.unwrap_err();
     for shown in [
         format!("{error} {error:?}"),
-        format!("{refused} {refused:?} {broker:?}"),
+        format!("{refused} {refused:?} {fileserver_broker:?}"),
     ] {
         assert!(!shown.contains("hunter2"));
     }

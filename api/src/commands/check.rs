@@ -2,11 +2,11 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use catalog::{CheckOptions, CheckProgress, Finding, Summary};
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use service::{CheckOptions, CheckProgress, Finding, Summary};
 
-use super::{Failure, fail, log, open_catalog};
+use super::{Failure, fail, log, open_service};
 use crate::{problem::Causes, settings::Settings};
 
 /// Compare the database's rows and the stores' bytes.
@@ -80,11 +80,11 @@ async fn check(settings: &Settings, wanted: &Check) -> Result<Summary, Failure> 
         let folder = settings.data_dir.display();
         return Err(Failure(format!("there is no data folder {folder}")));
     }
-    let catalog = open_catalog(&settings).await?;
+    let service = open_service(&settings).await?;
     let mut report = Report::new(wanted.json);
-    let summary = catalog.check(options, &mut report).await?;
+    let summary = service.check(options, &mut report).await?;
     report.end(&summary)?;
-    catalog.close().await;
+    service.close().await;
     Ok(summary)
 }
 

@@ -2,12 +2,12 @@
 
 use std::{fmt, io, process::ExitCode, str::FromStr};
 
-use catalog::{Allowance, Catalog, Limit, OwnQuota};
 use clap::Subcommand;
 use domain::Owner;
 use serde_json::json;
+use service::{Allowance, FileService, Limit, OwnQuota};
 
-use super::{Failure, Table, fail, open_catalog};
+use super::{Failure, Table, fail, open_service};
 use crate::settings::Settings;
 
 /// What to do with quotas.
@@ -92,33 +92,33 @@ pub(crate) async fn run(settings: &Settings, action: &QuotaAction) -> ExitCode {
 }
 
 async fn act(settings: &Settings, action: &QuotaAction) -> Result<(), Failure> {
-    let catalog = open_catalog(settings).await?;
-    let acted = perform(&catalog, action).await;
-    catalog.close().await;
+    let service = open_service(settings).await?;
+    let acted = perform(&service, action).await;
+    service.close().await;
     acted
 }
 
-async fn perform(catalog: &Catalog, action: &QuotaAction) -> Result<(), Failure> {
+async fn perform(service: &FileService, action: &QuotaAction) -> Result<(), Failure> {
     match action {
-        QuotaAction::Show { owner, json } => show(catalog, owner.as_ref(), *json).await,
+        QuotaAction::Show { owner, json } => show(service, owner.as_ref(), *json).await,
         QuotaAction::Set {
             owner,
             bytes,
             files,
             uploads,
         } => {
-            let own = catalog.find_usage(owner).await?.own;
+            let own = service.find_usage(owner).await?.own;
             let quota = OwnQuota {
                 bytes: Choice::over(*bytes, own.bytes),
                 files: Choice::over(*files, own.files),
                 uploads: Choice::over(*uploads, own.uploads),
             };
-            Ok(catalog.set_quota(owner, &quota).await?)
+            Ok(service.set_quota(owner, &quota).await?)
         }
         QuotaAction::Recount { owner } => {
             let miscounts = match owner {
-                Some(owner) => catalog.recount(owner).await?.into_iter().collect(),
-                None => catalog.recount_all().await?,
+                Some(owner) => service.recount(owner).await?.into_iter().collect(),
+                None => service.recount_all().await?,
             };
             for miscount in miscounts {
                 let (bytes, files) = miscount.found;
@@ -129,15 +129,15 @@ async fn perform(catalog: &Catalog, action: &QuotaAction) -> Result<(), Failure>
     }
 }
 
-async fn show(catalog: &Catalog, owner: Option<&Owner>, as_json: bool) -> Result<(), Failure> {
+async fn show(service: &FileService, owner: Option<&Owner>, as_json: bool) -> Result<(), Failure> {
     let mut table = Table::new(io::stdout().lock());
     if let Some(owner) = owner {
-        let allowance = catalog.find_usage(owner).await?;
+        let allowance = service.find_usage(owner).await?;
         return print(&mut table, owner, &allowance, as_json);
     }
     let mut after = None;
     loop {
-        let owners = catalog.list_usage(after.as_ref()).await?;
+        let owners = service.list_usage(after.as_ref()).await?;
         let Some((last, _)) = owners.last() else {
             return Ok(());
         };

@@ -9,10 +9,10 @@ use actix_web::{
     middleware::{Condition, from_fn},
     web::{self, Data},
 };
-use catalog::Catalog;
+use service::FileService;
 use utoipa_actix_web::AppExt as _;
 
-use super::{Failure, Signals, fail, observe, open_catalog};
+use super::{Failure, Signals, fail, observe, open_service};
 use crate::{
     admission::{self, Admission, KEYS_EVERY, Pace, Slots, Turnover},
     auth::{Authenticator, jwt::JwtVerifier},
@@ -23,8 +23,8 @@ use crate::{
     observe::Observer,
     problem::Causes,
     routes,
-    service::Service,
     settings::{Role, Settings, each},
+    state::AppState,
     stopping::{Door, Serving, Stopping},
     worker::{Worker, Working, sweep_disks},
 };
@@ -48,19 +48,19 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     settings.refuse_open_door().map_err(Failure)?;
     settings.roles.refuse_contradiction().map_err(Failure)?;
     let traces = observe(settings)?;
-    let catalog = open_catalog(settings).await?;
-    tell_of_own_keys(settings, &catalog);
-    sweep_disks(&catalog).await;
-    actix_web::rt::spawn(tell_of_stores(catalog.clone()));
-    let metrics = Metrics::new(&catalog).with_traces(traces.as_ref().map(|traces| &traces.counts));
-    let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
+    let service = open_service(settings).await?;
+    tell_of_own_keys(settings, &service);
+    sweep_disks(&service).await;
+    actix_web::rt::spawn(tell_of_stores(service.clone()));
+    let metrics = Metrics::new(&service).with_traces(traces.as_ref().map(|traces| &traces.counts));
+    let worker = Worker::new(settings, service.clone(), metrics.copies.clone());
     let worker = worker.map_err(Failure)?;
     let working = settings.roles.has(Role::Worker).then(|| worker.start());
 
-    let admission = Data::new(admission(settings, catalog.clone()).await?);
+    let admission = Data::new(admission(settings, service.clone()).await?);
     let refreshing = actix_web::rt::spawn(keep_fresh(admission.clone()));
-    let service = Data::new(Service {
-        catalog: catalog.clone(),
+    let state = Data::new(AppState {
+        service: service.clone(),
         metrics,
         accel: settings.accel_redirect.clone(),
         downloads: settings.stores.downloads().map_err(Failure)?,
@@ -70,7 +70,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
     let contract = Contract::new().map_err(|error| Failure(error.to_string()))?;
     let mut signals = Signals::new()?;
     let parts = Parts {
-        service,
+        state,
         contract: Data::new(contract),
         admission,
     };
@@ -92,7 +92,7 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         ended = ending => {
             ended?;
             refreshing.abort();
-            catalog.close().await;
+            service.close().await;
             if let Some(traces) = traces {
                 traces.end().await;
             }
@@ -114,21 +114,21 @@ async fn end_work(working: Option<Working>, settings: &Settings) {
 
 /// What all threads that answer requests share.
 struct Parts {
-    service: Data<Service>,
+    state: Data<AppState>,
     contract: Data<Contract>,
     admission: Data<Admission>,
 }
 
 /// What decides who may do how much.
-async fn admission(settings: &Settings, catalog: Catalog) -> Result<Admission, Failure> {
+async fn admission(settings: &Settings, service: FileService) -> Result<Admission, Failure> {
     let access = &settings.access;
-    let redis = catalog.hot_entries().map(|hot| hot.redis().clone());
+    let redis = service.hot_entries().map(|hot| hot.redis().clone());
     let jwt = match access.jwt().map_err(Failure)? {
         Some(jwt) => Some(JwtVerifier::open(jwt).await?),
         None => None,
     };
     Ok(Admission {
-        authenticator: Authenticator::new(catalog, access.takes_own_tokens(), jwt),
+        authenticator: Authenticator::new(service, access.takes_own_tokens(), jwt),
         turnover: access
             .requests_per_second
             .map(|per_second| Turnover::new(per_second, redis)),
@@ -147,28 +147,28 @@ async fn admission(settings: &Settings, catalog: Catalog) -> Result<Admission, F
 
 fn bind(settings: &Settings, parts: Parts) -> Result<(Server, Serving), Failure> {
     let Parts {
-        service,
+        state,
         contract,
         admission,
     } = parts;
     let header_timeout = Duration::from_secs(settings.access.header_timeout.get().into());
     let connections = Connections::new(KEEP_ALIVE + header_timeout);
     actix_web::rt::spawn(connections.clone().keep_closing());
-    let stopping = service.stopping.clone();
+    let stopping = state.stopping.clone();
     let new_ones = connections.clone();
     let origins = each(&settings.cors_origins);
     let observer = Observer {
-        service: service.clone(),
+        state: state.clone(),
         contract: contract.clone(),
         admission: admission.clone(),
     };
     let mut server = HttpServer::new(move || {
         let observer = observer.clone();
-        let gate = (admission.clone(), service.clone());
+        let gate = (admission.clone(), state.clone());
         App::new()
             .wrap(from_fn(move |request, next| {
-                let (admission, service) = gate.clone();
-                admission::admit(admission, service, request, next)
+                let (admission, state) = gate.clone();
+                admission::admit(admission, state, request, next)
             }))
             .wrap(from_fn(tus::speak))
             .wrap(Condition::new(
@@ -179,7 +179,7 @@ fn bind(settings: &Settings, parts: Parts) -> Result<(Server, Serving), Failure>
                 observer.clone().observe(request, next)
             }))
             .wrap(from_fn(tus::understand))
-            .app_data(service.clone())
+            .app_data(state.clone())
             .app_data(contract.clone())
             .app_data(admission.clone())
             .into_utoipa_app()
@@ -238,13 +238,13 @@ fn cors(origins: &[String], fields: &BTreeSet<String>) -> Cors {
 }
 
 /// Says that what this process signs is worth nothing to others, if there may be others.
-fn tell_of_own_keys(settings: &Settings, catalog: &Catalog) {
+fn tell_of_own_keys(settings: &Settings, service: &FileService) {
     let own = [
         ("cursor_key", settings.cursor_key.is_none()),
         ("link_keys", settings.link_keys.is_empty()),
     ];
     for (setting, _) in own.into_iter().filter(|(_, is_own)| *is_own) {
-        if settings.roles.serves() && catalog.is_on_server() {
+        if settings.roles.serves() && service.is_on_server() {
             tracing::warn!(
                 setting,
                 "the key is that of this data folder; replicas with folders of their own need the \
@@ -255,8 +255,8 @@ fn tell_of_own_keys(settings: &Settings, catalog: &Catalog) {
 }
 
 /// Says which stores cannot be used, and why.
-async fn tell_of_stores(catalog: Catalog) {
-    for store in catalog.stores().iter() {
+async fn tell_of_stores(service: FileService) {
+    for store in service.stores().iter() {
         if let Err(error) = store.probe().await {
             tracing::error!(store = store.name(), error = %Causes(&error), "a store cannot be used");
         }

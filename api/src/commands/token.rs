@@ -2,12 +2,12 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
-use catalog::{Catalog, NewToken, Token, TokenState};
 use clap::Subcommand;
 use domain::{Owner, RandomId, Scope};
 use serde_json::json;
+use service::{FileService, NewToken, Token, TokenState};
 
-use super::{Failure, Table, fail, open_catalog};
+use super::{Failure, Table, fail, open_service};
 use crate::settings::Settings;
 
 /// What to do with tokens.
@@ -54,13 +54,13 @@ pub(crate) async fn run(settings: &Settings, action: &TokenAction) -> ExitCode {
 }
 
 async fn act(settings: &Settings, action: &TokenAction) -> Result<ExitCode, Failure> {
-    let catalog = open_catalog(settings).await?;
-    let acted = perform(&catalog, action).await;
-    catalog.close().await;
+    let service = open_service(settings).await?;
+    let acted = perform(&service, action).await;
+    service.close().await;
     acted
 }
 
-async fn perform(catalog: &Catalog, action: &TokenAction) -> Result<ExitCode, Failure> {
+async fn perform(service: &FileService, action: &TokenAction) -> Result<ExitCode, Failure> {
     match action {
         TokenAction::Create {
             owner,
@@ -74,7 +74,7 @@ async fn perform(catalog: &Catalog, action: &TokenAction) -> Result<ExitCode, Fa
                 label: label.clone(),
                 lifetime: *expires,
             };
-            let (text, token) = catalog.create_token(new).await?;
+            let (text, token) = service.create_token(new).await?;
             eprintln!(
                 "token {} of {}, which is shown only now:",
                 token.id, token.owner
@@ -82,11 +82,11 @@ async fn perform(catalog: &Catalog, action: &TokenAction) -> Result<ExitCode, Fa
             println!("{}", text.reveal());
         }
         TokenAction::List { owner, json } => {
-            let tokens = catalog.list_tokens(owner.as_ref()).await?;
-            list(catalog, &tokens, *json)?;
+            let tokens = service.list_tokens(owner.as_ref()).await?;
+            list(service, &tokens, *json)?;
         }
         TokenAction::Revoke { id } => {
-            if !catalog.revoke_token(*id).await? {
+            if !service.revoke_token(*id).await? {
                 eprintln!("fileserver: there is no token {id}");
                 return Ok(ExitCode::FAILURE);
             }
@@ -95,10 +95,10 @@ async fn perform(catalog: &Catalog, action: &TokenAction) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(catalog: &Catalog, tokens: &[Token], as_json: bool) -> Result<(), Failure> {
+fn list(service: &FileService, tokens: &[Token], as_json: bool) -> Result<(), Failure> {
     let mut table = Table::new(io::stdout().lock());
     for token in tokens {
-        let state = name(token.state(catalog.now()));
+        let state = name(token.state(service.now()));
         if as_json {
             table.line(&json!({
                 "id": token.id.to_string(),

@@ -2,11 +2,11 @@
 
 use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
-use catalog::{TransferReport, TransferState};
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use service::{TransferReport, TransferState};
 
-use super::{Failure, Signals, fail, log, open_catalog};
+use super::{Failure, Signals, fail, log, open_service};
 use crate::{
     metrics::Metrics,
     settings::{Settings, quantity},
@@ -54,16 +54,16 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool, Failur
         "warn".clone_into(&mut settings.log);
     }
     log(&settings)?;
-    let catalog = open_catalog(&settings).await?;
+    let service = open_service(&settings).await?;
     if wanted.cancel {
-        let report = catalog
+        let report = service
             .cancel_transfer_between(&wanted.from, &wanted.to)
             .await?;
         println!("{}", summary(&report));
-        catalog.close().await;
+        service.close().await;
         return Ok(true);
     }
-    let begun = catalog.start_transfer(&wanted.from, &wanted.to, wanted.rate);
+    let begun = service.start_transfer(&wanted.from, &wanted.to, wanted.rate);
     let (mut report, is_new) = begun.await?;
     let id = report.transfer.id;
     if !is_new {
@@ -72,8 +72,8 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool, Failur
     let working = if wanted.watch {
         None
     } else {
-        let metrics = Metrics::new(&catalog);
-        let worker = Worker::new(&settings, catalog.clone(), metrics.copies.clone());
+        let metrics = Metrics::new(&service);
+        let worker = Worker::new(&settings, service.clone(), metrics.copies.clone());
         Some(worker.map_err(Failure)?.start())
     };
     let bar = bar();
@@ -84,7 +84,7 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool, Failur
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = signals.next() => break,
         }
-        report = catalog.transfer(id).await?;
+        report = service.transfer(id).await?;
     }
     bar.finish_and_clear();
     if let Some(working) = working {
@@ -94,9 +94,9 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool, Failur
             () = signals.next() => tracing::warn!("stopped at once"),
         }
     }
-    report = catalog.transfer(id).await?;
+    report = service.transfer(id).await?;
     println!("{}", summary(&report));
-    catalog.close().await;
+    service.close().await;
     Ok(report.transfer.state == TransferState::Done && report.failed == 0)
 }
 

@@ -3,10 +3,10 @@
 use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use catalog::JobId;
 use clap::{Args, Subcommand};
+use service::JobId;
 
-use super::{Failure, Signals, Table, fail, observe, open_catalog};
+use super::{Failure, Signals, Table, fail, observe, open_service};
 use crate::{
     metrics::{self, Metrics},
     settings::Settings,
@@ -58,12 +58,12 @@ pub(crate) async fn run(settings: &Settings, command: &WorkerCommand) -> ExitCod
 
 async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<(), Failure> {
     let traces = observe(settings)?;
-    let catalog = open_catalog(settings).await?;
-    sweep_disks(&catalog).await;
+    let service = open_service(settings).await?;
+    sweep_disks(&service).await;
     let metrics = web::Data::new(
-        Metrics::new(&catalog).with_traces(traces.as_ref().map(|traces| &traces.counts)),
+        Metrics::new(&service).with_traces(traces.as_ref().map(|traces| &traces.counts)),
     );
-    let worker = Worker::new(settings, catalog.clone(), metrics.copies.clone());
+    let worker = Worker::new(settings, service.clone(), metrics.copies.clone());
     let worker = worker.map_err(Failure)?;
     let mut signals = Signals::new()?;
     if let Some(listen) = listen {
@@ -77,7 +77,7 @@ async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<(), Fai
         () = working.stop(Duration::from_secs(settings.shutdown_timeout)) => {}
         () = signals.next() => tracing::warn!("stopped at once"),
     }
-    catalog.close().await;
+    service.close().await;
     if let Some(traces) = traces {
         traces.end().await;
     }
@@ -112,14 +112,14 @@ async fn numbers(metrics: web::Data<Metrics>) -> HttpResponse {
 }
 
 async fn act(settings: &Settings, action: &WorkerAction) -> Result<(), Failure> {
-    let catalog = open_catalog(settings).await?;
+    let service = open_service(settings).await?;
     let broker = open_broker(settings).map_err(Failure)?;
     let mut table = Table::new(io::stdout().lock());
     match action {
         WorkerAction::Dead => {
             let mut after = None;
             loop {
-                let dead = catalog.dead_jobs(after, BATCH).await?;
+                let dead = service.dead_jobs(after, BATCH).await?;
                 let Some(last) = dead.last() else {
                     break;
                 };
@@ -140,7 +140,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<(), Failure> 
             }
         }
         WorkerAction::Requeue { job } => {
-            let revived = catalog.revive_jobs(*job).await?;
+            let revived = service.revive_jobs(*job).await?;
             if let (None, Some(broker)) = (job, &broker) {
                 broker.requeue_dead().await?;
             }
@@ -157,7 +157,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<(), Failure> 
     if let Some(broker) = broker {
         broker.close().await;
     }
-    catalog.close().await;
+    service.close().await;
     Ok(())
 }
 

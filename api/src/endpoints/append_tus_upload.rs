@@ -1,8 +1,8 @@
 //! `PATCH /tus/{upload_id}`
 
 use actix_web::{HttpRequest, HttpResponse, patch, web};
-use catalog::{Append, AppendRequest, Completes, Error, Outcome, Protocol};
 use domain::{Owner, RandomId, UploadError};
+use service::{Append, AppendRequest, Completes, Error, Outcome, Protocol};
 
 use crate::{
     http::{
@@ -14,7 +14,7 @@ use crate::{
     },
     intake::append::{Stop, break_off, has_bytes, pump},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Appends to an upload by tus
@@ -65,7 +65,7 @@ use crate::{
 #[patch("/tus/{upload_id}")]
 pub(crate) async fn append_tus_upload(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathUpload(id): PathUpload,
     _: NoQuery,
     request: HttpRequest,
@@ -84,10 +84,10 @@ pub(crate) async fn append_tus_upload(
         checksums: tus::checksums(headers)?,
         completes: Completes::AtLength,
     };
-    match append_to(&service, &owner, id, append, payload).await {
+    match append_to(&state, &owner, id, append, payload).await {
         Ok(response) => Ok(response),
         Err(problem) if problem.is_about_offset() => {
-            match service.catalog.find_expiry(&owner, Protocol::Tus, id).await {
+            match state.service.find_expiry(&owner, Protocol::Tus, id).await {
                 Ok(expires_at) => {
                     let (name, value) = tus::expires(expires_at);
                     Err(problem.with_header(name, value))
@@ -101,32 +101,32 @@ pub(crate) async fn append_tus_upload(
 }
 
 async fn append_to(
-    service: &Service,
+    state: &AppState,
     owner: &Owner,
     id: RandomId,
     append: AppendRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let offset = append.offset;
-    let catalog = &service.catalog;
+    let service = &state.service;
     let mut response = HttpResponse::NoContent();
-    let append = match catalog.append(owner, Protocol::Tus, id, append).await {
+    let append = match service.append(owner, Protocol::Tus, id, append).await {
         Ok(append) => append,
         Err(Error::UploadDone { sha1, length }) => {
             refuse_after_end(offset, length, payload).await?;
-            let expires_at = catalog.find_expiry(owner, Protocol::Tus, id).await?;
+            let expires_at = service.find_expiry(owner, Protocol::Tus, id).await?;
             tus::progress(&mut response, Some(length), expires_at);
             tus::done(&mut response, &sha1);
             return Ok(response.finish());
         }
         Err(error) => return Err(told_offset(error, offset)),
     };
-    match take(service, append, payload).await? {
+    match take(state, append, payload).await? {
         Outcome::Open { offset, expires_at } => {
             tus::progress(&mut response, Some(offset), expires_at);
         }
         Outcome::Stored { stored, expires_at } => {
-            service.metrics.stored(&stored);
+            state.metrics.stored(&stored);
             let meta = &stored.entry.meta;
             tus::progress(&mut response, Some(meta.file_size), expires_at);
             tus::done(&mut response, &meta.file_sha1);
@@ -137,11 +137,11 @@ async fn append_to(
 
 /// Appends a request's body, and completes the upload if that was the last of it.
 pub(super) async fn take(
-    service: &Service,
+    state: &AppState,
     mut append: Append,
     payload: web::Payload,
 ) -> Result<Outcome, Problem> {
-    match pump(service, &mut append, payload).await {
+    match pump(state, &mut append, payload).await {
         Ok(()) => Ok(append.end().await?),
         Err(Stop::Overrun(overrun)) => Err(break_off(append, Error::from(overrun).into()).await),
         Err(Stop::Broken(problem)) => Err(break_off(append, problem).await),

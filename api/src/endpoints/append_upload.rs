@@ -8,7 +8,7 @@ use crate::{
     http::{parameters::UploadPath, path::PathUpload, query::NoQuery},
     intake::resumable,
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Appends to an upload
@@ -71,11 +71,11 @@ use crate::{
 #[patch("/uploads/{upload_id}")]
 pub(crate) async fn append_upload(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathUpload(id): PathUpload,
     _: NoQuery,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    resumable::go_on(&service, &owner, id, &request, payload).await
+    resumable::go_on(&state, &owner, id, &request, payload).await
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, delete, web};
 use crate::{
     http::{parameters::TransferPath, path::PathTransfer, query::NoQuery},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Ends a transfer early
@@ -28,10 +28,10 @@ use crate::{
 #[delete("/transfers/{transfer_id}")]
 pub(crate) async fn cancel_transfer(
     _: Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathTransfer(id): PathTransfer,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    service.catalog.cancel_transfer(id).await?;
+    state.service.cancel_transfer(id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, route, web};
-use catalog::{ServersStatus, Stores};
 use futures_util::future::join_all;
 use serde::Serialize;
+use service::{ServersStatus, Stores};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::{
     http::query::NoQuery,
     problem::{Causes, Fault, Problem},
-    service::Service,
+    state::AppState,
 };
 
 /// How long what the service needs may take to answer.
@@ -56,28 +56,28 @@ pub(crate) struct Readiness {
 #[route("/readyz", method = "GET", method = "HEAD")]
 pub(crate) async fn check_readiness(
     _: NoQuery,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    if service.stopping.is_begun() {
+    if state.stopping.is_begun() {
         return Err(Problem::stopping());
     }
-    let catalog = &service.catalog;
+    let service = &state.service;
     let (database, store, mut trouble) = tokio::join!(
-        timeout(PATIENCE, catalog.probe_database()),
-        timeout(PATIENCE, catalog.probe_store()),
-        trouble_with_others(catalog.stores()),
+        timeout(PATIENCE, service.probe_database()),
+        timeout(PATIENCE, service.probe_store()),
+        trouble_with_others(service.stores()),
     );
     database.map_err(|late| Problem::unavailable(Fault::Database, &late))??;
-    let name = catalog.stores().primary().name();
+    let name = service.stores().primary().name();
     let store = store.map_err(|_| format!("the store {name} does not answer in time"));
     match store {
         Ok(Ok(())) => {}
-        // The catalogue tells a full store from one that fails.
-        Ok(Err(error @ catalog::Error::Store(storage::Error::Full(_)))) => return Err(error.into()),
+        // the service tells a full store from one that fails.
+        Ok(Err(error @ service::Error::Store(storage::Error::Full(_)))) => return Err(error.into()),
         Ok(Err(error)) => return Err(Problem::unready(Causes(&error).to_string())),
         Err(late) => return Err(Problem::unready(late)),
     }
-    trouble.extend(trouble_with_servers(catalog.database_servers()));
+    trouble.extend(trouble_with_servers(service.database_servers()));
     let status = if trouble.is_empty() { "ok" } else { "degraded" };
     Ok(HttpResponse::Ok().json(Readiness { status, trouble }))
 }

@@ -2,15 +2,15 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::header, post, web};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use catalog::{ClaimTicket, NewClaim};
 use domain::{FileName, MediaType, Sha1, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
+use service::{ClaimTicket, NewClaim};
 use utoipa::ToSchema;
 
 use crate::{
     http::{accept::AcceptsJson, body, query::NoQuery},
     problem::{Place, Problem},
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// What somebody says they have.
@@ -85,7 +85,7 @@ pub(crate) struct ClaimRange {
 pub(crate) async fn claim_file(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     _: NoQuery,
     request: HttpRequest,
     payload: web::Payload,
@@ -102,7 +102,7 @@ pub(crate) async fn claim_file(
         file_name: claim.file_name,
         content_type: claim.content_type.unwrap_or_default(),
     };
-    let ticket = service.catalog.claim(&owner, claim).await?;
+    let ticket = state.service.claim(&owner, claim).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/claims/{}", ticket.id)))
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -5,11 +5,11 @@ use actix_web::{
     http::header::{self, HeaderMap},
     post, web,
 };
-use catalog::{AppendRequest, Expected, NewUpload, Outcome, Protocol, SessionState, Standing};
 use domain::{
     FileName, MediaType, Owner, RandomId,
     tus::{Concatenation, Metadata},
 };
+use service::{AppendRequest, Expected, NewUpload, Outcome, Protocol, SessionState, Standing};
 
 use crate::{
     endpoints::append_tus_upload,
@@ -20,7 +20,7 @@ use crate::{
         tus::{self, Length},
     },
     problem::{Place, Problem, ProblemType},
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Begins an upload by tus
@@ -63,7 +63,7 @@ use crate::{
 #[post("/tus")]
 pub(crate) async fn create_tus_upload(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     _: NoQuery,
     request: HttpRequest,
     payload: web::Payload,
@@ -71,14 +71,14 @@ pub(crate) async fn create_tus_upload(
     let headers = request.headers();
     let beginning = Beginning::read(headers)?;
     let has_body = body::is_there(headers);
-    let catalog = &service.catalog;
+    let service = &state.service;
     let new = match beginning {
         Beginning::OfParts(_, _) if has_body => {
             let detail = "an upload that is made of others takes no bytes of its own";
             return Err(Problem::body(detail));
         }
         Beginning::OfParts(new, parts) => {
-            let standing = catalog.concatenate(&owner, new, &parts).await?;
+            let standing = service.concatenate(&owner, new, &parts).await?;
             return Ok(answer(&standing));
         }
         Beginning::OfBytes(new) => new,
@@ -92,14 +92,14 @@ pub(crate) async fn create_tus_upload(
         None
     } else {
         let expected = &new.expected;
-        catalog.find_known(&owner, expected, new.length).await?
+        service.find_known(&owner, expected, new.length).await?
     };
-    let standing = catalog.begin_upload(&owner, new, known.as_ref()).await?;
+    let standing = service.begin_upload(&owner, new, known.as_ref()).await?;
     let is_empty = standing.session.length == Some(0);
     if standing.session.state != SessionState::Open || !has_body && !is_empty {
         return Ok(answer(&standing));
     }
-    fill(&service, &owner, standing, first, payload).await
+    fill(&state, &owner, standing, first, payload).await
 }
 
 /// What a request begins an upload of.
@@ -145,16 +145,16 @@ impl Beginning {
 
 /// Appends the body of the request that began an upload.
 async fn fill(
-    service: &Service,
+    state: &AppState,
     owner: &Owner,
     mut standing: Standing,
     first: AppendRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let catalog = &service.catalog;
+    let service = &state.service;
     let id = standing.session.id;
-    let appended = match catalog.append(owner, Protocol::Tus, id, first).await {
-        Ok(append) => append_tus_upload::take(service, append, payload).await,
+    let appended = match service.append(owner, Protocol::Tus, id, first).await {
+        Ok(append) => append_tus_upload::take(state, append, payload).await,
         Err(error) => Err(error.into()),
     };
     match appended {
@@ -163,15 +163,15 @@ async fn fill(
             standing.session.expires_at = expires_at;
         }
         Ok(Outcome::Stored { stored, expires_at }) => {
-            service.metrics.stored(&stored);
+            state.metrics.stored(&stored);
             standing.offset = Some(stored.entry.meta.file_size);
             standing.session.state = SessionState::Done(stored.entry.meta.file_sha1);
             standing.session.expires_at = expires_at;
         }
         Err(problem) => {
             // Nobody was told of it, so nobody can go on with it.
-            match catalog.remove_upload(owner, Protocol::Tus, id).await {
-                Ok(()) | Err(catalog::Error::UploadGone) => return Err(problem),
+            match service.remove_upload(owner, Protocol::Tus, id).await {
+                Ok(()) | Err(service::Error::UploadGone) => return Err(problem),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -11,7 +11,7 @@ use crate::{
         query::Query,
     },
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Downloads a file
@@ -73,16 +73,16 @@ use crate::{
 #[route("/files/{file_sha1}/content", method = "GET", method = "HEAD")]
 pub(crate) async fn download_file(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathSha1(sha1): PathSha1,
     mut query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let inline = read_disposition(&mut query)?.unwrap_or_default();
     query.end()?;
-    let entry = service.catalog.find(&owner, &sha1).await?;
+    let entry = state.service.find(&owner, &sha1).await?;
     let delivery = Delivery {
-        service: &service,
+        state: &state,
         owner: &owner,
         entry,
         inline,

@@ -13,7 +13,7 @@ use crate::{
         query::NoQuery,
     },
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Tells about one of the caller's files
@@ -46,16 +46,16 @@ use crate::{
 pub(crate) async fn find_file(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathSha1(sha1): PathSha1,
     _: NoQuery,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     // A condition is for what there is now.
     let entry = if request.headers().contains_key(header::IF_MATCH) {
-        service.catalog.find_newest(&owner, &sha1).await?
+        state.service.find_newest(&owner, &sha1).await?
     } else {
-        service.catalog.find(&owner, &sha1).await?
+        state.service.find(&owner, &sha1).await?
     };
     let validators = Validators::of_entry(&entry);
     match validators.weigh(&request) {
@@ -65,6 +65,6 @@ pub(crate) async fn find_file(
             identify(&mut response, &entry);
             Ok(response.finish())
         }
-        Verdict::Failed => Err(catalog::Error::PreconditionFailed.into()),
+        Verdict::Failed => Err(service::Error::PreconditionFailed.into()),
     }
 }

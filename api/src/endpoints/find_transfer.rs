@@ -6,7 +6,7 @@ use super::start_transfer::Transfer;
 use crate::{
     http::{accept::AcceptsJson, parameters::TransferPath, path::PathTransfer, query::NoQuery},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Tells how far a transfer has come
@@ -29,11 +29,11 @@ use crate::{
 pub(crate) async fn find_transfer(
     _: AcceptsJson,
     _: Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathTransfer(id): PathTransfer,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let report = service.catalog.transfer(id).await?;
+    let report = state.service.transfer(id).await?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(Transfer::from(report)))

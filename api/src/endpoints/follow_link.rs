@@ -10,7 +10,7 @@ use crate::{
         query::NoQuery,
     },
     problem::{Problem, ProblemType},
-    service::Service,
+    state::AppState,
 };
 
 /// Downloads the file that a link leads to
@@ -72,14 +72,14 @@ use crate::{
 )]
 #[route("/d/{link_token}", method = "GET", method = "HEAD")]
 pub(crate) async fn follow_link(
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     _: NoQuery,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let token = request.match_info().get("link_token").unwrap_or_default();
-    let linked = service.catalog.follow_link(token).await?;
+    let linked = state.service.follow_link(token).await?;
     let delivery = Delivery {
-        service: &service,
+        state: &state,
         owner: &linked.link.owner,
         entry: linked.entry,
         inline: linked.link.inline,
@@ -88,7 +88,7 @@ pub(crate) async fn follow_link(
     let answered = delivery.answer(&request).await;
     answered.map_err(|problem| match problem.kind {
         // Purged a moment ago; so the link has ended.
-        ProblemType::NotFound => catalog::Error::LinkNotFound.into(),
+        ProblemType::NotFound => service::Error::LinkNotFound.into(),
         _ => problem,
     })
 }

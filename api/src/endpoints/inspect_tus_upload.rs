@@ -1,7 +1,7 @@
 //! `HEAD /tus/{upload_id}`
 
 use actix_web::{HttpResponse, head, http::header, web};
-use catalog::Protocol;
+use service::Protocol;
 
 use crate::{
     http::{
@@ -11,7 +11,7 @@ use crate::{
         tus,
     },
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Tells how far an upload by tus has come
@@ -46,11 +46,11 @@ use crate::{
 #[head("/tus/{upload_id}")]
 pub(crate) async fn inspect_tus_upload(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathUpload(id): PathUpload,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let standing = service.catalog.standing(&owner, Protocol::Tus, id).await?;
+    let standing = state.service.standing(&owner, Protocol::Tus, id).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     tus::progress(&mut response, standing.offset, standing.session.expires_at);

@@ -1,7 +1,7 @@
 //! `GET /uploads/{upload_id}`
 
 use actix_web::{HttpRequest, HttpResponse, http::header, route, web};
-use catalog::{Protocol, SessionState};
+use service::{Protocol, SessionState};
 
 use crate::{
     http::{
@@ -11,7 +11,7 @@ use crate::{
         resumption::{self, UPLOAD_LENGTH},
     },
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Tells how far an upload has come
@@ -40,14 +40,14 @@ use crate::{
 #[route("/uploads/{upload_id}", method = "GET", method = "HEAD")]
 pub(crate) async fn inspect_upload(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathUpload(id): PathUpload,
     _: NoQuery,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     resumption::refuse_sending(request.headers())?;
-    let catalog = &service.catalog;
-    let standing = catalog.standing(&owner, Protocol::Http, id).await?;
+    let service = &state.service;
+    let standing = service.standing(&owner, Protocol::Http, id).await?;
     let session = &standing.session;
     let mut response = HttpResponse::NoContent();
     let is_complete = matches!(session.state, SessionState::Done(_));
@@ -59,9 +59,9 @@ pub(crate) async fn inspect_upload(
     if let SessionState::Done(sha1) = session.state {
         response.insert_header((header::LOCATION, format!("/files/{sha1}")));
     }
-    let age = catalog.time_until(session.expires_at);
+    let age = service.time_until(session.expires_at);
     response
-        .insert_header(resumption::limit(catalog.limits(), age))
+        .insert_header(resumption::limit(service.limits(), age))
         .insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(response.finish())
 }

@@ -1,16 +1,16 @@
 //! `GET /files`
 
 use actix_web::{HttpResponse, http::header, route, web};
-use catalog::EntryFilter;
 use domain::{FileMeta, FileStatus, Sha1};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use service::EntryFilter;
 use utoipa::ToSchema;
 
 use crate::{
     http::{accept::AcceptsJson, query::Query},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 const DEFAULT_LIMIT: u64 = 20;
@@ -60,13 +60,13 @@ struct FileList {
 pub(crate) async fn list_files(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     query: Query,
 ) -> Result<HttpResponse, Problem> {
     let request = Listing::read(query)?;
     let cursor = request.cursor.as_deref();
-    let page = service
-        .catalog
+    let page = state
+        .service
         .list(&owner, &request.filter, cursor, request.limit)
         .await?;
     let mut response = HttpResponse::Ok();

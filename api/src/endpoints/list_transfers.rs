@@ -8,7 +8,7 @@ use super::start_transfer::Transfer;
 use crate::{
     http::{accept::AcceptsJson, query::NoQuery},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// How many are listed at most.
@@ -39,10 +39,10 @@ pub(crate) struct TransferList {
 pub(crate) async fn list_transfers(
     _: AcceptsJson,
     _: Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let transfers = service.catalog.transfers(MOST).await?;
+    let transfers = state.service.transfers(MOST).await?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(TransferList {

@@ -7,7 +7,7 @@ use crate::{
         parameters::{FilePath, UploadPath},
         resumption,
     },
-    service::Service,
+    state::AppState,
 };
 
 /// Tells that uploads can be resumed, and what they may be
@@ -22,8 +22,8 @@ use crate::{
     ),
 )]
 #[options("/files")]
-pub(crate) async fn offer_resumption(service: web::Data<Service>) -> HttpResponse {
-    resumption::offer(service.catalog.limits())
+pub(crate) async fn offer_resumption(state: web::Data<AppState>) -> HttpResponse {
+    resumption::offer(state.service.limits())
 }
 
 /// Tells that uploads by `PUT` can be resumed, and what they may be
@@ -39,8 +39,8 @@ pub(crate) async fn offer_resumption(service: web::Data<Service>) -> HttpRespons
     ),
 )]
 #[options("/files/{file_sha1}")]
-pub(crate) async fn offer_resumption_to(service: web::Data<Service>) -> HttpResponse {
-    resumption::offer(service.catalog.limits())
+pub(crate) async fn offer_resumption_to(state: web::Data<AppState>) -> HttpResponse {
+    resumption::offer(state.service.limits())
 }
 
 /// Tells what uploads may be, at an upload's URL
@@ -58,6 +58,6 @@ pub(crate) async fn offer_resumption_to(service: web::Data<Service>) -> HttpResp
     ),
 )]
 #[options("/uploads/{upload_id}")]
-pub(crate) async fn offer_resumption_of(service: web::Data<Service>) -> HttpResponse {
-    resumption::offer(service.catalog.limits())
+pub(crate) async fn offer_resumption_of(state: web::Data<AppState>) -> HttpResponse {
+    resumption::offer(state.service.limits())
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, options, web};
 
 use crate::{
     http::{parameters::UploadPath, tus},
-    service::Service,
+    state::AppState,
 };
 
 /// Tells what of tus 1.0.0 is spoken
@@ -24,8 +24,8 @@ use crate::{
     ),
 )]
 #[options("/tus")]
-pub(crate) async fn offer_tus(service: web::Data<Service>) -> HttpResponse {
-    tus::offer(service.catalog.limits().max_upload_size)
+pub(crate) async fn offer_tus(state: web::Data<AppState>) -> HttpResponse {
+    tus::offer(state.service.limits().max_upload_size)
 }
 
 /// Tells what of tus 1.0.0 is spoken, at an upload's URL
@@ -46,6 +46,6 @@ pub(crate) async fn offer_tus(service: web::Data<Service>) -> HttpResponse {
     ),
 )]
 #[options("/tus/{upload_id}")]
-pub(crate) async fn offer_tus_to(service: web::Data<Service>) -> HttpResponse {
-    tus::offer(service.catalog.limits().max_upload_size)
+pub(crate) async fn offer_tus_to(state: web::Data<AppState>) -> HttpResponse {
+    tus::offer(state.service.limits().max_upload_size)
 }

@@ -9,7 +9,7 @@ use crate::{
     endpoints::upload_file::answer,
     http::{accept::AcceptsJson, body, path::PathClaim, query::NoQuery},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// The proof that somebody has a file.
@@ -55,14 +55,14 @@ struct ClaimProof {
 pub(crate) async fn prove_claim(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathClaim(id): PathClaim,
     _: NoQuery,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let ClaimProof { proof } = body::read_json(request.headers(), payload).await?;
-    let stored = service.catalog.prove(&owner, id, &proof).await?;
-    service.metrics.stored(&stored);
+    let stored = state.service.prove(&owner, id, &proof).await?;
+    state.metrics.stored(&stored);
     Ok(answer(&stored))
 }

@@ -1,8 +1,8 @@
 //! `PUT /files/{file_sha1}`
 
 use actix_web::{HttpRequest, HttpResponse, http::header, put, web};
-use catalog::Expected;
 use domain::FileMeta;
+use service::Expected;
 
 use crate::{
     endpoints::FileContent,
@@ -14,7 +14,7 @@ use crate::{
     },
     intake,
     problem::{Place, Problem, ProblemType},
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Uploads a file whose SHA-1 is known
@@ -61,7 +61,7 @@ use crate::{
 pub(crate) async fn put_file(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathSha1(sha1): PathSha1,
     mut query: Query,
     request: HttpRequest,
@@ -74,7 +74,7 @@ pub(crate) async fn put_file(
         sha1: Some(sha1),
         ..Expected::default()
     };
-    intake::resumable::receive(&service, &owner, &request, payload, named, announced).await
+    intake::resumable::receive(&state, &owner, &request, payload, named, announced).await
 }
 
 fn refuse_form(request: &HttpRequest) -> Result<(), Problem> {

@@ -6,7 +6,7 @@ use crate::{
     http::query::NoQuery,
     metrics,
     problem::{Fault, Problem},
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Gives the service's numbers to Prometheus
@@ -27,9 +27,9 @@ use crate::{
 pub(crate) async fn read_metrics(
     _: Caller,
     _: NoQuery,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let numbers = service.metrics.encode().await;
+    let numbers = state.metrics.encode().await;
     let numbers = numbers.map_err(|error| Problem::unavailable(Fault::Service, &error))?;
     Ok(HttpResponse::Ok()
         .content_type(metrics::MEDIA_TYPE)

@@ -1,14 +1,14 @@
 //! `GET /usage`
 
 use actix_web::{HttpResponse, http::header, route, web};
-use catalog::Allowance;
 use serde::Serialize;
+use service::Allowance;
 use utoipa::ToSchema;
 
 use crate::{
     http::{accept::AcceptsJson, query::NoQuery},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// How much an owner has, and may have.
@@ -58,10 +58,10 @@ pub(crate) struct OwnerQuota {
 pub(crate) async fn read_usage(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let allowance = service.catalog.find_usage(&owner).await?;
+    let allowance = state.service.find_usage(&owner).await?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(OwnerUsage::from(allowance)))

@@ -10,7 +10,7 @@ use crate::{
         query::Query,
     },
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Deletes a file
@@ -38,15 +38,15 @@ use crate::{
 #[delete("/files/{file_sha1}")]
 pub(crate) async fn remove_file(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathSha1(sha1): PathSha1,
     mut query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let for_good = query.flag("purge")?;
     query.end()?;
-    let unchanged = |entry: &catalog::Entry| matches(&request, &entry_tag(entry));
-    let catalog = &service.catalog;
-    catalog.remove(&owner, &sha1, for_good, unchanged).await?;
+    let unchanged = |entry: &service::Entry| matches(&request, &entry_tag(entry));
+    let service = &state.service;
+    service.remove(&owner, &sha1, for_good, unchanged).await?;
     Ok(HttpResponse::NoContent().finish())
 }

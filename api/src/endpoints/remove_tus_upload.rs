@@ -1,7 +1,7 @@
 //! `DELETE /tus/{upload_id}`
 
 use actix_web::{HttpResponse, delete, web};
-use catalog::Protocol;
+use service::Protocol;
 
 use crate::{
     http::{
@@ -10,7 +10,7 @@ use crate::{
         query::NoQuery,
     },
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Ends an upload by tus
@@ -34,11 +34,11 @@ use crate::{
 #[delete("/tus/{upload_id}")]
 pub(crate) async fn remove_tus_upload(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathUpload(id): PathUpload,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let catalog = &service.catalog;
-    catalog.remove_upload(&owner, Protocol::Tus, id).await?;
+    let service = &state.service;
+    service.remove_upload(&owner, Protocol::Tus, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

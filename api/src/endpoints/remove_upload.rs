@@ -1,12 +1,12 @@
 //! `DELETE /uploads/{upload_id}`
 
 use actix_web::{HttpResponse, delete, web};
-use catalog::Protocol;
+use service::Protocol;
 
 use crate::{
     http::{parameters::UploadPath, path::PathUpload, query::NoQuery},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Ends an upload
@@ -29,11 +29,11 @@ use crate::{
 #[delete("/uploads/{upload_id}")]
 pub(crate) async fn remove_upload(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathUpload(id): PathUpload,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let catalog = &service.catalog;
-    catalog.remove_upload(&owner, Protocol::Http, id).await?;
+    let service = &state.service;
+    service.remove_upload(&owner, Protocol::Http, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

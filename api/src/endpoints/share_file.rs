@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, post, web};
-use catalog::NewLink;
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};
+use service::NewLink;
 use utoipa::ToSchema;
 
 use crate::{
     http::{accept::AcceptsJson, body, parameters::FilePath, path::PathSha1, query::NoQuery},
     observe::Subject,
     problem::{Place, Problem},
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// What a link is to be.
@@ -77,19 +77,19 @@ pub(crate) struct FileLink {
 pub(crate) async fn share_file(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathSha1(sha1): PathSha1,
     _: NoQuery,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let wanted: LinkRequest = body::read_json(request.headers(), payload).await?;
-    let link = new_link(&wanted, service.catalog.limits().link_age)?;
-    let issued = service.catalog.create_link(&owner, &sha1, &link).await?;
+    let link = new_link(&wanted, state.service.limits().link_age)?;
+    let issued = state.service.create_link(&owner, &sha1, &link).await?;
     let mut response = HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(FileLink {
-            url: format!("{}/d/{}", service.public_url, issued.token),
+            url: format!("{}/d/{}", state.public_url, issued.token),
             expires_at: issued.expires_at,
         });
     response.extensions_mut().insert(Subject { owner, sha1 });

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     http::{accept::AcceptsJson, body, query::NoQuery},
     problem::{Place, Problem},
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// What is to be moved.
@@ -74,8 +74,8 @@ pub(crate) enum TransferState {
     Cancelled,
 }
 
-impl From<catalog::TransferReport> for Transfer {
-    fn from(report: catalog::TransferReport) -> Self {
+impl From<service::TransferReport> for Transfer {
+    fn from(report: service::TransferReport) -> Self {
         let transfer = report.transfer;
         Self {
             id: transfer.id.to_string(),
@@ -83,9 +83,9 @@ impl From<catalog::TransferReport> for Transfer {
             to: transfer.to,
             rate: transfer.rate,
             state: match transfer.state {
-                catalog::TransferState::Running => TransferState::Running,
-                catalog::TransferState::Done => TransferState::Done,
-                catalog::TransferState::Cancelled => TransferState::Cancelled,
+                service::TransferState::Running => TransferState::Running,
+                service::TransferState::Done => TransferState::Done,
+                service::TransferState::Cancelled => TransferState::Cancelled,
             },
             total_files: transfer.total_files,
             total_bytes: transfer.total_bytes,
@@ -126,7 +126,7 @@ impl From<catalog::TransferReport> for Transfer {
 pub(crate) async fn start_transfer(
     _: AcceptsJson,
     _: Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     _: NoQuery,
     request: HttpRequest,
     payload: web::Payload,
@@ -139,8 +139,8 @@ pub(crate) async fn start_transfer(
         let detail = "a rate is at least 1, and not more than there can be";
         return Err(Problem::body(detail).named(Place::Body, "rate"));
     }
-    let started = service
-        .catalog
+    let started = state
+        .service
         .start_transfer(&wanted.from, &wanted.to, wanted.rate);
     let (report, is_new) = started.await?;
     let transfer = Transfer::from(report);

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, delete, web};
 use crate::{
     http::{parameters::FilePath, path::PathSha1, query::NoQuery},
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// Ends all links to a file
@@ -26,10 +26,10 @@ use crate::{
 #[delete("/files/{file_sha1}/links")]
 pub(crate) async fn unshare_file(
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathSha1(sha1): PathSha1,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    service.catalog.remove_links(&owner, &sha1).await?;
+    state.service.remove_links(&owner, &sha1).await?;
     Ok(HttpResponse::NoContent().finish())
 }

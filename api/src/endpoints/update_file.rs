@@ -5,10 +5,10 @@ use actix_web::{
     http::header::{self, HeaderName, HeaderValue},
     patch, web,
 };
-use catalog::Change;
 use domain::{FileMeta, FileStatus};
 use serde::Deserialize;
 use serde_json::Value;
+use service::Change;
 use utoipa::ToSchema;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         query::NoQuery,
     },
     problem::{Place, Problem, ProblemType},
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 const MEDIA_TYPES: [&str; 2] = ["application/merge-patch+json", "application/json"];
@@ -77,7 +77,7 @@ struct FileChange {
 pub(crate) async fn update_file(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     PathSha1(sha1): PathSha1,
     _: NoQuery,
     request: HttpRequest,
@@ -85,9 +85,9 @@ pub(crate) async fn update_file(
 ) -> Result<HttpResponse, Problem> {
     refuse_other_media_types(&request)?;
     let change = read(&body::read_short(payload).await?)?;
-    let unchanged = |entry: &catalog::Entry| matches(&request, &entry_tag(entry));
-    let catalog = &service.catalog;
-    let entry = catalog.change(&owner, &sha1, &change, unchanged).await?;
+    let unchanged = |entry: &service::Entry| matches(&request, &entry_tag(entry));
+    let service = &state.service;
+    let entry = service.change(&owner, &sha1, &change, unchanged).await?;
     Ok(describe(HttpResponse::Ok(), &entry))
 }
 

@@ -1,8 +1,8 @@
 //! `POST /files`
 
 use actix_web::{HttpRequest, HttpResponse, http::header, post, web};
-use catalog::{Expected, Novelty, Stored};
 use domain::FileMeta;
+use service::{Expected, Novelty, Stored};
 use utoipa::ToSchema;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     },
     intake,
     problem::Problem,
-    service::{Caller, Service},
+    state::{AppState, Caller},
 };
 
 /// A form with a file.
@@ -82,7 +82,7 @@ struct UploadForm {
 pub(crate) async fn upload_file(
     _: AcceptsJson,
     Caller(owner): Caller,
-    service: web::Data<Service>,
+    state: web::Data<AppState>,
     mut query: Query,
     request: HttpRequest,
     payload: web::Payload,
@@ -90,7 +90,7 @@ pub(crate) async fn upload_file(
     let named = intake::query_file_name(query.one("file_name")?)?;
     query.end()?;
     let announced = Expected::default();
-    intake::resumable::receive(&service, &owner, &request, payload, named, announced).await
+    intake::resumable::receive(&state, &owner, &request, payload, named, announced).await
 }
 
 /// Answers an upload, however it was made.

@@ -62,7 +62,7 @@ pub(crate) async fn read_short(mut payload: Payload) -> Result<Bytes, Problem> {
     while let Some(bytes) = payload.next().await {
         let bytes = bytes.map_err(|error| broken_off(&error))?;
         if body.len() + bytes.len() > MOST_BYTES {
-            return Err(catalog::Error::TooLarge(MOST_BYTES as u64).into());
+            return Err(service::Error::TooLarge(MOST_BYTES as u64).into());
         }
         body.extend_from_slice(&bytes);
     }

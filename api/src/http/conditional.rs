@@ -7,8 +7,8 @@ use actix_web::{
         IfUnmodifiedSince,
     },
 };
-use catalog::Entry;
 use domain::{Sha1, Timestamp};
+use service::Entry;
 
 /// What identifies the state of a resource.
 pub(crate) struct Validators {

@@ -2,8 +2,8 @@
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use catalog::Expected;
 use domain::{Sha1, Sha256};
+use service::Expected;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use crate::problem::{Place, Problem};

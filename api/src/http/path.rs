@@ -35,7 +35,7 @@ impl FromRequest for PathUpload {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = id(request, "upload_id", catalog::Error::UploadNotFound);
+        let id = id(request, "upload_id", service::Error::UploadNotFound);
         ready(id.map(Self))
     }
 }
@@ -48,7 +48,7 @@ impl FromRequest for PathClaim {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = id(request, "claim_id", catalog::Error::ClaimNotFound);
+        let id = id(request, "claim_id", service::Error::ClaimNotFound);
         ready(id.map(Self))
     }
 }
@@ -61,12 +61,12 @@ impl FromRequest for PathTransfer {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = id(request, "transfer_id", catalog::Error::TransferNotFound);
+        let id = id(request, "transfer_id", service::Error::TransferNotFound);
         ready(id.map(Self))
     }
 }
 
-fn id(request: &HttpRequest, name: &str, unknown: catalog::Error) -> Result<RandomId, Problem> {
+fn id(request: &HttpRequest, name: &str, unknown: service::Error) -> Result<RandomId, Problem> {
     let text = request.match_info().get(name).unwrap_or_default();
     text.parse()
         .map_err(|_| Problem::from(unknown).named(Place::Path, name))

@@ -7,8 +7,8 @@ use actix_web::{
     HttpResponse, HttpResponseBuilder,
     http::header::{HeaderMap, HeaderName, HeaderValue},
 };
-use catalog::Limits;
 use domain::{Checksum, ChecksumAlgorithm};
+use service::Limits;
 use sfv::{BareItem, Item, Parser};
 
 use crate::{

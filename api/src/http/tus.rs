@@ -10,8 +10,8 @@ use actix_web::{
     },
     middleware::Next,
 };
-use catalog::{Session, SessionState};
 use domain::{ByteCountError, Checksum, Timestamp, parse_byte_count, tus};
+use service::{Session, SessionState};
 
 use crate::{
     observe::Stored,
@@ -131,7 +131,7 @@ pub(crate) enum Length {
 pub(crate) fn length(headers: &HeaderMap) -> Result<Length, Problem> {
     let length = match text(headers, &UPLOAD_LENGTH)?.map(parse_byte_count) {
         Some(Err(ByteCountError::TooMany)) => {
-            return Err(catalog::Error::TooLarge(i64::MAX.unsigned_abs()).into());
+            return Err(service::Error::TooLarge(i64::MAX.unsigned_abs()).into());
         }
         Some(Err(error)) => return Err(wrong_length(&error.to_string())),
         length => length.and_then(Result::ok),

@@ -3,12 +3,12 @@
 use std::pin::pin;
 
 use actix_web::web::Payload;
-use catalog::{Append, Error};
 use domain::UploadError;
 use futures_util::StreamExt as _;
+use service::{Append, Error};
 
 use super::broken_off;
-use crate::{problem::Problem, service::Service};
+use crate::{problem::Problem, state::AppState};
 
 /// Why not all of a body was appended.
 pub(crate) enum Stop {
@@ -24,11 +24,11 @@ pub(crate) enum Stop {
 /// that clients who supersede each other again and again get on nonetheless. So does the service's
 /// end: the client goes on elsewhere.
 pub(crate) async fn pump(
-    service: &Service,
+    state: &AppState,
     append: &mut Append,
     mut payload: Payload,
 ) -> Result<(), Stop> {
-    let mut ending = pin!(service.stopping.is_ending());
+    let mut ending = pin!(state.stopping.is_ending());
     loop {
         let next = tokio::select! {
             biased;
@@ -43,7 +43,7 @@ pub(crate) async fn pump(
             return Ok(());
         };
         let bytes = bytes.map_err(|error| Stop::Broken(broken_off(&error)))?;
-        service.metrics.received(bytes.len());
+        state.metrics.received(bytes.len());
         match append.write(&bytes).await {
             Ok(()) => refuse_superseded(append).await?,
             Err(Error::Upload(overrun)) => return Err(Stop::Overrun(overrun)),

@@ -8,9 +8,9 @@ use actix_web::{
     http::header::{self, HeaderMap},
     web::{Bytes, Payload},
 };
-use catalog::{Expected, Upload};
 use domain::{Content, ContentHasher, FileName, MediaType};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use service::{Expected, Upload};
 
 use super::{Arrived, Reading, broken_off, file_name, only_one, unnamed};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         disposition,
     },
     problem::{Place, Problem, ProblemType},
-    service::Service,
+    state::AppState,
 };
 
 /// More than a name can have, so that a name that is too long is told so.
@@ -35,7 +35,7 @@ struct FilePart {
 
 pub(super) async fn read(reading: Reading<'_>, payload: Payload) -> Result<Arrived, Problem> {
     let Reading {
-        service,
+        state,
         headers,
         named,
         announced,
@@ -51,7 +51,7 @@ pub(super) async fn read(reading: Reading<'_>, payload: Payload) -> Result<Arriv
             "file" => {
                 let upload = upload.take();
                 let upload = upload.ok_or_else(|| wrong_part("file", "there are two files"))?;
-                file = Some(read_file(service, &mut part, announced, upload).await?);
+                file = Some(read_file(state, &mut part, announced, upload).await?);
             }
             "file_name" => {
                 let name = read_name(&mut part).await?;
@@ -77,7 +77,7 @@ pub(super) async fn read(reading: Reading<'_>, payload: Payload) -> Result<Arriv
 }
 
 async fn read_file(
-    service: &Service,
+    state: &AppState,
     part: &mut Field,
     announced: Expected,
     mut upload: Upload,
@@ -91,7 +91,7 @@ async fn read_file(
     let file_name = disposition::file_name(headers, Place::Part)?;
     let content_type = media_type(headers)?;
     while let Some(bytes) = part.try_next().await.map_err(|error| malformed(&error))? {
-        service.metrics.received(bytes.len());
+        state.metrics.received(bytes.len());
         upload.write(&bytes).await?;
     }
     Ok(FilePart {

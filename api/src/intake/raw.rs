@@ -19,7 +19,7 @@ pub(super) async fn read(
     content_type: MediaType,
 ) -> Result<Arrived, Problem> {
     let Reading {
-        service,
+        state,
         headers,
         named,
         announced,
@@ -34,7 +34,7 @@ pub(super) async fn read(
     let expected = digest_fields::join(announced, of_message)?;
     while let Some(bytes) = payload.next().await {
         let bytes = bytes.map_err(|error| broken_off(&error))?;
-        service.metrics.received(bytes.len());
+        state.metrics.received(bytes.len());
         upload.write(&bytes).await?;
     }
     Ok(Arrived {
@@ -48,7 +48,7 @@ pub(super) async fn read(
 /// Spares the client the sending of what is not taken.
 pub(super) fn refuse_too_large(bytes: Option<u64>, limit: Option<u64>) -> Result<(), Problem> {
     match (bytes, limit) {
-        (Some(bytes), Some(limit)) if bytes > limit => Err(catalog::Error::TooLarge(limit).into()),
+        (Some(bytes), Some(limit)) if bytes > limit => Err(service::Error::TooLarge(limit).into()),
         _ => Ok(()),
     }
 }

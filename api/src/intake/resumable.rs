@@ -1,10 +1,10 @@
 //! Creating and continuing an upload of the draft's, whose bytes may come in several requests.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
-use catalog::{
+use domain::{FileName, Owner, RandomId, UploadError};
+use service::{
     Append, AppendRequest, Completes, Error, Expected, NewUpload, Outcome, Protocol, Stored,
 };
-use domain::{FileName, Owner, RandomId, UploadError};
 
 use super::{
     Body,
@@ -20,14 +20,14 @@ use crate::{
         resumption::{self, UPLOAD_COMPLETE, completeness, explain},
     },
     problem::{Place, Problem, ProblemType, UPLOAD_OFFSET},
-    service::Service,
+    state::AppState,
 };
 
 /// Takes in a file, or the beginning of one, as its `Upload-Complete` field says.
 ///
 /// Without that field it is an upload as any other.
 pub(crate) async fn receive(
-    service: &Service,
+    state: &AppState,
     owner: &Owner,
     request: &HttpRequest,
     payload: Payload,
@@ -36,7 +36,7 @@ pub(crate) async fn receive(
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
     let Some(is_complete) = resumption::is_complete(headers) else {
-        let stored = super::receive(service, owner, request, payload, named, announced).await?;
+        let stored = super::receive(state, owner, request, payload, named, announced).await?;
         return Ok(answer(&stored));
     };
     let declared = digest_fields::read(headers, &REPR_DIGEST, Place::Header);
@@ -48,18 +48,18 @@ pub(crate) async fn receive(
                 size: length,
                 ..announced
             };
-            let stored = super::receive(service, owner, request, payload, named, announced).await?;
+            let stored = super::receive(state, owner, request, payload, named, announced).await?;
             return Ok(complete(&stored));
         }
-        let catalog = &service.catalog;
-        let known = catalog.find_known(owner, &announced, length).await?;
+        let service = &state.service;
+        let known = service.find_known(owner, &announced, length).await?;
         if let Some(entry) = known {
             return Ok(complete(&Stored::known(entry)));
         }
         let new = new_upload(request, named, announced)?;
-        create(service, owner, request, payload, new).await
+        create(state, owner, request, payload, new).await
     };
-    let limits = service.catalog.limits();
+    let limits = state.service.limits();
     work.await
         .map_err(|problem| explain(problem, is_complete, limits))
 }
@@ -104,16 +104,16 @@ fn new_upload(
 
 /// Begins an upload with the bytes that the request has for it.
 async fn create(
-    service: &Service,
+    state: &AppState,
     owner: &Owner,
     request: &HttpRequest,
     payload: Payload,
     new: NewUpload,
 ) -> Result<HttpResponse, Problem> {
-    let catalog = &service.catalog;
+    let service = &state.service;
     let headers = request.headers();
     let checksums = resumption::checksums(headers)?;
-    let standing = catalog.begin_upload(owner, new, None).await?;
+    let standing = service.begin_upload(owner, new, None).await?;
     let id = standing.session.id;
     let mut offset = standing.offset.unwrap_or_default();
     if body::is_there(headers) {
@@ -123,8 +123,8 @@ async fn create(
             completes: Completes::NotYet,
             ..AppendRequest::default()
         };
-        let appended = match catalog.append(owner, Protocol::Http, id, first).await {
-            Ok(append) => take(service, append, payload).await,
+        let appended = match service.append(owner, Protocol::Http, id, first).await {
+            Ok(append) => take(state, append, payload).await,
             Err(error) => Err(Refusal::from(error)),
         };
         match appended {
@@ -132,14 +132,14 @@ async fn create(
             Ok(Outcome::Stored { stored, .. }) => return Ok(complete(&stored)),
             Err(refusal) => {
                 // Nobody was told of it, so nobody can go on with it.
-                match catalog.remove_upload(owner, Protocol::Http, id).await {
+                match service.remove_upload(owner, Protocol::Http, id).await {
                     Ok(()) | Err(Error::UploadGone) => return Err(refusal.problem),
                     Err(error) => return Err(error.into()),
                 }
             }
         }
     }
-    let limits = catalog.limits();
+    let limits = service.limits();
     let mut response = HttpResponse::Created();
     response
         .insert_header((header::LOCATION, format!("/uploads/{id}")))
@@ -150,13 +150,13 @@ async fn create(
 
 /// Appends a request's body to an upload, and completes it if the request says so.
 pub(crate) async fn go_on(
-    service: &Service,
+    state: &AppState,
     owner: &Owner,
     id: RandomId,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let limits = service.catalog.limits();
+    let limits = state.service.limits();
     let not_yet = |problem| explain(problem, false, limits);
     let headers = request.headers();
     let missing = |name, detail| not_yet(Problem::header(&name, detail));
@@ -178,28 +178,28 @@ pub(crate) async fn go_on(
         },
     };
     let is_empty = !body::is_there(headers);
-    let catalog = &service.catalog;
-    let append = match catalog.append(owner, Protocol::Http, id, append).await {
+    let service = &state.service;
+    let append = match service.append(owner, Protocol::Http, id, append).await {
         Ok(append) => append,
         Err(Error::UploadDone { sha1, length }) if is_empty && is_complete && offset == length => {
             // The answer was lost, and is asked for again.
-            return Ok(complete(&catalog.find_stored(owner, &sha1).await?));
+            return Ok(complete(&service.find_stored(owner, &sha1).await?));
         }
         Err(error @ Error::UploadDone { .. }) => return Err(explain(error.into(), true, limits)),
         Err(Error::Upload(overrun @ UploadError::Surplus(_))) => {
-            catalog.give_up(owner, Protocol::Http, id).await?;
+            service.give_up(owner, Protocol::Http, id).await?;
             return Err(not_yet(inconsistent(overrun)));
         }
         Err(error) => return Err(not_yet(error.into())),
     };
-    match take(service, append, payload).await {
+    match take(state, append, payload).await {
         Ok(Outcome::Stored { stored, .. }) => {
-            service.metrics.stored(&stored);
+            state.metrics.stored(&stored);
             Ok(complete(&stored))
         }
         Ok(Outcome::Open { offset, expires_at }) => {
             let mut response = HttpResponse::NoContent();
-            let age = catalog.time_until(expires_at);
+            let age = service.time_until(expires_at);
             response.insert_header(resumption::limit(limits, age));
             resumption::progress(&mut response, offset, false);
             Ok(response.finish())
@@ -240,8 +240,8 @@ impl From<Error> for Refusal {
     }
 }
 
-async fn take(service: &Service, mut append: Append, payload: Payload) -> Result<Outcome, Refusal> {
-    match pump(service, &mut append, payload).await {
+async fn take(state: &AppState, mut append: Append, payload: Payload) -> Result<Outcome, Refusal> {
+    match pump(state, &mut append, payload).await {
         Ok(()) => Ok(append.end().await?),
         Err(Stop::Overrun(overrun @ UploadError::Surplus(_))) => {
             append.give_up().await?;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use catalog::{Catalog, Job, Performed};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
+use service::{FileService, Job, Performed};
 
 use crate::problem::Causes;
 
@@ -134,8 +134,8 @@ impl JobGauges {
     }
 
     /// Asks the database; what it does not say stays as it was.
-    pub(super) async fn look(&self, catalog: &Catalog) {
-        let standing = match tokio::time::timeout(PATIENCE, catalog.standing_of_jobs()).await {
+    pub(super) async fn look(&self, service: &FileService) {
+        let standing = match tokio::time::timeout(PATIENCE, service.standing_of_jobs()).await {
             Ok(Ok(standing)) => standing,
             Ok(Err(error)) => {
                 tracing::warn!(error = %Causes(&error), "jobs cannot be counted");
@@ -150,7 +150,7 @@ impl JobGauges {
         self.waiting.set(number(standing.waiting));
         self.dead.set(number(standing.dead));
         let age = standing.oldest.map_or(0, |oldest| {
-            let now = catalog.now().microseconds();
+            let now = service.now().microseconds();
             now.saturating_sub(oldest.microseconds()).max(0) / 1_000_000
         });
         self.oldest.set(age);

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use catalog::{Catalog, Duty};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, gauge::ConstGauge},
 };
+use service::{Duty, FileService};
 
 /// Asks each lease when it is asked for.
-pub(super) struct LeaseCollector(pub(super) Catalog);
+pub(super) struct LeaseCollector(pub(super) FileService);
 
 impl fmt::Debug for LeaseCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use catalog::Catalog;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
+use service::FileService;
 
 /// Asks for the counts when they are asked for; there are none without Redis.
-pub(super) struct RedisCollector(pub(super) Catalog);
+pub(super) struct RedisCollector(pub(super) FileService);
 
 impl fmt::Debug for RedisCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

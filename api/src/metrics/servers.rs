@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use catalog::{Catalog, ServerStatus};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Unit,
 };
+use service::{FileService, ServerStatus};
 
 /// Asks for what is known of the servers when it is asked for.
-pub(super) struct ServerCollector(pub(super) Catalog);
+pub(super) struct ServerCollector(pub(super) FileService);
 
 impl fmt::Debug for ServerCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use catalog::Catalog;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet},
     metrics::{MetricType, counter::ConstCounter},
     registry::Unit,
 };
+use service::FileService;
 use storage::{LATENCY_BOUNDS, Operation};
 
 /// Asks each store for its counts when they are asked for.
-pub(super) struct StoreCollector(pub(super) Catalog);
+pub(super) struct StoreCollector(pub(super) FileService);
 
 impl fmt::Debug for StoreCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,9 +5,9 @@ use domain::UploadError;
 
 use super::{Fault, Place, Problem, ProblemType};
 
-impl From<catalog::Error> for Problem {
-    fn from(error: catalog::Error) -> Self {
-        use catalog::Error;
+impl From<service::Error> for Problem {
+    fn from(error: service::Error) -> Self {
+        use service::Error;
         let told = |kind| Self::new(kind, error.to_string());
         match &error {
             Error::NotFound => told(ProblemType::NotFound),
@@ -80,7 +80,7 @@ impl Problem {
             | Error::Busy(_)
             | Error::CommitUnknown(_)
             | Error::Unusable(_) => Self::unavailable(Fault::Database, error),
-            // The catalogue tells of it by itself.
+            // the service tells of it by itself.
             Error::QuotaFull(_) | Error::CorruptRow { .. } | Error::Other(_) => {
                 Self::internal(Fault::Database, error)
             }

@@ -3,8 +3,8 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use cache::{HotEntries, Options, Redis};
-use catalog::ENTRY_FORMAT;
 use clap::Args;
+use service::ENTRY_FORMAT;
 
 use super::{parse, resolve};
 

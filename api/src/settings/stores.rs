@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use catalog::{Policy, Stores};
 use clap::{Args, ValueEnum};
 use domain::Backoff;
+use service::{Policy, Stores};
 use storage::{Bucket, BucketKind, BucketOptions, Disk, Secret, Store};
 
 use super::{parse, quantity, resolve};

@@ -1,6 +1,6 @@
 //! The span of a copy from store to store.
 
-use catalog::{Job, JobId, Performed};
+use service::{Job, JobId, Performed};
 use tracing::{Span, field::Empty};
 
 /// Begins a copy, in the trace of its announcement if there was one.

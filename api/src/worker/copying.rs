@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use broker::{Broker, Delivery};
-use catalog::{Duty, JobId, Performed};
+use service::{Duty, JobId, Performed};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::Instrument as _;
 
@@ -35,7 +35,7 @@ impl Worker {
     /// Looks for jobs that are due, where there is no broker.
     pub(super) async fn keep_looking(self, stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
-            let mut jobs = match self.catalog.due_jobs(BATCH).await {
+            let mut jobs = match self.service.due_jobs(BATCH).await {
                 Ok(jobs) => jobs,
                 Err(error) => {
                     tracing::warn!(error = %Causes(&error), "jobs cannot be looked for");
@@ -44,7 +44,7 @@ impl Worker {
                 }
             };
             // Others are for other workers, whose settings have the stores.
-            jobs.retain(|job| self.catalog.has_stores_of(job));
+            jobs.retain(|job| self.service.has_stores_of(job));
             // Fewer than can be done at a time: those that were begun may still look as if they
             // were due.
             let is_idle = jobs.len() < self.copies as usize;
@@ -70,7 +70,7 @@ impl Worker {
     ///
     /// Each time to the end: a job that was put off is to be announced, too.
     pub(super) async fn keep_announcing(self, broker: Broker, stopped: watch::Receiver<bool>) {
-        let lease = self.catalog.lease(Duty::Announcing);
+        let lease = self.service.lease(Duty::Announcing);
         while !*stopped.borrow() {
             lease.held().await;
             match self.announce(&broker).await {
@@ -87,22 +87,22 @@ impl Worker {
 
     /// Announces some of the jobs that are due; gives whether there were any.
     async fn announce(&self, broker: &Broker) -> Result<bool, String> {
-        let told = |error: catalog::Error| Causes(&error).to_string();
+        let told = |error: service::Error| Causes(&error).to_string();
         let depth = broker.depth().await;
         if depth.is_ok_and(|depth| depth.ready > ENOUGH) {
             return Ok(false);
         }
-        let due = self.catalog.due_jobs(BATCH).await.map_err(told)?;
+        let due = self.service.due_jobs(BATCH).await.map_err(told)?;
         let mut taken = Vec::new();
         for job in due {
             // Another process may see the same, if it takes the turn now.
             if let Some(until) = self
-                .catalog
+                .service
                 .defer_job(&job, ANNOUNCED_FOR)
                 .await
                 .map_err(told)?
             {
-                taken.push(catalog::Job {
+                taken.push(service::Job {
                     due_at: until,
                     ..job
                 });
@@ -116,7 +116,7 @@ impl Worker {
             self.metrics.broker_failed(PUBLISH);
             for job in taken {
                 // Should this fail, too, they are announced later.
-                let _ = self.catalog.defer_job(&job, Duration::ZERO).await;
+                let _ = self.service.defer_job(&job, Duration::ZERO).await;
             }
             return Err(Causes(&error).to_string());
         }
@@ -155,8 +155,8 @@ impl Worker {
 
     /// Makes the copy that was announced, and answers for it.
     async fn obey(self, delivery: Delivery, room: OwnedSemaphorePermit) {
-        if let Ok(Some(job)) = self.catalog.find_job(delivery.job).await
-            && !self.catalog.has_stores_of(&job)
+        if let Ok(Some(job)) = self.service.find_job(delivery.job).await
+            && !self.service.has_stores_of(&job)
         {
             // It is for another worker, whose settings have the stores.
             tokio::time::sleep(AFTER_FAILURE).await;
@@ -199,7 +199,7 @@ impl Worker {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let holder = format!("{}-{number}", self.name);
         let span = traces::copy::begin(job);
-        let performed = self.catalog.perform(job, &holder, &self.patience);
+        let performed = self.service.perform(job, &holder, &self.patience);
         match performed.instrument(span.clone()).await {
             Ok((performed, job)) => {
                 traces::copy::end(&span, &performed, job.as_ref());

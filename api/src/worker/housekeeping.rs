@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use catalog::{Catalog, Duty};
+use service::{Duty, FileService};
 use tracing::Instrument as _;
 
 use crate::problem::Causes;
@@ -20,44 +20,44 @@ const SWEEPS_TO_RECOVER: u32 = 15;
 
 /// Does for the whole cluster what is to be done from time to time, whenever it is this process's
 /// turn.
-pub(super) async fn keep_house(catalog: Catalog) {
-    let lease = catalog.lease(Duty::Housekeeping);
+pub(super) async fn keep_house(service: FileService) {
+    let lease = service.lease(Duty::Housekeeping);
     loop {
         lease.held().await;
-        lease.while_held(Box::pin(keep_sweeping(&catalog))).await;
+        lease.while_held(Box::pin(keep_sweeping(&service))).await;
     }
 }
 
 /// Looks from time to time after this machine's disks, which no other may see.
-pub(super) async fn keep_disks(catalog: Catalog) {
+pub(super) async fn keep_disks(service: FileService) {
     loop {
-        recover(&catalog).await;
+        recover(&service).await;
         for _ in 0..SWEEPS_TO_RECOVER {
-            tokio::time::sleep(interval(&catalog)).await;
-            sweep_disks(&catalog).await;
+            tokio::time::sleep(interval(&service)).await;
+            sweep_disks(&service).await;
         }
     }
 }
 
-async fn keep_sweeping(catalog: &Catalog) {
-    sweep(catalog).await;
+async fn keep_sweeping(service: &FileService) {
+    sweep(service).await;
     loop {
-        if !catalog.stores().has_disks() {
-            recover(catalog).await;
+        if !service.stores().has_disks() {
+            recover(service).await;
         }
-        if let Err(error) = catalog.sweep_segments().await {
+        if let Err(error) = service.sweep_segments().await {
             tell(&error);
         }
         for _ in 0..SWEEPS_TO_RECOVER {
-            tokio::time::sleep(interval(catalog)).await;
-            sweep(catalog).await;
+            tokio::time::sleep(interval(service)).await;
+            sweep(service).await;
         }
     }
 }
 
 /// How long to wait between sweeps: what is kept for a time goes not much later.
-fn interval(catalog: &Catalog) -> Duration {
-    let limits = catalog.limits();
+fn interval(service: &FileService) -> Duration {
+    let limits = service.limits();
     let shortest = limits
         .upload_age
         .min(limits.purge_grace)
@@ -67,38 +67,38 @@ fn interval(catalog: &Catalog) -> Duration {
     (shortest / 4).clamp(Duration::from_secs(1), SWEEP_EVERY)
 }
 
-async fn recover(catalog: &Catalog) {
-    if let Err(error) = catalog.recover_sessions().await {
+async fn recover(service: &FileService) {
+    if let Err(error) = service.recover_sessions().await {
         let error = Causes(&error);
         tracing::warn!(%error, "not all uploads could be looked after; it is done again later");
     }
 }
 
 /// Looks at what was left behind on disks before anybody is served, which no other machine holds up.
-pub(crate) async fn sweep_disks(catalog: &Catalog) {
-    if let Err(error) = catalog.sweep().await {
+pub(crate) async fn sweep_disks(service: &FileService) {
+    if let Err(error) = service.sweep().await {
         tell(&error);
     }
 }
 
 /// What cannot be told yet about what was left behind is looked at again later.
-async fn sweep(catalog: &Catalog) {
+async fn sweep(service: &FileService) {
     let span = tracing::info_span!(target: "trace", "sweep");
-    sweep_all(catalog).instrument(span).await;
+    sweep_all(service).instrument(span).await;
 }
 
-async fn sweep_all(catalog: &Catalog) {
+async fn sweep_all(service: &FileService) {
     let swept = [
-        catalog.sweep_sessions().await,
-        catalog.sweep_links().await,
-        catalog.purge().await.map(drop),
-        catalog.sweep_leftovers().await,
+        service.sweep_sessions().await,
+        service.sweep_links().await,
+        service.purge().await.map(drop),
+        service.sweep_leftovers().await,
     ];
     for error in swept.into_iter().filter_map(Result::err) {
         tell(&error);
     }
 }
 
-fn tell(error: &catalog::Error) {
+fn tell(error: &service::Error) {
     tracing::warn!(error = %Causes(error), "sweeping failed, and is done again later");
 }

@@ -8,7 +8,7 @@
 
 use std::{env, time::Duration};
 
-use broker::{Deliveries, Delivery, Options};
+use fileserver_broker::{Deliveries, Delivery, Options};
 
 /// Where the broker is.
 pub(crate) fn url() -> String {

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use cache::{Counts, Found, Gap, HotEntries, Options, Redis};
 use domain::{Owner, Sha1};
+use fileserver_cache::{Counts, Found, Gap, HotEntries, Options, Redis};
 use redis::Commands as _;
 
 /// How long values live in these tests.

@@ -8,8 +8,8 @@ use std::{
 use crate::common::{
     AGE, Server, alice, connection, counts, entries, gap, hit, only_key, options, sha1, url,
 };
-use cache::{Found, HotEntries, Redis, SharedTurnover};
 use domain::Owner;
+use fileserver_cache::{Found, HotEntries, Redis, SharedTurnover};
 use redis::Commands as _;
 use tokio::time::sleep;
 

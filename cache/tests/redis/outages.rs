@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::common::{Server, alice, gap, hit, options, sha1, until};
-use cache::{HotEntries, Options, Redis, SharedTurnover};
+use fileserver_cache::{HotEntries, Options, Redis, SharedTurnover};
 use redis::Commands as _;
 
 /// How long an answer is waited for in these tests.
@@ -91,13 +91,13 @@ async fn a_redis_that_hangs_costs_one_wait() {
     assert_eq!(hit(&entries).await.as_deref(), Some("before"));
 }
 
-async fn gap_of_another(entries: &HotEntries) -> cache::Gap {
+async fn gap_of_another(entries: &HotEntries) -> fileserver_cache::Gap {
     match entries
         .find::<String>(&"bob".parse().unwrap(), &sha1())
         .await
     {
-        cache::Found::Miss(gap) => gap,
-        cache::Found::Hit(_) => panic!("nobody put it there"),
+        fileserver_cache::Found::Miss(gap) => gap,
+        fileserver_cache::Found::Hit(_) => panic!("nobody put it there"),
     }
 }
 

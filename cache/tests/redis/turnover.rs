@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::common::{alice, connection, only_key, options, url};
-use cache::{Redis, SharedTurnover};
+use fileserver_cache::{Redis, SharedTurnover};
 use redis::Commands as _;
 use tokio::time::sleep;
 

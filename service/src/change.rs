@@ -1,0 +1,112 @@
+//! Renaming, deleting and restoring.
+
+use domain::{FileName, FileStatus, Owner, Sha1};
+use persistence::EntryChange;
+
+use crate::{Entry, Error, FileService, Result};
+
+/// How often to look again when somebody else changed the entry meanwhile.
+const TRIES: u32 = 10;
+
+/// What is to be different about a file.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// Its name.
+    pub file_name: Option<FileName>,
+    /// Whether it is there.
+    pub status: Option<FileStatus>,
+}
+
+impl FileService {
+    /// Changes an owner's file, if the entry meets a condition, and gives what it became.
+    ///
+    /// A deleted file is found only by a change that restores it. A change to what is already so
+    /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or [`Error::PreconditionFailed`] when the condition is not met.
+    pub async fn change(
+        &self,
+        owner: &Owner,
+        sha1: &Sha1,
+        change: &Change,
+        condition: impl Fn(&Entry) -> bool,
+    ) -> Result<Entry> {
+        let restores = change.status == Some(FileStatus::Available);
+        self.update(owner, sha1, condition, |entry| {
+            if entry.meta.status == FileStatus::Deleted && !restores {
+                return Err(Error::NotFound);
+            }
+            let file_name = change.file_name.as_ref().unwrap_or(&entry.meta.file_name);
+            Ok((
+                file_name.clone(),
+                Some(change.status.unwrap_or(entry.meta.status)),
+            ))
+        })
+        .await
+    }
+
+    /// Deletes an owner's file, if the entry meets a condition.
+    ///
+    /// It can be restored, unless `for_good`, which also works on what was deleted before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or [`Error::PreconditionFailed`] when the condition is not met.
+    pub async fn remove(
+        &self,
+        owner: &Owner,
+        sha1: &Sha1,
+        for_good: bool,
+        condition: impl Fn(&Entry) -> bool,
+    ) -> Result<()> {
+        self.update(owner, sha1, condition, |entry| {
+            if entry.meta.status == FileStatus::Deleted && !for_good {
+                return Err(Error::NotFound);
+            }
+            let status = (!for_good).then_some(FileStatus::Deleted);
+            Ok((entry.meta.file_name.clone(), status))
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn update(
+        &self,
+        owner: &Owner,
+        sha1: &Sha1,
+        condition: impl Fn(&Entry) -> bool,
+        becomes: impl Fn(&Entry) -> Result<(FileName, Option<FileStatus>)>,
+    ) -> Result<Entry> {
+        let entries = self.0.database.entries();
+        for _ in 0..TRIES {
+            let seen = entries.find_to_change(owner, sha1).await?;
+            let seen = seen.ok_or(Error::NotFound)?;
+            let (file_name, status) = becomes(&seen)?;
+            if !condition(&seen) {
+                return Err(Error::PreconditionFailed);
+            }
+            if seen.meta.file_name == file_name && Some(seen.meta.status) == status {
+                return Ok(seen);
+            }
+            let change = EntryChange {
+                file_name,
+                status,
+                at: self.0.clock.now(),
+            };
+            if self.commit_change(owner, &seen, &change).await? {
+                return Ok(changed(seen, change));
+            }
+        }
+        Err(Error::Contended)
+    }
+}
+
+fn changed(mut entry: Entry, change: EntryChange) -> Entry {
+    entry.version += 1;
+    entry.meta.file_name = change.file_name;
+    entry.meta.status = change.status.unwrap_or(FileStatus::Deleted);
+    entry.meta.update_at = change.at;
+    entry
+}

@@ -1,0 +1,185 @@
+//! Entries that are asked for again and again, in the cache if there is one.
+//!
+//! The cache has only what is there, never that something is not. Whatever decides about a change
+//! reads the database.
+
+use std::borrow::Cow;
+
+use cache::{Found, HotEntries};
+use domain::{FileMeta, FileStatus, Owner, Sha1};
+use persistence::{Arrival, EntryChange, Novelty, Position, Recording};
+use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
+
+use crate::{Entry, Error, FileService, Result};
+
+/// The form of an entry in the cache; to be raised with every change to it.
+pub const ENTRY_FORMAT: u32 = 1;
+
+/// An available entry as the cache has it.
+#[derive(Serialize, Deserialize)]
+struct HotEntry<'a> {
+    id: i64,
+    version: i64,
+    meta: Cow<'a, FileMeta>,
+}
+
+impl FileService {
+    /// Finds an owner's available file.
+    ///
+    /// No query if the cache has it. What it has may be as old as the cache's age if a change could
+    /// not be told to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none, or it was deleted.
+    pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
+        let Some(hot) = &self.0.hot else {
+            return self.find_newest(owner, sha1).await;
+        };
+        match hot.find::<HotEntry<'static>>(owner, sha1).await {
+            Found::Hit(entry) => Ok(Entry::from(entry)),
+            Found::Miss(gap) => {
+                let entry = self.find_newest(owner, sha1).await?;
+                gap.fill(&HotEntry::from(&entry)).await;
+                Ok(entry)
+            }
+        }
+    }
+
+    /// Finds an owner's available file as the database has it now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none, or it was deleted.
+    pub async fn find_newest(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
+        let entry = self.0.database.entries().find(owner, sha1).await?;
+        entry
+            .filter(|entry| entry.meta.status == FileStatus::Available)
+            .ok_or(Error::NotFound)
+    }
+
+    /// The cache, if there is one.
+    #[must_use]
+    pub fn hot_entries(&self) -> Option<&HotEntries> {
+        self.0.hot.as_ref()
+    }
+
+    /// Changes an entry as it was seen, unless somebody else did; gives whether it was changed.
+    ///
+    /// It runs to its end even if the client goes away, so that the cache hears of it.
+    pub(crate) async fn commit_change(
+        &self,
+        owner: &Owner,
+        seen: &Entry,
+        change: &EntryChange,
+    ) -> Result<bool> {
+        let (service, owner) = (self.clone(), owner.clone());
+        let (seen, change) = (seen.clone(), change.clone());
+        let work = async move {
+            let entries = service.0.database.entries();
+            let changed = entries.change(&owner, &seen, &change).await;
+            // One that failed may have been made all the same.
+            if !matches!(changed, Ok(false)) {
+                service.forget(&owner, &seen.meta.file_sha1).await;
+            }
+            Ok(changed?)
+        };
+        let work = tokio::spawn(work.in_current_span()).await;
+        work.unwrap_or_else(|stopped| {
+            tracing::error!(%stopped, "a change did not come to its end");
+            Err(Error::Interrupted)
+        })
+    }
+
+    /// Records an upload.
+    pub(crate) async fn record(&self, arrival: &Arrival<'_>) -> persistence::Result<Recording> {
+        let recorded = self.0.database.record(arrival).await;
+        // Of what is new nobody can have read anything else, and what was known stays as it is.
+        let may_differ = match &recorded {
+            Ok(Recording::Done { novelty, .. }) => *novelty == Novelty::Restored,
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if may_differ {
+            self.forget(arrival.owner, &arrival.content.sha1).await;
+        }
+        recorded
+    }
+
+    async fn forget(&self, owner: &Owner, sha1: &Sha1) {
+        if let Some(hot) = &self.0.hot {
+            hot.forget(owner, sha1).await;
+        }
+    }
+}
+
+impl<'a> From<&'a Entry> for HotEntry<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        Self {
+            id: entry.position.id,
+            version: entry.version,
+            meta: Cow::Borrowed(&entry.meta),
+        }
+    }
+}
+
+impl From<HotEntry<'_>> for Entry {
+    fn from(hot: HotEntry<'_>) -> Self {
+        let meta = hot.meta.into_owned();
+        Self {
+            version: hot.version,
+            position: Position {
+                upload_at: meta.upload_at,
+                id: hot.id,
+            },
+            meta,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_the_same_after_the_cache() {
+        let sha1 = Sha1::from([0xab; 20]);
+        let moment = Timestamp::from_microseconds(1_700_000_000_123_456);
+        let entry = Entry {
+            meta: FileMeta {
+                file_sha1: sha1,
+                file_sha256: [7; 32].into(),
+                file_name: "\u{6570}.bin".parse().unwrap(),
+                file_size: 5 << 40,
+                content_type: "text/plain".parse().unwrap(),
+                upload_at: moment,
+                update_at: moment,
+                status: FileStatus::Available,
+                location: sha1.into(),
+            },
+            version: i64::MAX,
+            position: Position {
+                upload_at: moment,
+                id: 7,
+            },
+        };
+        let json = serde_json::to_string(&HotEntry::from(&entry)).unwrap();
+        let again: HotEntry<'_> = serde_json::from_str(&json).unwrap();
+        assert_eq!(Entry::from(again), entry);
+        // Whoever has to change this raises the format's number, so that running processes of the
+        // release before do not read what they do not know.
+        let digits = ["ab".repeat(20), "07".repeat(32)];
+        let form = format!(
+            "{{\"id\":7,\"version\":9223372036854775807,\"meta\":{{\"file_sha1\":\"{0}\",\
+             \"file_sha256\":\"{1}\",\"file_name\":\"\u{6570}.bin\",\"file_size\":5497558138880,\
+             \"content_type\":\"text/plain\",\"upload_at\":\"2023-11-14T22:13:20.123456Z\",\
+             \"update_at\":\"2023-11-14T22:13:20.123456Z\",\"status\":\"available\",\
+             \"location\":\"/files/{0}/content\"}}}}",
+            digits[0], digits[1]
+        );
+        assert_eq!((json, ENTRY_FORMAT), (form, 1));
+    }
+}

@@ -1,0 +1,253 @@
+//! Giving a file back.
+
+use std::time::{Duration, Instant};
+
+use domain::{Address, ByteRange, Owner, Sha1};
+use persistence::StoredContent;
+use quick_cache::sync::Cache;
+use storage::{Object, Store};
+
+use crate::{Entry, Error, FileService, Result};
+
+/// How many contents' addresses are remembered.
+const MOST: usize = 10_000;
+
+/// How long bytes that somebody else is to send are not looked at again.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+
+/// Where contents were found lately.
+///
+/// An address is never used for another content, so what is there, and has the right size, is the
+/// content, whatever its row says by now. What is not there any more is looked up again.
+pub(crate) struct Addresses(Cache<Sha1, Found>);
+
+#[derive(Clone)]
+struct Found {
+    content: StoredContent,
+    /// When its bytes were last seen to be whole.
+    seen: Option<Instant>,
+}
+
+impl Addresses {
+    /// Forgets where a content is, which has moved.
+    pub(crate) fn forget(&self, sha1: &Sha1) {
+        self.0.remove(sha1);
+    }
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self(Cache::new(MOST))
+    }
+}
+
+/// An owner's file whose bytes are known to be somewhere.
+pub struct Download {
+    service: FileService,
+    owner: Owner,
+    content: StoredContent,
+    /// Where they were last seen to be whole.
+    place: Option<Address>,
+    seen: Option<Instant>,
+}
+
+impl FileService {
+    /// Finds the bytes of a file that its owner was found to have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ContentLost`] when there are none: a defect, never a "not found".
+    pub async fn locate(&self, owner: &Owner, entry: &Entry) -> Result<Download> {
+        let sha1 = entry.meta.file_sha1;
+        let found = match self.0.addresses.0.get(&sha1) {
+            Some(found) => found,
+            None => self.look_up(owner, &sha1).await?,
+        };
+        Ok(Download {
+            service: self.clone(),
+            owner: owner.clone(),
+            content: found.content,
+            place: None,
+            seen: found.seen,
+        })
+    }
+
+    async fn look_up(&self, owner: &Owner, sha1: &Sha1) -> Result<Found> {
+        let contents = self.0.database.contents();
+        let mut content = contents.find(sha1).await?;
+        if content.is_none() {
+            // It may have been deleted and purged since, and uploaded again.
+            self.find_newest(owner, sha1).await?;
+            content = contents.find(sha1).await?;
+        }
+        let found = Found {
+            content: content.ok_or(Error::ContentLost(*sha1, None))?,
+            seen: None,
+        };
+        self.0.addresses.0.insert(*sha1, found.clone());
+        Ok(found)
+    }
+}
+
+impl Download {
+    /// Where the bytes are, which were all there a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// As [`Download::open`].
+    pub async fn place(&mut self) -> Result<(&Store, &str)> {
+        // No longer than anything stays that nobody has, or that was moved.
+        let limits = &self.service.0.limits;
+        let stays = limits.purge_grace.min(limits.copy_grace);
+        let look_after = LOOK_AFTER.min(stays / 2);
+        if self.seen.is_none_or(|seen| seen.elapsed() >= look_after) {
+            self.place = match self.look().await {
+                Ok(place) => Some(place),
+                Err(error) => {
+                    self.content = self.elsewhere(error).await?;
+                    Some(self.look().await.map_err(|error| self.lost(error))?)
+                }
+            };
+            let found = Found {
+                content: self.content.clone(),
+                seen: Some(Instant::now()),
+            };
+            let addresses = &self.service.0.addresses;
+            addresses.0.insert(self.content.content.sha1, found);
+        }
+        let address = match &self.place {
+            Some(place) => place,
+            None => self.in_order()[0],
+        };
+        Ok((self.service.0.stores.of(address)?, &address.key))
+    }
+
+    /// The store that is asked first.
+    #[must_use]
+    pub fn store(&self) -> &str {
+        &self.in_order()[0].store
+    }
+
+    /// Where the bytes are; a store that failed a moment ago comes last.
+    fn in_order(&self) -> Vec<&Address> {
+        let mut copies: Vec<&Address> = self.content.copies().collect();
+        if copies.len() > 1 {
+            let stores = &self.service.0.stores;
+            copies.sort_by_key(|copy| stores.is_avoided(&copy.store));
+        }
+        copies
+    }
+
+    /// The first place where the bytes are whole.
+    async fn look(&self) -> Result<Address, storage::Error> {
+        self.try_each(async |address| self.look_at(address).await.map(|()| address.clone()))
+            .await
+    }
+
+    async fn look_at(&self, address: &Address) -> Result<(), storage::Error> {
+        let (key, expected) = (&address.key, self.content.content.size);
+        let stores = &self.service.0.stores;
+        let size = stores.of(address)?.size(key).await;
+        stores.note(&address.store, &size);
+        match size? {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(storage::Error::WrongSize {
+                key: key.clone(),
+                expected,
+                found,
+            }),
+            None => Err(storage::Error::Missing(key.clone())),
+        }
+    }
+
+    /// Does something with the bytes in one of the places where they are, until it can be done.
+    async fn try_each<T>(
+        &self,
+        work: impl AsyncFn(&Address) -> Result<T, storage::Error>,
+    ) -> Result<T, storage::Error> {
+        let mut failed = None;
+        for address in self.in_order() {
+            match work(address).await {
+                Ok(done) => return Ok(done),
+                // Whether anything is lost cannot be said while either may have it.
+                Err(error) if failed.as_ref().is_none_or(is_loss) => {
+                    if self.content.second.is_some() {
+                        tracing::warn!(%address, %error, "reading the other copy");
+                    }
+                    failed = Some(error);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(failed
+            .unwrap_or_else(|| storage::Error::Missing(self.content.content.sha1.to_string())))
+    }
+
+    /// Opens the bytes, and begins to read what is wanted of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ContentLost`] when they are not there, or not as many as there should be;
+    /// [`Error::NotFound`] when the file was deleted and purged since it was found.
+    pub async fn open(&mut self, wanted: ByteRange) -> Result<Object> {
+        match self.read(wanted).await {
+            Ok(object) => Ok(object),
+            Err(error) => {
+                self.content = self.elsewhere(error).await?;
+                self.read(wanted).await.map_err(|error| self.lost(error))
+            }
+        }
+    }
+
+    async fn read(&self, wanted: ByteRange) -> Result<Object, storage::Error> {
+        self.try_each(async |address| self.read_at(address, wanted).await)
+            .await
+    }
+
+    async fn read_at(
+        &self,
+        address: &Address,
+        wanted: ByteRange,
+    ) -> Result<Object, storage::Error> {
+        let stores = &self.service.0.stores;
+        let size = self.content.content.size;
+        let opened = stores
+            .of(address)?
+            .open_object(&address.key, size, wanted)
+            .await;
+        stores.note(&address.store, &opened);
+        opened
+    }
+
+    /// Where bytes are that cannot be had where they were: the file may have been brought again, or
+    /// moved, or got a second copy.
+    async fn elsewhere(&self, error: storage::Error) -> Result<StoredContent> {
+        let sha1 = self.content.content.sha1;
+        self.service.0.addresses.0.remove(&sha1);
+        if is_loss(&error) {
+            self.service.find_newest(&self.owner, &sha1).await?;
+        }
+        let content = self.service.look_up(&self.owner, &sha1).await?.content;
+        if content == self.content {
+            return Err(self.lost(error));
+        }
+        Ok(content)
+    }
+
+    fn lost(&self, error: storage::Error) -> Error {
+        let sha1 = self.content.content.sha1;
+        self.service.0.addresses.0.remove(&sha1);
+        if is_loss(&error) {
+            Error::ContentLost(sha1, Some(error))
+        } else {
+            error.into()
+        }
+    }
+}
+
+fn is_loss(error: &storage::Error) -> bool {
+    matches!(
+        error,
+        storage::Error::Missing(_) | storage::Error::WrongSize { .. }
+    )
+}

@@ -1,0 +1,244 @@
+//! Making an upload of others that are its parts.
+
+use std::collections::HashMap;
+
+use domain::{ByteRange, Owner, RandomId, tus::Concatenation};
+use futures_util::StreamExt as _;
+use persistence::{Role, Session, SessionState};
+use storage::{Appending, End, Kept};
+use tracing::Instrument as _;
+
+use super::{NewUpload, Standing, expected, turns::Turn};
+use crate::{Error, Expected, FileService, Result};
+
+/// A part, what it was said to be, and where its bytes go.
+struct Part {
+    id: RandomId,
+    expected: Expected,
+    place: ByteRange,
+}
+
+impl FileService {
+    /// Makes an upload of finished partial uploads, in their order, and a file of it.
+    ///
+    /// The parts go when the file is there. Who asks again, because the answer was lost, gets the
+    /// same upload.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parts`] when one of them cannot be a part; [`Error::TooLarge`]; or what finishing
+    /// an upload may say.
+    pub async fn concatenate(
+        &self,
+        owner: &Owner,
+        new: NewUpload,
+        parts: &[RandomId],
+    ) -> Result<Standing> {
+        let concat = new.concat.clone().unwrap_or_default();
+        let length = match self.find_final(owner, &concat).await? {
+            Some(session) => session.length.unwrap_or_default(),
+            // What is not finished is not waited for.
+            None => length_of(&self.find_parts(owner, parts).await?),
+        };
+        let part_turns = self.take_turns(parts).await?;
+        let session = match self.find_final(owner, &concat).await? {
+            Some(session) => session,
+            None => self.begin_final(owner, new, length).await?,
+        };
+        let service = self.clone();
+        let (protocol, id) = (session.protocol, session.id);
+        let work = async move { service.assemble(session, part_turns).await };
+        let work = tokio::spawn(work.in_current_span());
+        work.await.unwrap_or(Err(Error::Interrupted))?;
+        self.look(owner, protocol, id).await
+    }
+
+    async fn begin_final(&self, owner: &Owner, new: NewUpload, length: u64) -> Result<Session> {
+        let limit = self.0.limits.max_upload_size;
+        if let Some(limit) = limit.filter(|limit| length > *limit) {
+            return Err(Error::TooLarge(limit));
+        }
+        let mut session = self.new_session(owner, new, Role::Final)?;
+        session.length = Some(length);
+        self.insert_session(&session).await?;
+        Ok(session)
+    }
+
+    /// The upload that was made of the same parts before.
+    async fn find_final(&self, owner: &Owner, concat: &str) -> Result<Option<Session>> {
+        let now = self.0.clock.now();
+        let sessions = self.0.database.sessions();
+        Ok(sessions.find_final(owner, concat, now).await?)
+    }
+
+    /// Goes on with putting an upload together, unless somebody is at it.
+    pub(super) fn assemble_later(&self, session: Session) {
+        let service = self.clone();
+        tokio::spawn(async move {
+            let id = session.id;
+            if let Err(error) = service.reassemble(session).await {
+                tracing::warn!(upload = %id, %error, "an upload could not be put together");
+            }
+        });
+    }
+
+    /// Goes on with putting an upload together that its process left behind, unless somebody is at
+    /// it.
+    pub(super) async fn reassemble(&self, session: Session) -> Result<()> {
+        let concat = session.concat.as_deref().unwrap_or_default();
+        let Ok(Concatenation::Final(ids)) = Concatenation::parse(concat) else {
+            return self.fail(&session).await;
+        };
+        let free = ids.iter().map(|id| self.0.turns.take_if_free(*id));
+        match free.collect::<Option<Vec<Turn>>>() {
+            Some(part_turns) => self.assemble(session, part_turns).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Appends what is missing of an upload from its parts, and makes a file of it.
+    ///
+    /// As long as the turns on its parts are held, nobody removes one, and none of them expires.
+    async fn assemble(&self, session: Session, part_turns: Vec<Turn>) -> Result<()> {
+        let turn = self.0.turns.take(session.id).await?;
+        let found = self.find_session(&session.owner, session.protocol, session.id);
+        let session = found.await?;
+        let concat = session.concat.as_deref().unwrap_or_default();
+        let (SessionState::Open, Ok(Concatenation::Final(ids))) =
+            (session.state, Concatenation::parse(concat))
+        else {
+            return Ok(());
+        };
+        let kept = match self.append_parts(&session, &ids).await {
+            Err(refusal) if refusal.is_final() || matches!(refusal, Error::Parts(_)) => {
+                self.fail(&session).await?;
+                return Err(refusal);
+            }
+            kept => kept?,
+        };
+        self.finish(session, kept, turn).await?;
+        self.remove_parts(ids).await;
+        drop(part_turns);
+        Ok(())
+    }
+
+    /// Removes parts that are not needed any more; what cannot be removed now expires.
+    async fn remove_parts(&self, ids: Vec<RandomId>) {
+        if let Err(error) = self.0.database.sessions().remove(&ids).await {
+            tracing::warn!(%error, "parts of an upload stay until later");
+            return;
+        }
+        for id in ids {
+            if let Err(error) = self.remove_staged(id).await {
+                tracing::warn!(upload = %id, %error, "staged bytes stay until later");
+            }
+        }
+    }
+
+    /// Takes a turn on each of several uploads, always in the same order, so that no two who do so
+    /// wait for each other.
+    async fn take_turns(&self, ids: &[RandomId]) -> Result<Vec<Turn>> {
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        let mut turns = Vec::with_capacity(sorted.len());
+        for id in sorted {
+            turns.push(self.0.turns.take(id).await?);
+        }
+        Ok(turns)
+    }
+
+    /// Appends to an upload what is missing of it from its parts.
+    async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<Kept> {
+        let parts = self.find_parts(&session.owner, ids).await?;
+        let mut appending = self.append_to(session.id, Vec::new()).await?;
+        for part in &parts {
+            let missing = ByteRange {
+                start: part.place.start.max(appending.offset()),
+                end: part.place.end,
+            };
+            if missing.start >= missing.end {
+                continue;
+            }
+            let skip = missing.start - part.place.start;
+            self.append_part(&mut appending, part, skip).await?;
+        }
+        match appending.end(true).await? {
+            End::Kept(kept) => Ok(*kept),
+            End::WrongChecksum(_) => Err(Error::Contended),
+        }
+    }
+
+    async fn append_part(&self, appending: &mut Appending, part: &Part, skip: u64) -> Result<()> {
+        self.verify_part(part).await?;
+        let size = part.place.length();
+        let opened = self.open_staged(part.id, size, skip).await;
+        let object = opened.map_err(|error| match error {
+            Error::Store(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => {
+                Error::Parts(format!("the upload {} is not there any more", part.id))
+            }
+            error => error,
+        })?;
+        let rest = ByteRange {
+            start: skip,
+            end: size,
+        };
+        let mut pieces = std::pin::pin!(object.stream(rest));
+        while let Some(piece) = pieces.next().await {
+            appending.write(&piece?).await?;
+        }
+        Ok(())
+    }
+
+    /// The parts as they are named, each of which has to be whole and its owner's.
+    async fn find_parts(&self, owner: &Owner, ids: &[RandomId]) -> Result<Vec<Part>> {
+        let found = self.0.database.sessions().find_many(owner, ids).await?;
+        let found: HashMap<RandomId, Session> = found
+            .into_iter()
+            .map(|session| (session.id, session))
+            .collect();
+        let now = self.0.clock.now();
+        let mut parts = Vec::with_capacity(ids.len());
+        let mut start = 0;
+        for id in ids {
+            let part = found.get(id).filter(|session| session.expires_at > now);
+            // Of what is another's it cannot be told that it is there.
+            let part = part.ok_or_else(|| Error::Parts(format!("there is no upload {id}")))?;
+            if part.role != Role::Part || part.state != SessionState::Open {
+                return Err(Error::Parts(format!(
+                    "the upload {id} is not a partial one"
+                )));
+            }
+            let staged = self.staged(*id).await?;
+            if part.length != Some(staged) {
+                return Err(Error::Parts(format!("the upload {id} is not finished")));
+            }
+            let end = start + staged;
+            parts.push(Part {
+                id: *id,
+                expected: expected(part),
+                place: ByteRange { start, end },
+            });
+            start = end;
+        }
+        Ok(parts)
+    }
+
+    /// Compares a part with what it was said to be.
+    ///
+    /// The request that brought its last byte may not have come to its end.
+    async fn verify_part(&self, part: &Part) -> Result<()> {
+        if part.expected == Expected::default() {
+            return Ok(());
+        }
+        let opened = self.append_to(part.id, Vec::new()).await?;
+        match opened.end(false).await? {
+            End::Kept(kept) => part.expected.verify(&kept.content()),
+            End::WrongChecksum(_) => Err(Error::Contended),
+        }
+    }
+}
+
+/// How many bytes parts have together.
+fn length_of(parts: &[Part]) -> u64 {
+    parts.last().map_or(0, |part| part.place.end)
+}

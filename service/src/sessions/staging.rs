@@ -1,0 +1,202 @@
+//! Where the bytes of uploads are staged: in files of a local disk, or as objects of a bucket, of
+//! which the database knows what counts.
+
+use domain::{Checksum, RandomId};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use persistence::{Advance, Database, Staging};
+use storage::{Appending, Bucket, Disk, Known, Ledger, Object, Segment, Step, Store};
+
+use crate::{FileService, Result};
+
+/// Where an upload's bytes are.
+enum Place<'a> {
+    Disk(&'a Disk),
+    Bucket(&'a Bucket),
+}
+
+/// What counts of an upload in a bucket, as long as nobody else goes on with it.
+struct Turn {
+    database: Database,
+    id: RandomId,
+    number: i64,
+}
+
+impl FileService {
+    /// How many bytes of an upload are there; none if nothing of it is.
+    pub(super) async fn staged(&self, id: RandomId) -> Result<u64> {
+        if let Some(disk) = self.only_disk() {
+            return Ok(disk.staged(id).await?);
+        }
+        match self.0.database.stagings().find_bytes(id).await? {
+            Some(bytes) => Ok(bytes),
+            None => match self.disk_with(id).await? {
+                Some(disk) => Ok(disk.staged(id).await?),
+                None => Ok(0),
+            },
+        }
+    }
+
+    /// Goes on with an upload, whose bytes from here on are to have these checksums.
+    pub(super) async fn append_to(
+        &self,
+        id: RandomId,
+        checksums: Vec<Checksum>,
+    ) -> Result<Appending> {
+        match self.place_of(id).await? {
+            Place::Disk(disk) => Ok(disk.append(id, checksums).await?),
+            Place::Bucket(bucket) => {
+                let stagings = self.0.database.stagings();
+                let staging = stagings.take_turn(id, bucket.name()).await?;
+                let turn = Turn {
+                    database: self.0.database.clone(),
+                    id,
+                    number: staging.turn,
+                };
+                Ok(bucket.go_on(id, known(staging), Box::new(turn), checksums)?)
+            }
+        }
+    }
+
+    /// Opens what was staged of an upload, to read it from `start` on.
+    pub(super) async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<Object> {
+        match self.place_of(id).await? {
+            Place::Disk(disk) => Ok(disk.open_staged(id, size, start).await?),
+            Place::Bucket(bucket) => {
+                let staging = self.0.database.stagings().find(id).await?;
+                let known = staging.map(known).unwrap_or_default();
+                if known.bytes != size {
+                    return Err(storage::Error::Missing(id.to_string()).into());
+                }
+                Ok(bucket.open_staged(known))
+            }
+        }
+    }
+
+    /// Removes what is there of an upload.
+    pub(super) async fn remove_staged(&self, id: RandomId) -> Result<()> {
+        if let Some(disk) = self.only_disk() {
+            return Ok(disk.remove_staged(id).await?);
+        }
+        if let Some(staging) = self.0.database.stagings().find(id).await? {
+            let store = self.0.stores.named(&staging.store)?;
+            for segment in &staging.segments {
+                store.remove(&segment.key).await?;
+            }
+            // The objects first: without the rows nobody would know of them.
+            self.0.database.stagings().remove(id).await?;
+        }
+        for disk in self.0.stores.iter().filter_map(Store::as_disk) {
+            disk.remove_staged(id).await?;
+        }
+        Ok(())
+    }
+
+    /// The uploads of which anything is there.
+    pub(super) async fn list_staged(&self) -> Result<Vec<RandomId>> {
+        let mut ids = Vec::new();
+        for disk in self.0.stores.iter().filter_map(Store::as_disk) {
+            ids.extend(disk.list_staged().await?);
+        }
+        let mut after = None;
+        while self.0.stores.has_buckets() {
+            let more = self.0.database.stagings().list(after, BATCH).await?;
+            let Some(last) = more.last() else {
+                break;
+            };
+            after = Some(*last);
+            ids.extend(more);
+        }
+        Ok(ids)
+    }
+
+    /// The disk that all bytes are staged on, if there is no other place for them.
+    fn only_disk(&self) -> Option<&Disk> {
+        let stores = &self.0.stores;
+        stores.primary().as_disk().filter(|_| !stores.has_buckets())
+    }
+
+    /// Where an upload's bytes are, or will be if there are none yet.
+    async fn place_of(&self, id: RandomId) -> Result<Place<'_>> {
+        if let Some(disk) = self.only_disk() {
+            return Ok(Place::Disk(disk));
+        }
+        if let Some(store) = self.0.database.stagings().find_store(id).await?
+            && let Some(bucket) = self.0.stores.named(&store)?.as_bucket()
+        {
+            return Ok(Place::Bucket(bucket));
+        }
+        // It may have begun before the settings changed.
+        if let Some(disk) = self.disk_with(id).await? {
+            return Ok(Place::Disk(disk));
+        }
+        Ok(match self.0.stores.primary() {
+            Store::Disk(disk) => Place::Disk(disk),
+            Store::Bucket(bucket) => Place::Bucket(bucket),
+        })
+    }
+
+    /// The disk that has something of an upload.
+    async fn disk_with(&self, id: RandomId) -> Result<Option<&Disk>> {
+        for disk in self.0.stores.iter().filter_map(Store::as_disk) {
+            if disk.has_staged(id).await? {
+                return Ok(Some(disk));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How many rows are looked at together.
+const BATCH: u64 = 500;
+
+impl Ledger for Turn {
+    fn advance<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, storage::Result<bool>> {
+        async move {
+            let advance = Advance {
+                bytes: step.bytes,
+                hash_state: step.hash_state.clone(),
+                added: step.added.iter().map(row).collect(),
+                removed: step.removed.clone(),
+            };
+            let stagings = self.database.stagings();
+            stagings
+                .advance(self.id, self.number, &advance)
+                .await
+                .map_err(ledger)
+        }
+        .boxed()
+    }
+
+    fn is_superseded(&self) -> BoxFuture<'_, storage::Result<bool>> {
+        async move {
+            let turn = self.database.stagings().current_turn(self.id).await;
+            Ok(turn.map_err(ledger)? != Some(self.number))
+        }
+        .boxed()
+    }
+}
+
+fn ledger(error: persistence::Error) -> storage::Error {
+    storage::Error::Ledger(Box::new(error))
+}
+
+fn known(staging: Staging) -> Known {
+    let segments = staging.segments.into_iter().map(|row| Segment {
+        start: row.start,
+        size: row.size,
+        key: row.key,
+    });
+    Known {
+        bytes: staging.bytes,
+        hash_state: staging.hash_state,
+        segments: segments.collect(),
+    }
+}
+
+fn row(segment: &Segment) -> persistence::Segment {
+    persistence::Segment {
+        start: segment.start,
+        size: segment.size,
+        key: segment.key.clone(),
+    }
+}

@@ -1,0 +1,218 @@
+//! Removing what uploads left behind that did not come to their end.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use domain::Sha1;
+use futures_util::{StreamExt as _, stream};
+use persistence::{Database, Leftover, Shard, StoredContent};
+use storage::{Abandoned, Pending, Placed, Store};
+
+use crate::{FileService, Result};
+
+/// How many rows are looked at together.
+const BATCH: u64 = 500;
+
+/// How many objects are removed at a time.
+const AT_ONCE: usize = 16;
+
+/// How long a sweep of leftovers goes on, so that others have their turn.
+const SWEEPING_TIME: Duration = Duration::from_secs(30);
+
+/// How long to leave an object alone whose process is gone, and whose row a database server may
+/// still be about to commit.
+const COMMIT_GRACE: Duration = Duration::from_mins(1);
+
+impl FileService {
+    /// Removes the bytes that processes which are gone had not committed a row for.
+    ///
+    /// What may still be committed stays until a later sweep.
+    ///
+    /// # Errors
+    ///
+    /// When the store or the database fails; what is unclear then stays as it is.
+    pub async fn sweep(&self) -> Result<()> {
+        for disk in self.0.stores.iter().filter_map(Store::as_disk) {
+            for mut folder in disk.abandoned().await? {
+                let swept = self.sweep_folder(&mut folder).await;
+                folder.close().await?;
+                swept?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the objects whose time has come, unless a row points at them.
+    ///
+    /// One that cannot be removed keeps no other from going.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails; what is left goes with a later sweep.
+    pub async fn sweep_leftovers(&self) -> Result<()> {
+        let began = Instant::now();
+        let now = self.0.clock.now();
+        let (mut after, mut failed) = (None, HashSet::new());
+        while began.elapsed() < SWEEPING_TIME {
+            let leftovers = self.0.database.leftovers();
+            let due = leftovers.list_due(now, after, BATCH).await?;
+            let last = due.last().map(|last| (last.due_at, last.id));
+            let is_all = (due.len() as u64) < BATCH;
+            let mut tried = due;
+            tried.retain(|leftover| !failed.contains(&leftover.address.store));
+            let mut settled = stream::iter(tried)
+                .map(|leftover| async move {
+                    let outcome = self.settle_leftover(&leftover).await;
+                    (leftover, outcome)
+                })
+                .buffer_unordered(AT_ONCE);
+            while let Some((leftover, outcome)) = settled.next().await {
+                if let Err(error) = outcome {
+                    let address = &leftover.address;
+                    // What else is in that store waits, too.
+                    if failed_store(&error) && failed.insert(address.store.clone()) {
+                        tracing::warn!(%address, %error, "objects stay until later");
+                    }
+                }
+            }
+            drop(settled);
+            if is_all {
+                break;
+            }
+            after = last;
+        }
+        Ok(())
+    }
+
+    async fn settle_leftover(&self, leftover: &Leftover) -> Result<()> {
+        let (sha1, address) = (&leftover.sha1, &leftover.address);
+        let store = self.0.stores.of(address)?;
+        let leftovers = self.0.database.leftovers();
+        // From here on no row comes to point at it; one may do so already.
+        if !leftovers.condemn(leftover).await? {
+            // It was put off, or is settled.
+            return Ok(());
+        }
+        if !self.0.database.is_recorded(sha1, address).await? {
+            store.remove(&address.key).await?;
+            tracing::info!(%address, "removed");
+        }
+        Ok(leftovers.forget(sha1, address).await?)
+    }
+
+    /// Removes the parts of uploads that nobody knows of.
+    ///
+    /// # Errors
+    ///
+    /// When a store or the database fails.
+    pub async fn sweep_segments(&self) -> Result<()> {
+        for store in self.0.stores.iter() {
+            let age = self.0.limits.expected_for();
+            for key in self.unknown_segments(store, age).await? {
+                tracing::info!(store = store.name(), key, "removing a part of no upload");
+                store.remove(&key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects of a store that are parts of no upload, and too old to become any.
+    pub(crate) async fn unknown_segments(
+        &self,
+        store: &Store,
+        age: Duration,
+    ) -> Result<Vec<String>> {
+        let before = self.0.clock.now().before(age);
+        let mut unknown = Vec::new();
+        let mut segments = store.list_segments().await?;
+        while let Some(segment) = segments.next().await {
+            let segment = segment?;
+            let is_old = segment.modified.is_some_and(|modified| modified <= before);
+            if is_old && !self.is_known_segment(&segment.key).await? {
+                unknown.push(segment.key);
+            }
+        }
+        Ok(unknown)
+    }
+
+    async fn is_known_segment(&self, key: &str) -> Result<bool> {
+        let id = key.split('/').nth(1).and_then(|id| id.parse().ok());
+        let Some(id) = id else {
+            return Ok(false);
+        };
+        Ok(self.0.database.stagings().has_segment(id, key).await?)
+    }
+
+    async fn sweep_folder(&self, folder: &mut Abandoned) -> Result<()> {
+        let mut by_shard: HashMap<Shard, Vec<Pending>> = HashMap::new();
+        for pending in &folder.pending {
+            let shard = Shard::of(&pending.sha1);
+            by_shard.entry(shard).or_default().push(pending.clone());
+        }
+        let grace = grace(&self.0.database);
+        for (shard, pending) in by_shard {
+            let sha1s: Vec<Sha1> = pending.iter().map(|pending| pending.sha1).collect();
+            let contents = self.0.database.contents();
+            let rows = contents.find_many(shard, &sha1s).await?;
+            let available = contents.find_available(shard, &sha1s).await?;
+            for pending in pending {
+                let is_at = |row: &StoredContent| row.copies().any(|at| *at == pending.address);
+                let mut committed = available.iter().any(is_at);
+                if !committed && rows.iter().any(is_at) {
+                    // It is being withdrawn; the mark stays until it is gone or taken back.
+                    continue;
+                }
+                if !committed && pending.age < grace {
+                    continue;
+                }
+                if !committed {
+                    let database = &self.0.database;
+                    committed = database
+                        .is_recorded(&pending.sha1, &pending.address)
+                        .await?;
+                }
+                tracing::info!(address = %pending.address, committed, "swept");
+                folder.settle(&pending, committed).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FileService {
+    /// Finds out, in the background, whether a row was committed, and keeps or removes its bytes.
+    ///
+    /// If the process ends before, it is known that the bytes may be superfluous, and a sweep does
+    /// the same.
+    pub(crate) fn settle_later(&self, placed: Placed, sha1: Sha1) {
+        let service = self.clone();
+        tokio::spawn(async move {
+            let database = &service.0.database;
+            loop {
+                tokio::time::sleep(grace(database).max(Duration::from_secs(1))).await;
+                match database.is_recorded(&sha1, &placed.address()).await {
+                    Ok(true) => return placed.keep().await,
+                    Ok(false) => return service.discard(placed, &sha1, true).await,
+                    Err(error) => {
+                        tracing::debug!(%error, "asking again for the outcome of a commit");
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Whether it was a store that failed, and will again.
+fn failed_store(error: &crate::Error) -> bool {
+    matches!(error, crate::Error::Store(_))
+}
+
+fn grace(database: &Database) -> Duration {
+    if database.commits_outlive_clients() {
+        COMMIT_GRACE
+    } else {
+        Duration::ZERO
+    }
+}
