@@ -181,6 +181,7 @@ pub(crate) struct ProblemSource {
 /// The parts of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = Place)]
 pub(crate) enum ProblemLocation {
     /// The URL's path.
     Path,
