@@ -13,6 +13,7 @@ mod key;
 mod key_set;
 mod members;
 mod provider;
+mod public_key;
 mod refresh;
 mod refusal;
 mod settings;

@@ -1,25 +1,13 @@
 //! The issuer's JWK set: which of its keys may verify tokens (RFC 7517, RFC 7518 §6, RFC 8037 §2).
 
-use std::ops::RangeInclusive;
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{
-    DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters},
-};
+use jsonwebtoken::jwk::{Jwk, KeyOperations, PublicKeyUse};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{algorithm::Algorithm, error::ReadError, key::Key};
+use super::{algorithm::Algorithm, error::ReadError, key::Key, public_key};
 
 /// Members that only the holder of the private key may know.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-
-/// Accepted sizes of an RSA modulus, in bits: smaller ones are not safe (RFC 7518 §3.3), larger ones
-/// are slow.
-const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
-
-const NOT_BASE64URL: &str = "a parameter is not base64url";
 
 /// A JWK set. jsonwebtoken's own type refuses the whole set for one key that it cannot read.
 #[derive(Deserialize)]
@@ -68,7 +56,7 @@ fn parse_or_log(jwk: &Value) -> Option<Key> {
 
 fn parse(json: &Value) -> Result<Key, &'static str> {
     let jwk = Jwk::deserialize(json).map_err(|_| "a member has a wrong type")?;
-    let (public, algorithms) = public_key(&jwk.algorithm)?;
+    let (public, algorithms) = public_key::parse(&jwk.algorithm)?;
     if !matches!(
         jwk.common.public_key_use,
         None | Some(PublicKeyUse::Signature)
@@ -92,78 +80,9 @@ fn parse(json: &Value) -> Result<Key, &'static str> {
     Ok(Key::new(jwk.common.key_id, algorithms, public))
 }
 
-/// Returns the public key, and the algorithms of its type and curve.
-fn public_key(
-    parameters: &AlgorithmParameters,
-) -> Result<(DecodingKey, &'static [Algorithm]), &'static str> {
-    let (public, algorithms): (_, &[Algorithm]) = match parameters {
-        AlgorithmParameters::RSA(parameters) => (rsa(parameters)?, Algorithm::RSA),
-        AlgorithmParameters::EllipticCurve(parameters) => {
-            let (bytes, algorithms): (_, &[Algorithm]) = match parameters.curve {
-                EllipticCurve::P256 => (32, &[Algorithm::Es256]),
-                EllipticCurve::P384 => (48, &[Algorithm::Es384]),
-                _ => return Err("its `crv` is not supported"),
-            };
-            let point = [&parameters.x, &parameters.y].map(|number| number.len());
-            if point != [encoded_len(bytes); 2] {
-                return Err("a coordinate has a wrong length");
-            }
-            let public = DecodingKey::from_ec_components(&parameters.x, &parameters.y);
-            (public.map_err(|_| NOT_BASE64URL)?, algorithms)
-        }
-        AlgorithmParameters::OctetKeyPair(parameters) => {
-            if parameters.curve != EllipticCurve::Ed25519 {
-                return Err("its `crv` is not supported");
-            }
-            if parameters.x.len() != encoded_len(32) {
-                return Err("the public key has a wrong length");
-            }
-            let public = DecodingKey::from_ed_components(&parameters.x);
-            (public.map_err(|_| NOT_BASE64URL)?, &[Algorithm::EdDsa])
-        }
-        AlgorithmParameters::OctetKey(_) => return Err("it is a shared secret"),
-        _ => return Err("its `kty` or `crv` is not supported, or a parameter is missing"),
-    };
-    Ok((public, algorithms))
-}
-
-fn rsa(parameters: &RSAKeyParameters) -> Result<DecodingKey, &'static str> {
-    let [n, e] = [integer(&parameters.n)?, integer(&parameters.e)?];
-    let [Some(first), Some(n_end), Some(e_end)] = [n.first(), n.last(), e.last()] else {
-        return Err("its modulus or exponent is zero");
-    };
-    let bits = n.len() * 8 - first.leading_zeros() as usize;
-    if bits < *RSA_BITS.start() {
-        return Err("it has fewer than 2048 bits");
-    }
-    if bits > *RSA_BITS.end() {
-        return Err("it has more than 8192 bits");
-    }
-    // ring refuses every signature with another exponent.
-    let exponent = e.iter().fold(0_u64, |value, byte| {
-        value.saturating_mul(256).saturating_add((*byte).into())
-    });
-    if n_end % 2 == 0 || e_end % 2 == 0 || !(3..1 << 33).contains(&exponent) {
-        return Err("no RSA key has such numbers, or the exponent is too large");
-    }
-    Ok(DecodingKey::from_rsa_raw_components(&n, &e))
-}
-
-/// Decodes an unsigned integer in base64url, big-endian, and removes the leading zeros, which ring
-/// does not accept.
-fn integer(text: &str) -> Result<Vec<u8>, &'static str> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NOT_BASE64URL)?;
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    Ok(bytes[zeros..].to_vec())
-}
-
-/// The length of so many bytes in base64url.
-fn encoded_len(bytes: usize) -> usize {
-    (bytes * 8).div_ceil(6)
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use serde_json::json;
 
     use super::{super::testing::Signer, *};
@@ -216,6 +135,10 @@ mod tests {
             json!({"kty": "OKP"}),
             json!({"kty": "AKP"}),
             json!({"crv": "P-521"}),
+            json!({"crv": "P-384"}),
+            json!({"crv": "Ed25519"}),
+            json!({"kty": "OKP", "crv": "P-256"}),
+            json!({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}),
             json!({"crv": "secp256k1"}),
             json!({"x": null}),
             json!({"x": "AAAA"}),

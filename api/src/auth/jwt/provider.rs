@@ -18,7 +18,7 @@ use ring::signature::{
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
-    verifier_factory: verifier,
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
@@ -28,12 +28,12 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> errors::Result<Box<dyn JwtVerifier>> {
-    let scheme = Scheme::of(*algorithm)
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> errors::Result<Box<dyn JwtVerifier>> {
+    let scheme = Scheme::of(algorithm)
         .filter(|_| key.family() == algorithm.family())
         .ok_or_else(|| new_error(ErrorKind::InvalidAlgorithm))?;
     Ok(Box::new(RingVerifier {
-        algorithm: *algorithm,
+        algorithm,
         scheme,
         key: key.clone(),
     }))
@@ -104,8 +104,8 @@ mod tests {
             (Algorithm::RS256, &secret),
             (Algorithm::ES256, &rsa),
         ] {
-            assert!(verifier(&algorithm, key).is_err(), "{algorithm:?}");
+            assert!(verifier(algorithm, key).is_err(), "{algorithm:?}");
         }
-        assert!(verifier(&Algorithm::RS256, &rsa).is_ok());
+        assert!(verifier(Algorithm::RS256, &rsa).is_ok());
     }
 }

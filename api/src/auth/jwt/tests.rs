@@ -39,8 +39,8 @@ async fn every_type_of_key_verifies_its_tokens() {
             let signer = Signer::new(alg, kid);
             let (verifier, _file) = from_file(&set(&[&signer])).await;
             let token = signer.token(&claims());
-            let verified = verifier.verify(&token, NOW).await.unwrap();
-            assert_eq!(verified.subject, "alice");
+            let accepted = verifier.verify(&token, NOW).await.unwrap();
+            assert_eq!(accepted.subject, "alice");
 
             // Other claims with the same signature.
             let other = signer.token(&json!({"sub": "bob"}));
