@@ -24,13 +24,11 @@ mod testing;
 mod tests;
 mod token;
 
-pub(crate) use self::{
+pub use self::{
     algorithm::Algorithm,
-    claims::Verified,
-    error::OpenError,
-    refusal::Refusal,
     settings::{JwtSettings, KeySource},
 };
+pub(crate) use self::{claims::Verified, error::OpenError, refusal::Refusal};
 use self::{refresh::Keys, token::Token};
 
 /// Verifies the tokens of one issuer with its current keys.

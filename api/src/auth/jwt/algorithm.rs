@@ -8,7 +8,7 @@ use clap::ValueEnum;
 /// accept them (RFC 8725 §2.1, §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
-pub(crate) enum Algorithm {
+pub enum Algorithm {
     /// RSA, PKCS #1 1.5, SHA-256.
     Rs256,
     /// RSA, PKCS #1 1.5, SHA-384.

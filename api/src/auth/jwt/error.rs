@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 
 /// The reason why no token can be verified with some settings.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
+pub enum OpenError {
     /// A required setting is empty.
     #[error("tokens cannot be verified without {0}")]
     Missing(&'static str),
@@ -28,7 +28,7 @@ pub(crate) enum OpenError {
 
 /// The keys could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub enum ReadError {
     /// The file is missing, or not readable.
     #[error("could not read the file")]
     File(#[from] std::io::Error),

@@ -20,7 +20,7 @@ use super::{
     settings::KeySource,
     source::Source,
 };
-use crate::problem::Causes;
+use domain::ErrorChain;
 
 /// Minimum time between two refreshes that requests start.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
@@ -149,7 +149,7 @@ impl Shared {
 
     fn log_failure(&self, outcome: Result<(), ReadError>) {
         if let Err(error) = outcome {
-            let (source, error) = (&self.source, Causes(&error));
+            let (source, error) = (&self.source, ErrorChain(&error));
             tracing::warn!(%source, %error, "could not read the issuer's keys, keeping the current ones");
         }
     }

@@ -8,24 +8,24 @@ use super::{algorithm::Algorithm, error::OpenError};
 
 /// The policy for the issuer's tokens.
 #[derive(Clone, Debug)]
-pub(crate) struct JwtSettings {
+pub struct JwtSettings {
     /// The required `iss`, compared byte by byte (RFC 7519 §4.1.1).
-    pub(crate) issuer: String,
+    pub issuer: String,
     /// The accepted audiences; `aud` must have one of them (RFC 7519 §4.1.3).
-    pub(crate) audiences: Vec<String>,
+    pub audiences: Vec<String>,
     /// The location of the issuer's keys.
-    pub(crate) keys: KeySource,
+    pub keys: KeySource,
     /// The accepted algorithms, whatever a token or a key says (RFC 8725 §3.1).
-    pub(crate) algorithms: Vec<Algorithm>,
+    pub algorithms: Vec<Algorithm>,
     /// The claim that names the owner, such as `sub`.
-    pub(crate) owner_claim: String,
+    pub owner_claim: String,
     /// Tolerated difference to the issuer's clock, in whole seconds.
-    pub(crate) leeway: Duration,
+    pub leeway: Duration,
 }
 
 /// The location of a JWK set (RFC 7517 §5).
 #[derive(Clone, Debug)]
-pub(crate) enum KeySource {
+pub enum KeySource {
     /// A file.
     File(PathBuf),
     /// A URL: `https`, or `http` on a loopback address.
