@@ -1,50 +1,44 @@
-//! A token as it comes: three parts, and a header that says how to verify it (RFC 7515 §7.1).
-
-use std::fmt;
+//! A signed JWT in its compact form, before its signature is verified (RFC 7515 §7.1).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{
-    Deserialize,
-    de::{Deserializer, Error, MapAccess, Visitor},
-};
-use serde_json::{Map, Value};
 
-use super::{Algorithm, Refusal};
+use super::{algorithm::Algorithm, members::Members, refusal::Refusal};
 
-/// The most bytes that a token is looked at with.
+/// The longest token that is parsed, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
 
-/// A token of which nothing is proven yet.
+/// A well-formed token whose signature is not verified yet.
 pub(super) struct Token<'a> {
-    /// What is signed.
-    pub(super) signed: &'a [u8],
-    pub(super) signature: Vec<u8>,
+    /// The signed part: header and claims, in base64url.
+    pub(super) message: &'a str,
+    /// The signature, in base64url that can be decoded.
+    pub(super) signature: &'a str,
     /// The claims, in JSON.
     pub(super) claims: Vec<u8>,
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
 }
 
-/// Reads a token whose algorithm is one of those that are accepted.
+/// Parses a token whose algorithm is one of the accepted ones.
 ///
-/// A key that the header brings along or points to (`jku`, `jwk`, `x5u`, `x5c`) is never used (RFC
-/// 8725 §3.10).
-pub(super) fn read<'a>(token: &'a str, accepted: &[Algorithm]) -> Result<Token<'a>, Refusal> {
+/// Keys that the header contains or points to (`jku`, `jwk`, `x5u`, `x5c`) are never used (RFC 8725
+/// §3.10).
+pub(super) fn parse<'a>(token: &'a str, accepted: &[Algorithm]) -> Result<Token<'a>, Refusal> {
     if token.len() > MAX_TOKEN {
         return Err(Refusal::Malformed);
     }
-    let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
-    let (header, claims) = signed.split_once('.').ok_or(Refusal::Malformed)?;
-    let header = Members::read(&decode(header)?)?;
-    // An encrypted token has five parts, and is refused here: a dot is not in the alphabet.
+    let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
+    let (header, claims) = message.split_once('.').ok_or(Refusal::Malformed)?;
+    let header = Members::parse(&decode(header)?)?;
+    // An encrypted token has five parts. It fails here, since base64url has no dot.
     let claims = decode(claims)?;
-    let signature = decode(signature)?;
+    decode(signature)?;
 
     let algorithm = header.text("alg")?.ok_or(Refusal::Malformed)?;
     let algorithm = Algorithm::named(algorithm)
         .filter(|algorithm| accepted.contains(algorithm))
         .ok_or(Refusal::Algorithm)?;
-    // What has to be understood is not (RFC 7515 §4.1.11).
+    // No extension is supported, so none that is critical (RFC 7515 §4.1.11).
     if header.find("crit").is_some() {
         return Err(Refusal::Header("crit"));
     }
@@ -52,7 +46,7 @@ pub(super) fn read<'a>(token: &'a str, accepted: &[Algorithm]) -> Result<Token<'
         return Err(Refusal::Header("typ"));
     }
     Ok(Token {
-        signed: signed.as_bytes(),
+        message,
         signature,
         claims,
         algorithm,
@@ -64,57 +58,11 @@ fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
 }
 
-/// Whether a `typ` is one of RFC 7519 §5.1 or RFC 9068 §2.1; `application/` may be left out.
+/// Returns whether a `typ` is one of RFC 7519 §5.1 or RFC 9068 §2.1; `application/` is optional.
 fn is_jwt(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
     matches!(typ, "jwt" | "at+jwt")
-}
-
-/// A JSON object, none of whose members is there twice (RFC 7515 §4, RFC 7519 §4).
-pub(super) struct Members(Map<String, Value>);
-
-impl Members {
-    pub(super) fn read(json: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(json).map_err(|_| Refusal::Malformed)
-    }
-
-    pub(super) fn find(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
-    /// A member that has to be a string if it is there.
-    fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
-        self.find(name)
-            .map(|value| value.as_str().ok_or(Refusal::Malformed))
-            .transpose()
-    }
-}
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Once)
-    }
-}
-
-struct Once;
-
-impl<'de> Visitor<'de> for Once {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, value)) = access.next_entry()? {
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member is there twice"));
-            }
-        }
-        Ok(Members(members))
-    }
 }
 
 #[cfg(test)]
@@ -123,11 +71,11 @@ mod tests {
 
     fn header(json: &str) -> Result<Token<'static>, Refusal> {
         let token = format!("{}.e30.", URL_SAFE_NO_PAD.encode(json));
-        read(token.leak(), &[Algorithm::Rs256])
+        parse(token.leak(), &[Algorithm::Rs256])
     }
 
     #[test]
-    fn only_accepted_algorithms_come_as_far_as_a_key() {
+    fn algorithms_that_are_not_accepted_are_refused_before_a_key_is_looked_up() {
         for alg in ["none", "None", "HS256", "HS512", "ES256", "rs256", "dir"] {
             let refusal = header(&format!(r#"{{"alg":"{alg}"}}"#)).err();
             assert_eq!(refusal, Some(Refusal::Algorithm), "{alg}");
@@ -136,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_says_nothing_that_would_have_to_be_understood() {
+    fn critical_extensions_and_other_types_of_token_are_refused() {
         for typ in ["JWT", "jwt", "at+jwt", "application/AT+JWT"] {
             let accepted = header(&format!(r#"{{"alg":"RS256","typ":"{typ}"}}"#));
             assert!(accepted.is_ok(), "{typ}");
@@ -153,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signed_jwt_is_malformed() {
+    fn anything_but_a_signed_jwt_is_malformed() {
         for json in [
             "",
             "[]",
@@ -186,7 +134,7 @@ mod tests {
             format!("{deep}.e30.AA"),
             format!("{good}.{}.AA", "A".repeat(MAX_TOKEN)),
         ] {
-            let refusal = read(&token, &[Algorithm::Rs256]).err();
+            let refusal = parse(&token, &[Algorithm::Rs256]).err();
             let expected = (token != format!("{good}.e30.")).then_some(Refusal::Malformed);
             assert_eq!(refusal, expected, "{token}");
         }
