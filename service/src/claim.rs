@@ -13,13 +13,13 @@ use domain::{
 use persistence::{Arrival, Claim, Recording, StoredContent};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Error, FileService, Result, Stored, sessions::random_id};
+use crate::{Error, FileService, Result, Stored, random::random_id};
 
 /// How long a claim can be proven.
-const AGE: Duration = Duration::from_mins(5);
+const CLAIM_LIFETIME: Duration = Duration::from_mins(5);
 
 /// In which time claims are counted.
-const MINUTE: Duration = Duration::from_mins(1);
+const RATE_WINDOW: Duration = Duration::from_mins(1);
 
 /// A refusal comes after a multiple of this, which is longer than it takes to read what is read
 /// for it, even if a slow disk has to fetch each of its pieces.
@@ -42,7 +42,7 @@ pub struct NewClaim {
 
 /// What has to be proven.
 #[derive(Debug, Clone)]
-pub struct ClaimTicket {
+pub struct ClaimChallenge {
     /// The claim.
     pub id: RandomId,
     /// The proof's key.
@@ -59,7 +59,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::TooManyClaims`], or when the database fails.
-    pub async fn claim(&self, owner: &Owner, new: NewClaim) -> Result<ClaimTicket> {
+    pub async fn claim(&self, owner: &Owner, new: NewClaim) -> Result<ClaimChallenge> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|_| Error::Interrupted)?;
         let nonce = Nonce::from(random);
@@ -74,11 +74,11 @@ impl FileService {
             file_name: new.file_name,
             content_type: new.content_type,
             create_at: now,
-            expires_at: now.after(AGE),
+            expires_at: now.after(CLAIM_LIFETIME),
         };
         self.0.database.claims().insert(&claim).await?;
         self.refuse_too_many(&claim).await?;
-        Ok(ClaimTicket {
+        Ok(ClaimChallenge {
             id: claim.id,
             nonce,
             ranges: possession::ranges(&nonce, claim.file_size),
@@ -92,13 +92,13 @@ impl FileService {
     async fn refuse_too_many(&self, claim: &Claim) -> Result<()> {
         let most = self.0.limits.claims_per_minute;
         let claims = self.0.database.claims();
-        let since = claim.create_at.before(MINUTE);
+        let since = claim.create_at.before(RATE_WINDOW);
         let Some(made_at) = claims.find_before(claim, since, most).await? else {
             return Ok(());
         };
         claims.remove(claim.id).await?;
         // When that one is a minute old there is room again.
-        let free_at = made_at.after(MINUTE);
+        let free_at = made_at.after(RATE_WINDOW);
         Err(Error::TooManyClaims(self.time_until(free_at)))
     }
 

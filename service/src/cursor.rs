@@ -43,14 +43,14 @@ impl CursorKey {
     ) -> Result<Position> {
         let cursor = URL_SAFE_NO_PAD
             .decode(cursor)
-            .map_err(|_| Error::ForeignCursor)?;
+            .map_err(|_| Error::InvalidCursor)?;
         let (position, tag) = cursor
             .split_first_chunk::<POSITION>()
             .filter(|(_, tag)| tag.len() == TAG)
-            .ok_or(Error::ForeignCursor)?;
+            .ok_or(Error::InvalidCursor)?;
         self.mac(owner, filter, position)
             .verify_truncated_left(tag)
-            .map_err(|_| Error::ForeignCursor)?;
+            .map_err(|_| Error::InvalidCursor)?;
         let [upload_at, id] = [0, 8].map(|at| {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(&position[at..at + 8]);

@@ -46,7 +46,7 @@ pub enum Error {
     UploadGone,
     /// The upload has become a file already.
     #[error("the upload is complete")]
-    UploadDone {
+    UploadComplete {
         /// The file.
         sha1: Sha1,
         /// How many bytes it has.
@@ -70,7 +70,7 @@ pub enum Error {
     SessionOver,
     /// What an upload is to be made of cannot be.
     #[error("{0}")]
-    Parts(String),
+    InvalidParts(String),
     /// The owner has no such claim, or it was used, or it is over.
     #[error("there is no such claim, or it was used before, or it has expired")]
     ClaimNotFound,
@@ -88,7 +88,7 @@ pub enum Error {
     LinkNotFound,
     /// The cursor was not made for this listing.
     #[error("the cursor does not belong to this listing")]
-    ForeignCursor,
+    InvalidCursor,
     /// Others changed the same entry again and again.
     #[error("the file is being changed by others")]
     Contended,
@@ -102,8 +102,8 @@ pub enum Error {
     #[error("the store gave other bytes back than it was given, at {0}")]
     CopyDamaged(Address),
     /// A disk is not the one whose contents the rows mean.
-    #[error("{}", other_disk(store, *expected, *found))]
-    OtherDisk {
+    #[error("{}", wrong_disk(store, *expected, *found))]
+    WrongDisk {
         /// The store.
         store: String,
         /// What its folder should be told by.
@@ -113,7 +113,7 @@ pub enum Error {
     },
     /// The settings have no such store.
     #[error("the settings have no store {0}")]
-    NoStore(String),
+    UnknownStore(String),
     /// A store cannot be emptied into itself.
     #[error("the two stores are the same")]
     SameStore,
@@ -122,7 +122,7 @@ pub enum Error {
     TransferNotFound,
     /// The transfer has ended.
     #[error("the transfer has ended")]
-    TransferOver,
+    TransferEnded,
     /// The work was cut off by the end of the process.
     #[error("the service is shutting down")]
     Interrupted,
@@ -134,7 +134,7 @@ pub enum Error {
     Store(#[from] storage::Error),
 }
 
-fn other_disk(store: &str, expected: RandomId, found: Option<RandomId>) -> String {
+fn wrong_disk(store: &str, expected: RandomId, found: Option<RandomId>) -> String {
     match found {
         Some(found) => format!(
             "the folder of the store {store} is another one than the database means: its file \
@@ -170,7 +170,7 @@ impl Error {
     pub(crate) fn is_over(&self) -> bool {
         matches!(
             self,
-            Self::UploadNotFound | Self::UploadGone | Self::UploadDone { .. }
+            Self::UploadNotFound | Self::UploadGone | Self::UploadComplete { .. }
         )
     }
 }

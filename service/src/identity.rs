@@ -7,14 +7,14 @@
 use domain::RandomId;
 use storage::{Disk, Store};
 
-use crate::{Error, FileService, Result};
+use crate::{Error, FileService, Result, random::random_id};
 
 impl FileService {
     /// Makes sure that each disk is the one that the rows mean; one that is new becomes it.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherDisk`] when it is not; or when the database or a disk fails.
+    /// [`Error::WrongDisk`] when it is not; or when the database or a disk fails.
     pub async fn identify_disks(&self) -> Result<()> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
             self.identify(disk).await?;
@@ -26,7 +26,7 @@ impl FileService {
         let name = disk.name();
         let expected = match self.0.database.identities().find(name).await? {
             Some(known) => known,
-            None => self.introduce(disk).await?,
+            None => self.register(disk).await?,
         };
         let found = match disk.identity().await? {
             // Nothing is missing from an empty folder of which nothing is expected.
@@ -38,7 +38,7 @@ impl FileService {
         if found == Some(expected) {
             return Ok(());
         }
-        Err(Error::OtherDisk {
+        Err(Error::WrongDisk {
             store: name.to_owned(),
             expected,
             found,
@@ -46,7 +46,7 @@ impl FileService {
     }
 
     /// Tells the database of a disk that it does not know; gives what it knows by then.
-    async fn introduce(&self, disk: &Disk) -> Result<RandomId> {
+    async fn register(&self, disk: &Disk) -> Result<RandomId> {
         let own = match disk.identity().await? {
             Some(own) => own,
             None => disk.identify(random_id()?).await?,
@@ -54,13 +54,4 @@ impl FileService {
         let identities = self.0.database.identities();
         Ok(identities.give(disk.name(), own).await?)
     }
-}
-
-fn random_id() -> Result<RandomId> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        let error = std::io::Error::other(error.to_string());
-        Error::Store(storage::Error::Unavailable(error))
-    })?;
-    Ok(random.into())
 }

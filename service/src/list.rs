@@ -22,7 +22,7 @@ impl FileService {
     ///
     /// # Errors
     ///
-    /// [`Error::ForeignCursor`](crate::Error::ForeignCursor) for a cursor that is not from this owner's listing with this
+    /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) for a cursor that is not from this owner's listing with this
     /// filter.
     pub async fn list(
         &self,

@@ -3,17 +3,15 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use domain::Address;
+use parking_lot::Mutex;
 use storage::Store;
 
-use crate::Limits;
-
 /// For how long a store that failed is asked only after another that has the same bytes.
-const AVOIDED_FOR: Duration = Duration::from_mins(1);
+const AVOID_FAILED_FOR: Duration = Duration::from_mins(1);
 
 /// Where every upload is copied to once its client has been answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +94,8 @@ impl Stores {
     }
 
     /// Remembers what came of asking a store.
-    pub(crate) fn note<T>(&self, store: &str, outcome: &Result<T, storage::Error>) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn record_result<T>(&self, store: &str, outcome: &Result<T, storage::Error>) {
+        let mut failed = self.failed.lock();
         match outcome {
             Err(storage::Error::Unavailable(_) | storage::Error::Ended(_)) => {
                 failed.insert(store.to_owned(), Instant::now());
@@ -110,18 +108,10 @@ impl Stores {
     }
 
     /// Whether a store failed a moment ago.
-    pub(crate) fn is_avoided(&self, store: &str) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn failed_recently(&self, store: &str) -> bool {
+        let failed = self.failed.lock();
         failed
             .get(store)
-            .is_some_and(|at| at.elapsed() < AVOIDED_FOR)
-    }
-}
-
-impl Limits {
-    /// How long something may be on its way into a store before it is taken for left behind.
-    pub(crate) fn expected_for(&self) -> Duration {
-        // However short it is set: nothing takes as long as this without a sign of life.
-        self.orphan_age.max(Duration::from_hours(1))
+            .is_some_and(|at| at.elapsed() < AVOID_FAILED_FOR)
     }
 }

@@ -16,10 +16,10 @@ use crate::{FileService, Result};
 const BATCH: u64 = 500;
 
 /// How many objects are removed at a time.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// How long a sweep of leftovers goes on, so that others have their turn.
-const SWEEPING_TIME: Duration = Duration::from_secs(30);
+const MAX_SWEEP_TIME: Duration = Duration::from_secs(30);
 
 /// How long to leave an object alone whose process is gone, and whose row a database server may
 /// still be about to commit.
@@ -51,11 +51,11 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails; what is left goes with a later sweep.
-    pub async fn sweep_leftovers(&self) -> Result<()> {
+    pub async fn sweep_pending_deletions(&self) -> Result<()> {
         let began = Instant::now();
         let now = self.0.clock.now();
         let (mut after, mut failed) = (None, HashSet::new());
-        while began.elapsed() < SWEEPING_TIME {
+        while began.elapsed() < MAX_SWEEP_TIME {
             let leftovers = self.0.database.leftovers();
             let due = leftovers.list_due(now, after, BATCH).await?;
             let last = due.last().map(|last| (last.due_at, last.id));
@@ -64,15 +64,15 @@ impl FileService {
             tried.retain(|leftover| !failed.contains(&leftover.address.store));
             let mut settled = stream::iter(tried)
                 .map(|leftover| async move {
-                    let outcome = self.settle_leftover(&leftover).await;
+                    let outcome = self.delete_if_unused(&leftover).await;
                     (leftover, outcome)
                 })
-                .buffer_unordered(AT_ONCE);
+                .buffer_unordered(CONCURRENCY);
             while let Some((leftover, outcome)) = settled.next().await {
                 if let Err(error) = outcome {
                     let address = &leftover.address;
                     // What else is in that store waits, too.
-                    if failed_store(&error) && failed.insert(address.store.clone()) {
+                    if is_store_failure(&error) && failed.insert(address.store.clone()) {
                         tracing::warn!(%address, %error, "objects stay until later");
                     }
                 }
@@ -86,7 +86,7 @@ impl FileService {
         Ok(())
     }
 
-    async fn settle_leftover(&self, leftover: &Leftover) -> Result<()> {
+    async fn delete_if_unused(&self, leftover: &Leftover) -> Result<()> {
         let (sha1, address) = (&leftover.sha1, &leftover.address);
         let store = self.0.stores.of(address)?;
         let leftovers = self.0.database.leftovers();
@@ -109,8 +109,8 @@ impl FileService {
     /// When a store or the database fails.
     pub async fn sweep_segments(&self) -> Result<()> {
         for store in self.0.stores.iter() {
-            let age = self.0.limits.expected_for();
-            for key in self.unknown_segments(store, age).await? {
+            let age = self.0.limits.upload_grace();
+            for key in self.list_orphaned_segments(store, age).await? {
                 tracing::info!(store = store.name(), key, "removing a part of no upload");
                 store.remove(&key).await?;
             }
@@ -119,7 +119,7 @@ impl FileService {
     }
 
     /// The objects of a store that are parts of no upload, and too old to become any.
-    pub(crate) async fn unknown_segments(
+    pub(crate) async fn list_orphaned_segments(
         &self,
         store: &Store,
         age: Duration,
@@ -186,7 +186,7 @@ impl FileService {
     ///
     /// If the process ends before, it is known that the bytes may be superfluous, and a sweep does
     /// the same.
-    pub(crate) fn settle_later(&self, placed: Placed, sha1: Sha1) {
+    pub(crate) fn resolve_commit_later(&self, placed: Placed, sha1: Sha1) {
         let service = self.clone();
         tokio::spawn(async move {
             let database = &service.0.database;
@@ -205,7 +205,7 @@ impl FileService {
 }
 
 /// Whether it was a store that failed, and will again.
-fn failed_store(error: &crate::Error) -> bool {
+fn is_store_failure(error: &crate::Error) -> bool {
     matches!(error, crate::Error::Store(_))
 }
 

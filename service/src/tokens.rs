@@ -6,10 +6,10 @@ use domain::{Owner, RandomId, Scopes, Sha256, Timestamp, TokenText};
 use persistence::{Token, TokenState};
 use sha2::Digest as _;
 
-use crate::{Error, FileService, Result, sessions::random_id};
+use crate::{Error, FileService, Result, random::random_id};
 
 /// How exactly it is known when a token was used last.
-const USE_NOTED_EVERY: Duration = Duration::from_mins(1);
+const LAST_USED_INTERVAL: Duration = Duration::from_mins(1);
 
 /// A token that is to be made.
 #[derive(Debug, Clone)]
@@ -86,9 +86,9 @@ impl FileService {
         }))
     }
 
-    /// Notes that a token was used; no request waits for that.
+    /// BucketIndex that a token was used; no request waits for that.
     fn note_use(&self, token: &Token, now: Timestamp) {
-        let noted_before = now.before(USE_NOTED_EVERY);
+        let noted_before = now.before(LAST_USED_INTERVAL);
         if token.used_at.is_some_and(|used_at| used_at > noted_before) {
             return;
         }

@@ -31,7 +31,7 @@ impl FileService {
         let now = self.0.clock.now();
         let account = accounts.with_uploads(account, owner, now).await?;
         let mut allowance = self.allowance(account);
-        allowance.usage = allowance.usage.plus(&self.0.rooms.held(owner));
+        allowance.usage = allowance.usage.plus(&self.0.reservations.reserved(owner));
         Ok(allowance)
     }
 

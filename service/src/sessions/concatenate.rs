@@ -8,14 +8,14 @@ use persistence::{Role, Session, SessionState};
 use storage::{Appending, End, Kept};
 use tracing::Instrument as _;
 
-use super::{NewUpload, Standing, expected, turns::Turn};
-use crate::{Error, Expected, FileService, Result};
+use super::{begin::NewUpload, status::UploadStatus};
+use crate::{Error, Expected, FileService, Result, takeover::UploadLock};
 
 /// A part, what it was said to be, and where its bytes go.
 struct Part {
     id: RandomId,
     expected: Expected,
-    place: ByteRange,
+    range: ByteRange,
 }
 
 impl FileService {
@@ -26,31 +26,31 @@ impl FileService {
     ///
     /// # Errors
     ///
-    /// [`Error::Parts`] when one of them cannot be a part; [`Error::TooLarge`]; or what finishing
+    /// [`Error::InvalidParts`] when one of them cannot be a part; [`Error::TooLarge`]; or what finishing
     /// an upload may say.
     pub async fn concatenate(
         &self,
         owner: &Owner,
         new: NewUpload,
         parts: &[RandomId],
-    ) -> Result<Standing> {
+    ) -> Result<UploadStatus> {
         let concat = new.concat.clone().unwrap_or_default();
         let length = match self.find_final(owner, &concat).await? {
             Some(session) => session.length.unwrap_or_default(),
             // What is not finished is not waited for.
             None => length_of(&self.find_parts(owner, parts).await?),
         };
-        let part_turns = self.take_turns(parts).await?;
+        let part_locks = self.take_over_all(parts).await?;
         let session = match self.find_final(owner, &concat).await? {
             Some(session) => session,
             None => self.begin_final(owner, new, length).await?,
         };
         let service = self.clone();
         let (protocol, id) = (session.protocol, session.id);
-        let work = async move { service.assemble(session, part_turns).await };
+        let work = async move { service.assemble(session, part_locks).await };
         let work = tokio::spawn(work.in_current_span());
         work.await.unwrap_or(Err(Error::Interrupted))?;
-        self.look(owner, protocol, id).await
+        self.read_status(owner, protocol, id).await
     }
 
     async fn begin_final(&self, owner: &Owner, new: NewUpload, length: u64) -> Result<Session> {
@@ -89,9 +89,9 @@ impl FileService {
         let Ok(Concatenation::Final(ids)) = Concatenation::parse(concat) else {
             return self.fail(&session).await;
         };
-        let free = ids.iter().map(|id| self.0.turns.take_if_free(*id));
-        match free.collect::<Option<Vec<Turn>>>() {
-            Some(part_turns) => self.assemble(session, part_turns).await,
+        let free = ids.iter().map(|id| self.0.upload_locks.try_lock(*id));
+        match free.collect::<Option<Vec<UploadLock>>>() {
+            Some(part_locks) => self.assemble(session, part_locks).await,
             None => Ok(()),
         }
     }
@@ -99,8 +99,8 @@ impl FileService {
     /// Appends what is missing of an upload from its parts, and makes a file of it.
     ///
     /// As long as the turns on its parts are held, nobody removes one, and none of them expires.
-    async fn assemble(&self, session: Session, part_turns: Vec<Turn>) -> Result<()> {
-        let turn = self.0.turns.take(session.id).await?;
+    async fn assemble(&self, session: Session, part_locks: Vec<UploadLock>) -> Result<()> {
+        let lock = self.0.upload_locks.take_over(session.id).await?;
         let found = self.find_session(&session.owner, session.protocol, session.id);
         let session = found.await?;
         let concat = session.concat.as_deref().unwrap_or_default();
@@ -110,15 +110,15 @@ impl FileService {
             return Ok(());
         };
         let kept = match self.append_parts(&session, &ids).await {
-            Err(refusal) if refusal.is_final() || matches!(refusal, Error::Parts(_)) => {
+            Err(refusal) if refusal.is_final() || matches!(refusal, Error::InvalidParts(_)) => {
                 self.fail(&session).await?;
                 return Err(refusal);
             }
             kept => kept?,
         };
-        self.finish(session, kept, turn).await?;
+        self.finish(session, kept, lock).await?;
         self.remove_parts(ids).await;
-        drop(part_turns);
+        drop(part_locks);
         Ok(())
     }
 
@@ -137,14 +137,14 @@ impl FileService {
 
     /// Takes a turn on each of several uploads, always in the same order, so that no two who do so
     /// wait for each other.
-    async fn take_turns(&self, ids: &[RandomId]) -> Result<Vec<Turn>> {
+    async fn take_over_all(&self, ids: &[RandomId]) -> Result<Vec<UploadLock>> {
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
-        let mut turns = Vec::with_capacity(sorted.len());
+        let mut upload_locks = Vec::with_capacity(sorted.len());
         for id in sorted {
-            turns.push(self.0.turns.take(id).await?);
+            upload_locks.push(self.0.upload_locks.take_over(id).await?);
         }
-        Ok(turns)
+        Ok(upload_locks)
     }
 
     /// Appends to an upload what is missing of it from its parts.
@@ -153,13 +153,13 @@ impl FileService {
         let mut appending = self.append_to(session.id, Vec::new()).await?;
         for part in &parts {
             let missing = ByteRange {
-                start: part.place.start.max(appending.offset()),
-                end: part.place.end,
+                start: part.range.start.max(appending.offset()),
+                end: part.range.end,
             };
             if missing.start >= missing.end {
                 continue;
             }
-            let skip = missing.start - part.place.start;
+            let skip = missing.start - part.range.start;
             self.append_part(&mut appending, part, skip).await?;
         }
         match appending.end(true).await? {
@@ -170,11 +170,11 @@ impl FileService {
 
     async fn append_part(&self, appending: &mut Appending, part: &Part, skip: u64) -> Result<()> {
         self.verify_part(part).await?;
-        let size = part.place.length();
+        let size = part.range.length();
         let opened = self.open_staged(part.id, size, skip).await;
         let object = opened.map_err(|error| match error {
             Error::Store(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => {
-                Error::Parts(format!("the upload {} is not there any more", part.id))
+                Error::InvalidParts(format!("the upload {} is not there any more", part.id))
             }
             error => error,
         })?;
@@ -202,21 +202,24 @@ impl FileService {
         for id in ids {
             let part = found.get(id).filter(|session| session.expires_at > now);
             // Of what is another's it cannot be told that it is there.
-            let part = part.ok_or_else(|| Error::Parts(format!("there is no upload {id}")))?;
+            let part =
+                part.ok_or_else(|| Error::InvalidParts(format!("there is no upload {id}")))?;
             if part.role != Role::Part || part.state != SessionState::Open {
-                return Err(Error::Parts(format!(
+                return Err(Error::InvalidParts(format!(
                     "the upload {id} is not a partial one"
                 )));
             }
-            let staged = self.staged(*id).await?;
+            let staged = self.staged_bytes(*id).await?;
             if part.length != Some(staged) {
-                return Err(Error::Parts(format!("the upload {id} is not finished")));
+                return Err(Error::InvalidParts(format!(
+                    "the upload {id} is not finished"
+                )));
             }
             let end = start + staged;
             parts.push(Part {
                 id: *id,
-                expected: expected(part),
-                place: ByteRange { start, end },
+                expected: Expected::of_session(part),
+                range: ByteRange { start, end },
             });
             start = end;
         }
@@ -240,5 +243,5 @@ impl FileService {
 
 /// How many bytes parts have together.
 fn length_of(parts: &[Part]) -> u64 {
-    parts.last().map_or(0, |part| part.place.end)
+    parts.last().map_or(0, |part| part.range.end)
 }

@@ -5,16 +5,22 @@ use persistence::{Session, SessionState};
 use storage::{End, Kept};
 use tracing::Instrument as _;
 
-use super::{expected, turns::Turn};
-use crate::{Error, FileService, Result, Stored, upload::Filing};
+use crate::{
+    Error, Expected, FileService, Result, Stored, store_content::NewEntry, takeover::UploadLock,
+};
 
 impl FileService {
     /// Makes a file of an upload; from here on the work goes on even if nobody waits for it.
-    pub(super) async fn finish(&self, session: Session, kept: Kept, turn: Turn) -> Result<Stored> {
+    pub(super) async fn finish(
+        &self,
+        session: Session,
+        kept: Kept,
+        lock: UploadLock,
+    ) -> Result<Stored> {
         let service = self.clone();
         let work = async move {
             let stored = service.make_file(&session, kept).await;
-            drop(turn);
+            drop(lock);
             stored
         };
         let work = tokio::spawn(work.in_current_span());
@@ -26,9 +32,9 @@ impl FileService {
 
     async fn make_file(&self, session: &Session, kept: Kept) -> Result<Stored> {
         let received = kept.finish()?;
-        let made = match expected(session).verify(&received.content) {
+        let made = match Expected::of_session(session).verify(&received.content) {
             Ok(()) => {
-                let filing = Filing {
+                let new_entry = NewEntry {
                     owner: &session.owner,
                     file_name: &session.file_name,
                     content_type: &session.content_type,
@@ -36,7 +42,7 @@ impl FileService {
                     // The upload may have begun long ago.
                     quota: Some(self.0.limits.quota),
                 };
-                self.store(&filing, received).await
+                self.store_content(&new_entry, received).await
             }
             Err(wrong) => {
                 // Its bytes can be removed once nobody holds them.
@@ -65,13 +71,13 @@ impl FileService {
         }
     }
 
-    /// Completes an upload all of whose bytes are there.
+    /// Completion an upload all of whose bytes are there.
     ///
     /// # Errors
     ///
     /// As [`Append::end`](super::Append::end).
     pub(super) async fn complete(&self, session: &Session) -> Result<()> {
-        let turn = self.0.turns.join(session.id).await?;
+        let lock = self.0.upload_locks.join(session.id).await?;
         let found = self.find_session(&session.owner, session.protocol, session.id);
         let session = found.await?;
         if session.state != SessionState::Open {
@@ -81,7 +87,7 @@ impl FileService {
         if let End::Kept(kept) = appending.end(true).await?
             && session.length == Some(kept.offset())
         {
-            return self.finish(session, *kept, turn).await.map(drop);
+            return self.finish(session, *kept, lock).await.map(drop);
         }
         // There are fewer than it looked like; or another process has completed it.
         let now = self.find_session(&session.owner, session.protocol, session.id);
@@ -97,7 +103,7 @@ impl FileService {
     ///
     /// [`Error::NotFound`] when the file was deleted since.
     pub async fn find_stored(&self, owner: &Owner, sha1: &Sha1) -> Result<Stored> {
-        Ok(Stored::known(self.find_newest(owner, sha1).await?))
+        Ok(Stored::known(self.find_uncached(owner, sha1).await?))
     }
 
     /// Says that an upload will never be a file, and drops its bytes.

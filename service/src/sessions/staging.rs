@@ -9,22 +9,22 @@ use storage::{Appending, Bucket, Disk, Known, Ledger, Object, Segment, Step, Sto
 use crate::{FileService, Result};
 
 /// Where an upload's bytes are.
-enum Place<'a> {
+enum StagingStore<'a> {
     Disk(&'a Disk),
     Bucket(&'a Bucket),
 }
 
 /// What counts of an upload in a bucket, as long as nobody else goes on with it.
-struct Turn {
+struct DatabaseSegmentIndex {
     database: Database,
     id: RandomId,
-    number: i64,
+    epoch: i64,
 }
 
 impl FileService {
     /// How many bytes of an upload are there; none if nothing of it is.
-    pub(super) async fn staged(&self, id: RandomId) -> Result<u64> {
-        if let Some(disk) = self.only_disk() {
+    pub(super) async fn staged_bytes(&self, id: RandomId) -> Result<u64> {
+        if let Some(disk) = self.single_disk() {
             return Ok(disk.staged(id).await?);
         }
         match self.0.database.stagings().find_bytes(id).await? {
@@ -42,28 +42,28 @@ impl FileService {
         id: RandomId,
         checksums: Vec<Checksum>,
     ) -> Result<Appending> {
-        match self.place_of(id).await? {
-            Place::Disk(disk) => Ok(disk.append(id, checksums).await?),
-            Place::Bucket(bucket) => {
+        match self.staging_store_of(id).await? {
+            StagingStore::Disk(disk) => Ok(disk.append(id, checksums).await?),
+            StagingStore::Bucket(bucket) => {
                 let stagings = self.0.database.stagings();
                 let staging = stagings.take_turn(id, bucket.name()).await?;
-                let turn = Turn {
+                let index = DatabaseSegmentIndex {
                     database: self.0.database.clone(),
                     id,
-                    number: staging.turn,
+                    epoch: staging.turn,
                 };
-                Ok(bucket.go_on(id, known(staging), Box::new(turn), checksums)?)
+                Ok(bucket.go_on(id, progress_of(staging), Box::new(index), checksums)?)
             }
         }
     }
 
     /// Opens what was staged of an upload, to read it from `start` on.
     pub(super) async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<Object> {
-        match self.place_of(id).await? {
-            Place::Disk(disk) => Ok(disk.open_staged(id, size, start).await?),
-            Place::Bucket(bucket) => {
+        match self.staging_store_of(id).await? {
+            StagingStore::Disk(disk) => Ok(disk.open_staged(id, size, start).await?),
+            StagingStore::Bucket(bucket) => {
                 let staging = self.0.database.stagings().find(id).await?;
-                let known = staging.map(known).unwrap_or_default();
+                let known = staging.map(progress_of).unwrap_or_default();
                 if known.bytes != size {
                     return Err(storage::Error::Missing(id.to_string()).into());
                 }
@@ -74,7 +74,7 @@ impl FileService {
 
     /// Removes what is there of an upload.
     pub(super) async fn remove_staged(&self, id: RandomId) -> Result<()> {
-        if let Some(disk) = self.only_disk() {
+        if let Some(disk) = self.single_disk() {
             return Ok(disk.remove_staged(id).await?);
         }
         if let Some(staging) = self.0.database.stagings().find(id).await? {
@@ -110,28 +110,28 @@ impl FileService {
     }
 
     /// The disk that all bytes are staged on, if there is no other place for them.
-    fn only_disk(&self) -> Option<&Disk> {
+    fn single_disk(&self) -> Option<&Disk> {
         let stores = &self.0.stores;
         stores.primary().as_disk().filter(|_| !stores.has_buckets())
     }
 
     /// Where an upload's bytes are, or will be if there are none yet.
-    async fn place_of(&self, id: RandomId) -> Result<Place<'_>> {
-        if let Some(disk) = self.only_disk() {
-            return Ok(Place::Disk(disk));
+    async fn staging_store_of(&self, id: RandomId) -> Result<StagingStore<'_>> {
+        if let Some(disk) = self.single_disk() {
+            return Ok(StagingStore::Disk(disk));
         }
         if let Some(store) = self.0.database.stagings().find_store(id).await?
             && let Some(bucket) = self.0.stores.named(&store)?.as_bucket()
         {
-            return Ok(Place::Bucket(bucket));
+            return Ok(StagingStore::Bucket(bucket));
         }
         // It may have begun before the settings changed.
         if let Some(disk) = self.disk_with(id).await? {
-            return Ok(Place::Disk(disk));
+            return Ok(StagingStore::Disk(disk));
         }
         Ok(match self.0.stores.primary() {
-            Store::Disk(disk) => Place::Disk(disk),
-            Store::Bucket(bucket) => Place::Bucket(bucket),
+            Store::Disk(disk) => StagingStore::Disk(disk),
+            Store::Bucket(bucket) => StagingStore::Bucket(bucket),
         })
     }
 
@@ -149,7 +149,7 @@ impl FileService {
 /// How many rows are looked at together.
 const BATCH: u64 = 500;
 
-impl Ledger for Turn {
+impl Ledger for DatabaseSegmentIndex {
     fn advance<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, storage::Result<bool>> {
         async move {
             let advance = Advance {
@@ -160,27 +160,27 @@ impl Ledger for Turn {
             };
             let stagings = self.database.stagings();
             stagings
-                .advance(self.id, self.number, &advance)
+                .advance(self.id, self.epoch, &advance)
                 .await
-                .map_err(ledger)
+                .map_err(segment_index_error)
         }
         .boxed()
     }
 
     fn is_superseded(&self) -> BoxFuture<'_, storage::Result<bool>> {
         async move {
-            let turn = self.database.stagings().current_turn(self.id).await;
-            Ok(turn.map_err(ledger)? != Some(self.number))
+            let epoch = self.database.stagings().current_turn(self.id).await;
+            Ok(epoch.map_err(segment_index_error)? != Some(self.epoch))
         }
         .boxed()
     }
 }
 
-fn ledger(error: persistence::Error) -> storage::Error {
+fn segment_index_error(error: persistence::Error) -> storage::Error {
     storage::Error::Ledger(Box::new(error))
 }
 
-fn known(staging: Staging) -> Known {
+fn progress_of(staging: Staging) -> Known {
     let segments = staging.segments.into_iter().map(|row| Segment {
         start: row.start,
         size: row.size,

@@ -11,7 +11,7 @@ use crate::{FileService, Result};
 const BATCH: u64 = 500;
 
 /// How long before its end an upload is kept on that somebody is working at.
-const MARGIN: Duration = Duration::from_mins(2);
+const EXPIRY_MARGIN: Duration = Duration::from_mins(2);
 
 impl FileService {
     /// Removes the uploads and the claims that are over.
@@ -23,7 +23,7 @@ impl FileService {
         let now = self.0.clock.now();
         self.0.database.claims().remove_expired(now).await?;
         let age = self.0.limits.upload_age;
-        let soon = now.after(MARGIN.min(age / 4));
+        let soon = now.after(EXPIRY_MARGIN.min(age / 4));
         loop {
             let over = self.0.database.sessions().list_expired(soon, BATCH).await?;
             let mut is_any_gone = false;
@@ -40,7 +40,7 @@ impl FileService {
     async fn sweep_session(&self, session: &Session) -> Result<bool> {
         let now = self.0.clock.now();
         let sessions = self.0.database.sessions();
-        let Some(_turn) = self.0.turns.take_if_free(session.id) else {
+        let Some(_lock) = self.0.upload_locks.try_lock(session.id) else {
             let expires_at = now.after(self.0.limits.upload_age);
             sessions.keep_until(session.id, expires_at).await?;
             return Ok(false);
@@ -54,7 +54,7 @@ impl FileService {
         Ok(true)
     }
 
-    /// Completes the uploads that only had to be completed when their process ended, and removes
+    /// Completion the uploads that only had to be completed when their process ended, and removes
     /// bytes of which there is no upload.
     ///
     /// # Errors
@@ -85,13 +85,13 @@ impl FileService {
         Ok(())
     }
 
-    /// Completes an upload if that is all that is left to do; whoever comes next tries again.
+    /// Completion an upload if that is all that is left to do; whoever comes next tries again.
     async fn recover(&self, session: Session) {
         let id = session.id;
         let recovered = match session.role {
             Role::Final => self.reassemble(session).await,
             Role::Whole if session.protocol == Protocol::Tus && session.length.is_some() => {
-                match self.staged(id).await {
+                match self.staged_bytes(id).await {
                     Ok(staged) if session.length == Some(staged) => self.complete(&session).await,
                     Ok(_) => Ok(()),
                     Err(error) => Err(error),

@@ -6,11 +6,11 @@ use persistence::EntryChange;
 use crate::{Entry, Error, FileService, Result};
 
 /// How often to look again when somebody else changed the entry meanwhile.
-const TRIES: u32 = 10;
+const MAX_ATTEMPTS: u32 = 10;
 
 /// What is to be different about a file.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
+pub struct FileUpdate {
     /// Its name.
     pub file_name: Option<FileName>,
     /// Whether it is there.
@@ -30,7 +30,7 @@ impl FileService {
         &self,
         owner: &Owner,
         sha1: &Sha1,
-        change: &Change,
+        change: &FileUpdate,
         condition: impl Fn(&Entry) -> bool,
     ) -> Result<Entry> {
         let restores = change.status == Some(FileStatus::Available);
@@ -80,7 +80,7 @@ impl FileService {
         becomes: impl Fn(&Entry) -> Result<(FileName, Option<FileStatus>)>,
     ) -> Result<Entry> {
         let entries = self.0.database.entries();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let seen = entries.find_to_change(owner, sha1).await?;
             let seen = seen.ok_or(Error::NotFound)?;
             let (file_name, status) = becomes(&seen)?;
@@ -95,7 +95,7 @@ impl FileService {
                 status,
                 at: self.0.clock.now(),
             };
-            if self.commit_change(owner, &seen, &change).await? {
+            if self.commit_update(owner, &seen, &change).await? {
                 return Ok(changed(seen, change));
             }
         }

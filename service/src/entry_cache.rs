@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use cache::{Found, HotEntries};
+use cache::Found;
 use domain::{FileMeta, FileStatus, Owner, Sha1};
 use persistence::{Arrival, EntryChange, Novelty, Position, Recording};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub const ENTRY_FORMAT: u32 = 1;
 
 /// An available entry as the cache has it.
 #[derive(Serialize, Deserialize)]
-struct HotEntry<'a> {
+struct CachedEntry<'a> {
     id: i64,
     version: i64,
     meta: Cow<'a, FileMeta>,
@@ -34,14 +34,14 @@ impl FileService {
     ///
     /// [`Error::NotFound`] when there is none, or it was deleted.
     pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
-        let Some(hot) = &self.0.hot else {
-            return self.find_newest(owner, sha1).await;
+        let Some(cache) = &self.0.entry_cache else {
+            return self.find_uncached(owner, sha1).await;
         };
-        match hot.find::<HotEntry<'static>>(owner, sha1).await {
+        match cache.find::<CachedEntry<'static>>(owner, sha1).await {
             Found::Hit(entry) => Ok(Entry::from(entry)),
-            Found::Miss(gap) => {
-                let entry = self.find_newest(owner, sha1).await?;
-                gap.fill(&HotEntry::from(&entry)).await;
+            Found::Miss(slot) => {
+                let entry = self.find_uncached(owner, sha1).await?;
+                slot.fill(&CachedEntry::from(&entry)).await;
                 Ok(entry)
             }
         }
@@ -52,23 +52,17 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::NotFound`] when there is none, or it was deleted.
-    pub async fn find_newest(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
+    pub async fn find_uncached(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
         let entry = self.0.database.entries().find(owner, sha1).await?;
         entry
             .filter(|entry| entry.meta.status == FileStatus::Available)
             .ok_or(Error::NotFound)
     }
 
-    /// The cache, if there is one.
-    #[must_use]
-    pub fn hot_entries(&self) -> Option<&HotEntries> {
-        self.0.hot.as_ref()
-    }
-
     /// Changes an entry as it was seen, unless somebody else did; gives whether it was changed.
     ///
     /// It runs to its end even if the client goes away, so that the cache hears of it.
-    pub(crate) async fn commit_change(
+    pub(crate) async fn commit_update(
         &self,
         owner: &Owner,
         seen: &Entry,
@@ -81,7 +75,7 @@ impl FileService {
             let changed = entries.change(&owner, &seen, &change).await;
             // One that failed may have been made all the same.
             if !matches!(changed, Ok(false)) {
-                service.forget(&owner, &seen.meta.file_sha1).await;
+                service.invalidate(&owner, &seen.meta.file_sha1).await;
             }
             Ok(changed?)
         };
@@ -102,19 +96,19 @@ impl FileService {
             Err(_) => true,
         };
         if may_differ {
-            self.forget(arrival.owner, &arrival.content.sha1).await;
+            self.invalidate(arrival.owner, &arrival.content.sha1).await;
         }
         recorded
     }
 
-    async fn forget(&self, owner: &Owner, sha1: &Sha1) {
-        if let Some(hot) = &self.0.hot {
-            hot.forget(owner, sha1).await;
+    async fn invalidate(&self, owner: &Owner, sha1: &Sha1) {
+        if let Some(cache) = &self.0.entry_cache {
+            cache.forget(owner, sha1).await;
         }
     }
 }
 
-impl<'a> From<&'a Entry> for HotEntry<'a> {
+impl<'a> From<&'a Entry> for CachedEntry<'a> {
     fn from(entry: &'a Entry) -> Self {
         Self {
             id: entry.position.id,
@@ -124,14 +118,14 @@ impl<'a> From<&'a Entry> for HotEntry<'a> {
     }
 }
 
-impl From<HotEntry<'_>> for Entry {
-    fn from(hot: HotEntry<'_>) -> Self {
-        let meta = hot.meta.into_owned();
+impl From<CachedEntry<'_>> for Entry {
+    fn from(cached: CachedEntry<'_>) -> Self {
+        let meta = cached.meta.into_owned();
         Self {
-            version: hot.version,
+            version: cached.version,
             position: Position {
                 upload_at: meta.upload_at,
-                id: hot.id,
+                id: cached.id,
             },
             meta,
         }
@@ -166,8 +160,8 @@ mod tests {
                 id: 7,
             },
         };
-        let json = serde_json::to_string(&HotEntry::from(&entry)).unwrap();
-        let again: HotEntry<'_> = serde_json::from_str(&json).unwrap();
+        let json = serde_json::to_string(&CachedEntry::from(&entry)).unwrap();
+        let again: CachedEntry<'_> = serde_json::from_str(&json).unwrap();
         assert_eq!(Entry::from(again), entry);
         // Whoever has to change this raises the format's number, so that running processes of the
         // release before do not read what they do not know.

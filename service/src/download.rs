@@ -4,42 +4,12 @@ use std::time::{Duration, Instant};
 
 use domain::{Address, ByteRange, Owner, Sha1};
 use persistence::StoredContent;
-use quick_cache::sync::Cache;
 use storage::{Object, Store};
 
-use crate::{Entry, Error, FileService, Result};
-
-/// How many contents' addresses are remembered.
-const MOST: usize = 10_000;
+use crate::{Entry, Error, FileService, Result, address_cache::FoundContent};
 
 /// How long bytes that somebody else is to send are not looked at again.
-const LOOK_AFTER: Duration = Duration::from_secs(10);
-
-/// Where contents were found lately.
-///
-/// An address is never used for another content, so what is there, and has the right size, is the
-/// content, whatever its row says by now. What is not there any more is looked up again.
-pub(crate) struct Addresses(Cache<Sha1, Found>);
-
-#[derive(Clone)]
-struct Found {
-    content: StoredContent,
-    /// When its bytes were last seen to be whole.
-    seen: Option<Instant>,
-}
-
-impl Addresses {
-    /// Forgets where a content is, which has moved.
-    pub(crate) fn forget(&self, sha1: &Sha1) {
-        self.0.remove(sha1);
-    }
-}
-
-impl Default for Addresses {
-    fn default() -> Self {
-        Self(Cache::new(MOST))
-    }
-}
+const RECHECK_AFTER: Duration = Duration::from_secs(10);
 
 /// An owner's file whose bytes are known to be somewhere.
 pub struct Download {
@@ -47,8 +17,8 @@ pub struct Download {
     owner: Owner,
     content: StoredContent,
     /// Where they were last seen to be whole.
-    place: Option<Address>,
-    seen: Option<Instant>,
+    verified: Option<Address>,
+    verified_at: Option<Instant>,
 }
 
 impl FileService {
@@ -59,7 +29,7 @@ impl FileService {
     /// [`Error::ContentLost`] when there are none: a defect, never a "not found".
     pub async fn locate(&self, owner: &Owner, entry: &Entry) -> Result<Download> {
         let sha1 = entry.meta.file_sha1;
-        let found = match self.0.addresses.0.get(&sha1) {
+        let found = match self.0.addresses.find(&sha1) {
             Some(found) => found,
             None => self.look_up(owner, &sha1).await?,
         };
@@ -67,24 +37,24 @@ impl FileService {
             service: self.clone(),
             owner: owner.clone(),
             content: found.content,
-            place: None,
-            seen: found.seen,
+            verified: None,
+            verified_at: found.verified_at,
         })
     }
 
-    async fn look_up(&self, owner: &Owner, sha1: &Sha1) -> Result<Found> {
+    async fn look_up(&self, owner: &Owner, sha1: &Sha1) -> Result<FoundContent> {
         let contents = self.0.database.contents();
         let mut content = contents.find(sha1).await?;
         if content.is_none() {
             // It may have been deleted and purged since, and uploaded again.
-            self.find_newest(owner, sha1).await?;
+            self.find_uncached(owner, sha1).await?;
             content = contents.find(sha1).await?;
         }
-        let found = Found {
+        let found = FoundContent {
             content: content.ok_or(Error::ContentLost(*sha1, None))?,
-            seen: None,
+            verified_at: None,
         };
-        self.0.addresses.0.insert(*sha1, found.clone());
+        self.0.addresses.insert(found.clone());
         Ok(found)
     }
 }
@@ -95,28 +65,35 @@ impl Download {
     /// # Errors
     ///
     /// As [`Download::open`].
-    pub async fn place(&mut self) -> Result<(&Store, &str)> {
+    pub async fn locate_copy(&mut self) -> Result<(&Store, &str)> {
         // No longer than anything stays that nobody has, or that was moved.
         let limits = &self.service.0.limits;
         let stays = limits.purge_grace.min(limits.copy_grace);
-        let look_after = LOOK_AFTER.min(stays / 2);
-        if self.seen.is_none_or(|seen| seen.elapsed() >= look_after) {
-            self.place = match self.look().await {
-                Ok(place) => Some(place),
+        let recheck_after = RECHECK_AFTER.min(stays / 2);
+        if self
+            .verified_at
+            .is_none_or(|at| at.elapsed() >= recheck_after)
+        {
+            self.verified = match self.find_whole_copy().await {
+                Ok(address) => Some(address),
                 Err(error) => {
-                    self.content = self.elsewhere(error).await?;
-                    Some(self.look().await.map_err(|error| self.lost(error))?)
+                    self.content = self.find_again(error).await?;
+                    Some(
+                        self.find_whole_copy()
+                            .await
+                            .map_err(|error| self.lost(error))?,
+                    )
                 }
             };
-            let found = Found {
+            let found = FoundContent {
                 content: self.content.clone(),
-                seen: Some(Instant::now()),
+                verified_at: Some(Instant::now()),
             };
             let addresses = &self.service.0.addresses;
-            addresses.0.insert(self.content.content.sha1, found);
+            addresses.insert(found);
         }
-        let address = match &self.place {
-            Some(place) => place,
+        let address = match &self.verified {
+            Some(address) => address,
             None => self.in_order()[0],
         };
         Ok((self.service.0.stores.of(address)?, &address.key))
@@ -133,22 +110,22 @@ impl Download {
         let mut copies: Vec<&Address> = self.content.copies().collect();
         if copies.len() > 1 {
             let stores = &self.service.0.stores;
-            copies.sort_by_key(|copy| stores.is_avoided(&copy.store));
+            copies.sort_by_key(|copy| stores.failed_recently(&copy.store));
         }
         copies
     }
 
     /// The first place where the bytes are whole.
-    async fn look(&self) -> Result<Address, storage::Error> {
-        self.try_each(async |address| self.look_at(address).await.map(|()| address.clone()))
+    async fn find_whole_copy(&self) -> Result<Address, storage::Error> {
+        self.try_each(async |address| self.verify_copy(address).await.map(|()| address.clone()))
             .await
     }
 
-    async fn look_at(&self, address: &Address) -> Result<(), storage::Error> {
+    async fn verify_copy(&self, address: &Address) -> Result<(), storage::Error> {
         let (key, expected) = (&address.key, self.content.content.size);
         let stores = &self.service.0.stores;
         let size = stores.of(address)?.size(key).await;
-        stores.note(&address.store, &size);
+        stores.record_result(&address.store, &size);
         match size? {
             Some(found) if found == expected => Ok(()),
             Some(found) => Err(storage::Error::WrongSize {
@@ -183,49 +160,45 @@ impl Download {
             .unwrap_or_else(|| storage::Error::Missing(self.content.content.sha1.to_string())))
     }
 
-    /// Opens the bytes, and begins to read what is wanted of them.
+    /// Opens the bytes, and begins to read what is range of them.
     ///
     /// # Errors
     ///
     /// [`Error::ContentLost`] when they are not there, or not as many as there should be;
     /// [`Error::NotFound`] when the file was deleted and purged since it was found.
-    pub async fn open(&mut self, wanted: ByteRange) -> Result<Object> {
-        match self.read(wanted).await {
+    pub async fn open(&mut self, range: ByteRange) -> Result<Object> {
+        match self.read(range).await {
             Ok(object) => Ok(object),
             Err(error) => {
-                self.content = self.elsewhere(error).await?;
-                self.read(wanted).await.map_err(|error| self.lost(error))
+                self.content = self.find_again(error).await?;
+                self.read(range).await.map_err(|error| self.lost(error))
             }
         }
     }
 
-    async fn read(&self, wanted: ByteRange) -> Result<Object, storage::Error> {
-        self.try_each(async |address| self.read_at(address, wanted).await)
+    async fn read(&self, range: ByteRange) -> Result<Object, storage::Error> {
+        self.try_each(async |address| self.read_at(address, range).await)
             .await
     }
 
-    async fn read_at(
-        &self,
-        address: &Address,
-        wanted: ByteRange,
-    ) -> Result<Object, storage::Error> {
+    async fn read_at(&self, address: &Address, range: ByteRange) -> Result<Object, storage::Error> {
         let stores = &self.service.0.stores;
         let size = self.content.content.size;
         let opened = stores
             .of(address)?
-            .open_object(&address.key, size, wanted)
+            .open_object(&address.key, size, range)
             .await;
-        stores.note(&address.store, &opened);
+        stores.record_result(&address.store, &opened);
         opened
     }
 
     /// Where bytes are that cannot be had where they were: the file may have been brought again, or
     /// moved, or got a second copy.
-    async fn elsewhere(&self, error: storage::Error) -> Result<StoredContent> {
+    async fn find_again(&self, error: storage::Error) -> Result<StoredContent> {
         let sha1 = self.content.content.sha1;
-        self.service.0.addresses.0.remove(&sha1);
+        self.service.0.addresses.forget(&sha1);
         if is_loss(&error) {
-            self.service.find_newest(&self.owner, &sha1).await?;
+            self.service.find_uncached(&self.owner, &sha1).await?;
         }
         let content = self.service.look_up(&self.owner, &sha1).await?.content;
         if content == self.content {
@@ -236,7 +209,7 @@ impl Download {
 
     fn lost(&self, error: storage::Error) -> Error {
         let sha1 = self.content.content.sha1;
-        self.service.0.addresses.0.remove(&sha1);
+        self.service.0.addresses.forget(&sha1);
         if is_loss(&error) {
             Error::ContentLost(sha1, Some(error))
         } else {
