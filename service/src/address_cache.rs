@@ -1,4 +1,8 @@
-//! Addr.
+//! Cache of content addresses.
+//!
+//! An address is never reused for another content. So bytes at a cached address with the right size
+//! are the content, whatever its row says by now. When the bytes are gone, the content is looked up
+//! again.
 
 use std::time::Instant;
 
@@ -6,24 +10,21 @@ use domain::Sha1;
 use persistence::StoredContent;
 use quick_cache::sync::Cache;
 
-/// How many contents' addresses are remembered.
+/// Maximum number of cached contents.
 const MAX_CACHED_ADDRESSES: usize = 10_000;
 
-/// Where contents were found lately.
-///
-/// An address is never used for another content, so what is there, and has the right size, is the
-/// content, whatever its row says by now. What is not there any more is looked up again.
+/// Recently used contents with their addresses.
 pub(crate) struct AddressCache(Cache<Sha1, FoundContent>);
 
 #[derive(Clone)]
 pub(crate) struct FoundContent {
     pub(crate) content: StoredContent,
-    /// When its bytes were last seen to be whole.
+    /// Last time a copy was found to be whole.
     pub(crate) verified_at: Option<Instant>,
 }
 
 impl AddressCache {
-    /// Forgets where a content is, which has moved.
+    /// Removes a content that moved.
     pub(crate) fn forget(&self, sha1: &Sha1) {
         self.0.remove(sha1);
     }

@@ -1,4 +1,7 @@
-//! Check.
+//! Checks that every row has its bytes, and that every object has a row.
+//!
+//! A check can run beside the service. It looks again at everything that seems wrong, in an order
+//! in which nothing that is merely in progress seems wrong twice.
 
 mod bucket_index;
 mod buckets;

@@ -1,11 +1,11 @@
-//! Making the copy that a job asks for.
+//! Copies a content for a job.
 //!
-//! In this order: the job is held, so that one worker is at it; the bytes are read, and written under
-//! a key that was never used; they are read back from there and hashed, which tells of whatever
-//! happened to them in between, or before; then one transaction makes the content's row point at the
-//! copy, if the row still says what it said, ends the job, and notes when the old copy goes. Each
-//! step can be taken again, and whatever a crash leaves behind is found: an object that no row points
-//! at has been noted before it was there.
+//! The steps: claim the job, so that only one worker executes it; read the bytes, and write them
+//! under a key that was never used; read them back and hash them, which detects damage on the way
+//! and in the source; then, in one transaction, point the content's row at the copy if the row is
+//! unchanged, end the job, and schedule the deletion of the old copy. Each step can be repeated,
+//! and nothing that a crash leaves behind is lost: the deletion of an object without a row is
+//! scheduled before the object exists.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ use storage::{Object, Received, Store};
 
 use crate::{Error, FileService, Result, digest::digest};
 
-/// What came of a copy.
+/// Result of a copy.
 pub(crate) enum CopyOutcome {
     Copied,
     Unnecessary,
-    /// The content or the job changed meanwhile.
+    /// The content or the job has changed in the meantime.
     Changed,
 }
 
@@ -67,7 +67,8 @@ impl FileService {
             Ok(false) => {
                 self.discard(placed, &job.sha1, true).await;
                 if self.is_current(&row).await? {
-                    // It took so long that it was taken for left behind, or for dead.
+                    // The copy took so long that the object counted as abandoned, or the worker as
+                    // dead.
                     return Err(Error::Contended);
                 }
                 Ok(CopyOutcome::Changed)
@@ -83,8 +84,8 @@ impl FileService {
         }
     }
 
-    /// How many bytes a second a job's transfer may take, if there is a limit; `None` if the transfer
-    /// was cancelled.
+    /// Rate limit of the job's transfer in bytes per second; `Some(None)` without a limit, `None`
+    /// if the transfer was cancelled.
     async fn rate_of(&self, job: &Job) -> Result<Option<Option<u64>>> {
         let Some(id) = job.transfer else {
             return Ok(Some(None));
@@ -97,13 +98,13 @@ impl FileService {
     }
 }
 
-/// Whether the content is where the job found it, and not yet where it is to be.
+/// Returns whether the content is still in the source store and not yet in the target store.
 fn is_needed(job: &Job, row: &StoredContent) -> bool {
     let is_there = row.copies().any(|copy| copy.store == job.to);
     row.address.store == job.from && !(is_there && job.keeps_source)
 }
 
-/// Reads a content in one store, and sends it to another.
+/// Copies the bytes of a content from one store to another.
 async fn copy_bytes(
     source: &Store,
     row: &StoredContent,
@@ -128,7 +129,7 @@ async fn copy_bytes(
     Ok(incoming.finish().await?)
 }
 
-/// Who is to blame for a copy that is not what it should be: it, or what it was made of.
+/// Reads the source again after a damaged copy, and returns which of the two is damaged.
 async fn find_damaged_side(source: &Store, row: &StoredContent, copy: &Address) -> Error {
     match digest(source, &row.address.key, row.content.size).await {
         Ok(content) if content == row.content => Error::CopyDamaged(copy.clone()),
@@ -137,7 +138,7 @@ async fn find_damaged_side(source: &Store, row: &StoredContent, copy: &Address) 
     }
 }
 
-/// How long so many bytes take at a rate.
+/// Time that `bytes` take at a rate in bytes per second.
 pub(crate) fn time_for(bytes: u64, rate: u64) -> Duration {
     let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_take_their_time() {
+    fn time_grows_with_bytes_and_falls_with_rate() {
         assert_eq!(time_for(100, 50), Duration::from_secs(2));
         assert_eq!(time_for(0, 50), Duration::ZERO);
         assert_eq!(time_for(u64::MAX, 1), Duration::from_nanos(u64::MAX));

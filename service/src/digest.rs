@@ -1,10 +1,10 @@
-//! Digest.
+//! Digests of stored objects.
 
 use domain::{ByteRange, Content};
 use futures_util::StreamExt as _;
 use storage::{Digesting, Store};
 
-/// What all bytes of an object come to.
+/// Reads an object and computes its digests.
 pub(crate) async fn digest(store: &Store, key: &str, size: u64) -> Result<Content, storage::Error> {
     let whole = ByteRange::whole(size);
     let object = store.open_object(key, size, whole).await?;

@@ -1,4 +1,4 @@
-//! Giving a file back.
+//! Downloads.
 
 use std::time::{Duration, Instant};
 
@@ -8,25 +8,25 @@ use storage::{Object, Store};
 
 use crate::{Entry, Error, FileService, Result, address_cache::FoundContent};
 
-/// How long bytes that somebody else is to send are not looked at again.
+/// Time for which bytes that nginx or a client reads directly from the store are not checked again.
 const RECHECK_AFTER: Duration = Duration::from_secs(10);
 
-/// An owner's file whose bytes are known to be somewhere.
+/// The content of an owner's file, with its copies in the stores.
 pub struct Download {
     service: FileService,
     owner: Owner,
     content: StoredContent,
-    /// Where they were last seen to be whole.
+    /// The last copy that was found to be whole.
     verified: Option<Address>,
     verified_at: Option<Instant>,
 }
 
 impl FileService {
-    /// Finds the bytes of a file that its owner was found to have.
+    /// Finds the content of a file that its owner has.
     ///
     /// # Errors
     ///
-    /// [`Error::ContentLost`] when there are none: a defect, never a "not found".
+    /// [`Error::ContentLost`] when there is none: a defect, never a "not found".
     pub async fn locate(&self, owner: &Owner, entry: &Entry) -> Result<Download> {
         let sha1 = entry.meta.file_sha1;
         let found = match self.0.addresses.find(&sha1) {
@@ -46,7 +46,7 @@ impl FileService {
         let contents = self.0.database.contents();
         let mut content = contents.find(sha1).await?;
         if content.is_none() {
-            // It may have been deleted and purged since, and uploaded again.
+            // The file may have been deleted, purged, and uploaded again.
             self.find_uncached(owner, sha1).await?;
             content = contents.find(sha1).await?;
         }
@@ -60,13 +60,13 @@ impl FileService {
 }
 
 impl Download {
-    /// Where the bytes are, which were all there a moment ago.
+    /// Store and key of a whole copy, checked recently.
     ///
     /// # Errors
     ///
     /// As [`Download::open`].
     pub async fn locate_copy(&mut self) -> Result<(&Store, &str)> {
-        // No longer than anything stays that nobody has, or that was moved.
+        // Not longer than an unreferenced content or an old copy is kept.
         let limits = &self.service.0.limits;
         let stays = limits.purge_grace.min(limits.copy_grace);
         let recheck_after = RECHECK_AFTER.min(stays / 2);
@@ -99,13 +99,13 @@ impl Download {
         Ok((self.service.0.stores.of(address)?, &address.key))
     }
 
-    /// The store that is asked first.
+    /// Name of the store that is read first.
     #[must_use]
     pub fn store(&self) -> &str {
         &self.in_order()[0].store
     }
 
-    /// Where the bytes are; a store that failed a moment ago comes last.
+    /// Addresses of the copies; a store that failed recently comes last.
     fn in_order(&self) -> Vec<&Address> {
         let mut copies: Vec<&Address> = self.content.copies().collect();
         if copies.len() > 1 {
@@ -115,7 +115,7 @@ impl Download {
         copies
     }
 
-    /// The first place where the bytes are whole.
+    /// Finds the first whole copy.
     async fn find_whole_copy(&self) -> Result<Address, storage::Error> {
         self.try_each(async |address| self.verify_copy(address).await.map(|()| address.clone()))
             .await
@@ -137,7 +137,7 @@ impl Download {
         }
     }
 
-    /// Does something with the bytes in one of the places where they are, until it can be done.
+    /// Tries `work` on each copy until it succeeds.
     async fn try_each<T>(
         &self,
         work: impl AsyncFn(&Address) -> Result<T, storage::Error>,
@@ -146,10 +146,11 @@ impl Download {
         for address in self.in_order() {
             match work(address).await {
                 Ok(done) => return Ok(done),
-                // Whether anything is lost cannot be said while either may have it.
+                // Content counts as lost only if every copy reports a loss, so other errors take
+                // precedence.
                 Err(error) if failed.as_ref().is_none_or(is_loss) => {
                     if self.content.second.is_some() {
-                        tracing::warn!(%address, %error, "reading the other copy");
+                        tracing::warn!(%address, %error, "could not read the copy, trying the other one");
                     }
                     failed = Some(error);
                 }
@@ -160,12 +161,12 @@ impl Download {
             .unwrap_or_else(|| storage::Error::Missing(self.content.content.sha1.to_string())))
     }
 
-    /// Opens the bytes, and begins to read what is range of them.
+    /// Opens the content for reading the range.
     ///
     /// # Errors
     ///
-    /// [`Error::ContentLost`] when they are not there, or not as many as there should be;
-    /// [`Error::NotFound`] when the file was deleted and purged since it was found.
+    /// [`Error::ContentLost`] when the bytes are missing or have the wrong size;
+    /// [`Error::NotFound`] when the file was deleted and purged in the meantime.
     pub async fn open(&mut self, range: ByteRange) -> Result<Object> {
         match self.read(range).await {
             Ok(object) => Ok(object),
@@ -192,8 +193,8 @@ impl Download {
         opened
     }
 
-    /// Where bytes are that cannot be had where they were: the file may have been brought again, or
-    /// moved, or got a second copy.
+    /// Looks the content up again after an error: it may have been uploaded again, moved, or
+    /// copied.
     async fn find_again(&self, error: storage::Error) -> Result<StoredContent> {
         let sha1 = self.content.content.sha1;
         self.service.0.addresses.forget(&sha1);

@@ -1,7 +1,7 @@
-//! Entries that are asked for again and again, in the cache if there is one.
+//! Cache of frequently requested entries, if there is one.
 //!
-//! The cache has only what is there, never that something is not. Whatever decides about a change
-//! reads the database.
+//! The cache holds only existing entries, never the absence of one. Code that decides about a
+//! change reads the database.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ use tracing::Instrument as _;
 
 use crate::{Entry, Error, FileService, Result};
 
-/// The form of an entry in the cache; to be raised with every change to it.
+/// Version of the cached form; increase it with every change to that form.
 pub const ENTRY_FORMAT: u32 = 1;
 
-/// An available entry as the cache has it.
+/// The cached form of an available entry.
 #[derive(Serialize, Deserialize)]
 struct CachedEntry<'a> {
     id: i64,
@@ -27,8 +27,8 @@ struct CachedEntry<'a> {
 impl FileService {
     /// Finds an owner's available file.
     ///
-    /// No query if the cache has it. What it has may be as old as the cache's age if a change could
-    /// not be told to it.
+    /// A cache hit needs no query. After a failed invalidation, a hit may be stale until it expires
+    /// from the cache.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl FileService {
         }
     }
 
-    /// Finds an owner's available file as the database has it now.
+    /// Finds an owner's available file in the database, past the cache.
     ///
     /// # Errors
     ///
@@ -59,9 +59,9 @@ impl FileService {
             .ok_or(Error::NotFound)
     }
 
-    /// Changes an entry as it was seen, unless somebody else did; gives whether it was changed.
+    /// Updates an entry unless it has changed since it was read; returns whether it was updated.
     ///
-    /// It runs to its end even if the client goes away, so that the cache hears of it.
+    /// The work continues if the client disconnects, so that the cache is invalidated.
     pub(crate) async fn commit_update(
         &self,
         owner: &Owner,
@@ -73,7 +73,7 @@ impl FileService {
         let work = async move {
             let entries = service.0.database.entries();
             let changed = entries.change(&owner, &seen, &change).await;
-            // One that failed may have been made all the same.
+            // A failed update may have been committed.
             if !matches!(changed, Ok(false)) {
                 service.invalidate(&owner, &seen.meta.file_sha1).await;
             }
@@ -81,7 +81,7 @@ impl FileService {
         };
         let work = tokio::spawn(work.in_current_span()).await;
         work.unwrap_or_else(|stopped| {
-            tracing::error!(%stopped, "a change did not come to its end");
+            tracing::error!(%stopped, "the update task failed");
             Err(Error::Interrupted)
         })
     }
@@ -89,7 +89,7 @@ impl FileService {
     /// Records an upload.
     pub(crate) async fn record(&self, arrival: &Arrival<'_>) -> persistence::Result<Recording> {
         let recorded = self.0.database.record(arrival).await;
-        // Of what is new nobody can have read anything else, and what was known stays as it is.
+        // Nothing has cached a new entry, and an existing one does not change.
         let may_differ = match &recorded {
             Ok(Recording::Done { novelty, .. }) => *novelty == Novelty::Restored,
             Ok(_) => false,
@@ -163,8 +163,8 @@ mod tests {
         let json = serde_json::to_string(&CachedEntry::from(&entry)).unwrap();
         let again: CachedEntry<'_> = serde_json::from_str(&json).unwrap();
         assert_eq!(Entry::from(again), entry);
-        // Whoever has to change this raises the format's number, so that running processes of the
-        // release before do not read what they do not know.
+        // If this form changes, increase its version, so that running processes of the previous
+        // release do not read a form that they do not know.
         let digits = ["ab".repeat(20), "07".repeat(32)];
         let form = format!(
             "{{\"id\":7,\"version\":9223372036854775807,\"meta\":{{\"file_sha1\":\"{0}\",\

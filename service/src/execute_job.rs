@@ -1,4 +1,4 @@
-//! Exec.
+//! Executes jobs.
 
 use std::time::Duration;
 
@@ -7,26 +7,27 @@ use persistence::{Job, JobId};
 
 use crate::{Error, FileService, Result, copy::CopyOutcome};
 
-/// How long a worker has a job before others take it for dead; a worker at work prolongs it.
+/// Time after which a claimed job can be claimed by another worker; the worker extends it while it
+/// works.
 const CLAIM_DURATION: Duration = Duration::from_mins(1);
 
-/// What came of a job.
+/// Result of a job.
 #[derive(Debug)]
 pub enum JobOutcome {
-    /// The copy is made: so many bytes.
+    /// Copied, with the number of bytes.
     Copied(u64),
-    /// There is nothing to copy, or no need to.
+    /// Nothing to copy.
     Unnecessary,
-    /// Another worker is at it, or it is done.
+    /// Another worker has claimed the job, or it is finished.
     AlreadyHeld,
-    /// It failed, and will be tried again.
+    /// Failed; the job will be tried again.
     Failed(Error),
-    /// It failed too often, and waits for somebody to look at it.
+    /// Failed too often; the job waits for an operator.
     Dead(Error),
 }
 
 impl JobOutcome {
-    /// What metrics call it.
+    /// Label of the result in metrics and traces.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -40,13 +41,13 @@ impl JobOutcome {
 }
 
 impl FileService {
-    /// Makes the copy that a job asks for, in the name of a worker; gives the job as well, if it
-    /// was to be had.
+    /// Claims a job for a worker and makes its copy; returns the job as well if it could be
+    /// claimed.
     ///
     /// # Errors
     ///
-    /// When the database fails, so that nothing is known of the job. What goes wrong with the copy
-    /// is told by what it gives.
+    /// When the database fails, so that the state of the job is unknown. Errors of the copy are
+    /// part of the result.
     pub async fn execute_job(
         &self,
         id: JobId,
@@ -63,7 +64,7 @@ impl FileService {
         };
         let result = tokio::select! {
             result = self.make_copy(&job, worker) => result,
-            // Another worker has it by now.
+            // Another worker has claimed it.
             () = self.renew_claim_until_lost(id, worker) => return Ok((JobOutcome::AlreadyHeld, Some(job))),
         };
         let outcome = match result {
@@ -74,8 +75,14 @@ impl FileService {
             }
             Ok(CopyOutcome::Changed) => {
                 let due = self.0.clock.now();
-                jobs.retry(id, worker, due, job.attempts, "the file changed meanwhile")
-                    .await?;
+                jobs.retry(
+                    id,
+                    worker,
+                    due,
+                    job.attempts,
+                    "the content changed during the copy",
+                )
+                .await?;
                 JobOutcome::Unnecessary
             }
             Err(error) => self.fail_job(&job, worker, backoff, error).await?,
@@ -83,7 +90,7 @@ impl FileService {
         Ok((outcome, Some(job)))
     }
 
-    /// Keeps a job held, and ends when it is not any more.
+    /// Renews the claim of a job; returns when the claim is lost.
     async fn renew_claim_until_lost(&self, id: JobId, worker: &str) {
         loop {
             tokio::time::sleep(CLAIM_DURATION / 3).await;
@@ -92,8 +99,10 @@ impl FileService {
             match jobs.keep_holding(id, worker, until).await {
                 Ok(true) => {}
                 Ok(false) => return,
-                // The switch is guarded, whatever becomes of this.
-                Err(error) => tracing::warn!(job = id, %error, "a job may be taken for dead"),
+                // The update of the content's row is guarded, so a lost claim does no harm.
+                Err(error) => {
+                    tracing::warn!(job = id, %error, "could not renew the claim of the job")
+                }
             }
         }
     }
@@ -110,18 +119,18 @@ impl FileService {
         let chance = getrandom::u32().unwrap_or(u32::MAX);
         let Some(wait) = backoff.wait(attempts, chance) else {
             jobs.bury(job.id, worker, &error_chain).await?;
-            tracing::error!(job = job.id, content = %job.sha1, to = job.to, error = error_chain, "a copy was given up");
+            tracing::error!(job = job.id, content = %job.sha1, to = job.to, error = error_chain, "copy failed too often, the job is dead");
             return Ok(JobOutcome::Dead(error));
         };
         let due = self.0.clock.now().after(wait);
         jobs.retry(job.id, worker, due, attempts, &error_chain)
             .await?;
-        tracing::warn!(job = job.id, content = %job.sha1, to = job.to, attempts, error = error_chain, "a copy failed");
+        tracing::warn!(job = job.id, content = %job.sha1, to = job.to, attempts, error = error_chain, "copy failed, the job will be retried");
         Ok(JobOutcome::Failed(error))
     }
 }
 
-/// What went wrong, down to what was at the bottom of it.
+/// The error with its causes.
 fn error_chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

@@ -1,18 +1,18 @@
-//! Expected.
+//! Digests and size that a client declares for a content.
 
 use domain::{Content, Sha1, Sha256, UploadError};
 use persistence::Session;
 
 use crate::{Error, Result};
 
-/// What a client says that its content is.
+/// Content properties declared by the client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// The content's SHA-1.
+    /// SHA-1 of the content.
     pub sha1: Option<Sha1>,
-    /// The content's SHA-256.
+    /// SHA-256 of the content.
     pub sha256: Option<Sha256>,
-    /// How many bytes the content has.
+    /// Size in bytes.
     pub size: Option<u64>,
 }
 

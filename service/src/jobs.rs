@@ -1,4 +1,4 @@
-//! Jobs.
+//! Queries and updates of the job queue.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use persistence::{Job, JobId};
 use crate::{FileService, JobStanding, Result};
 
 impl FileService {
-    /// Finds a job that was announced.
+    /// Finds a job by its id.
     ///
     /// # Errors
     ///
@@ -17,7 +17,7 @@ impl FileService {
         Ok(self.0.database.jobs().find(id).await?)
     }
 
-    /// The jobs that are due, the longest waiting first, whoever has their stores.
+    /// Lists due jobs, the longest waiting first, even if their stores are not configured here.
     ///
     /// # Errors
     ///
@@ -27,7 +27,7 @@ impl FileService {
         Ok(self.0.database.jobs().list_due(now, limit).await?)
     }
 
-    /// Whether the settings have both stores of a job.
+    /// Returns whether both stores of a job are configured.
     #[must_use]
     pub fn has_stores_of(&self, job: &Job) -> bool {
         [&job.from, &job.to]
@@ -35,8 +35,7 @@ impl FileService {
             .all(|name| self.0.stores.get(name).is_some())
     }
 
-    /// Says that a job is not due before a time has passed, if it is as it was seen; gives until
-    /// when.
+    /// Defers a job that is unchanged; returns the new due time, or `None` if it has changed.
     ///
     /// # Errors
     ///
@@ -48,7 +47,7 @@ impl FileService {
         Ok(is_deferred.then_some(until))
     }
 
-    /// How the jobs stand.
+    /// Counts the jobs by state.
     ///
     /// # Errors
     ///
@@ -57,7 +56,7 @@ impl FileService {
         Ok(self.0.database.jobs().standing().await?)
     }
 
-    /// The jobs that failed too often, after one of them.
+    /// Lists the dead jobs after a job.
     ///
     /// # Errors
     ///
@@ -66,7 +65,7 @@ impl FileService {
         Ok(self.0.database.jobs().list_dead(after, limit).await?)
     }
 
-    /// Lets a job be tried again that failed too often, or all of them; gives how many there were.
+    /// Requeues one dead job, or all of them; returns their number.
     ///
     /// # Errors
     ///

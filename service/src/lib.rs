@@ -39,7 +39,7 @@ mod upload;
 mod usage;
 
 pub use check::{CheckOptions, CheckProgress, Finding, Summary};
-pub use claim::{ClaimChallenge, NewClaim};
+pub use claim::{ClaimTicket, NewClaim};
 pub use clock::Clock;
 pub use cursor::CursorKey;
 pub use download::Download;

@@ -1,36 +1,36 @@
-//! Limits.
+//! The limits on what clients may do, and the periods for which data is kept.
 
 use std::time::Duration;
 
 use domain::Quota;
 
-/// What clients may do at most.
+/// Limits on requests, and retention periods.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// The most bytes that an upload may have, if there is a limit.
+    /// Maximum size of an upload in bytes, if limited.
     pub max_upload_size: Option<u64>,
-    /// How long an upload is kept of which nothing is heard.
+    /// Time after the last request until an upload expires.
     pub upload_age: Duration,
-    /// How many claims an owner may make in a minute.
+    /// Maximum number of claims of an owner per minute.
     pub claims_per_minute: u64,
-    /// How much an owner may have who has no quota of its own.
+    /// Quota of owners that have no quota of their own.
     pub quota: Quota,
-    /// The longest that a link may work.
+    /// Maximum lifetime of a link.
     pub link_age: Duration,
-    /// How long a deleted file can be restored.
+    /// Time for which a deleted file can be restored.
     pub deleted_age: Duration,
-    /// How long a content stays that nobody has any more.
+    /// Time for which a content is kept after its last entry was removed.
     pub purge_grace: Duration,
-    /// How long a copy stays that was moved to another store.
+    /// Time for which the old copy is kept after a content moved to another store.
     pub copy_grace: Duration,
-    /// How old an object has to be, to which no row leads, to be taken for left behind.
+    /// Minimum age of an object without a row to count as an orphan.
     pub orphan_age: Duration,
 }
 
 impl Limits {
-    /// How long something may be on its way into a store before it is taken for left behind.
+    /// Time that a write into a store may take before its object counts as abandoned.
     pub(crate) fn upload_grace(&self) -> Duration {
-        // However short it is set: nothing takes as long as this without a sign of life.
+        // A lower bound for short settings: no write takes this long without a sign of life.
         self.orphan_age.max(Duration::from_hours(1))
     }
 }

@@ -1,4 +1,8 @@
-//! Links.
+//! Tokens of links.
+//!
+//! A token is the random id of a link with a MAC: it reveals nothing, and an invented one is
+//! refused without a query. It consists of `id`, 16 bytes, and the first half of an HMAC-SHA-256
+//! over a label and the id; in base64url.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::RandomId;
@@ -9,17 +13,17 @@ const ID: usize = 16;
 
 const TAG: usize = 16;
 
-/// What the MAC is over besides the id, so that the key proves nothing else.
+/// Input of the MAC besides the id, so that the key proves nothing else.
 const LABEL: &[u8] = b"fileserver link 1\n";
 
-/// The secrets that links are signed with; replicas of a service share them.
+/// Secret keys of links, shared by all replicas of the service.
 ///
-/// The first one signs. Links that were signed with any of them work.
+/// The first key signs. All keys verify.
 #[derive(Clone)]
 pub struct LinkKeys(Vec<[u8; 32]>);
 
 impl LinkKeys {
-    /// The keys with these bytes, of which the first one signs; `None` if there is none.
+    /// Creates the keys from their bytes; `None` if there are none. The first key signs.
     #[must_use]
     pub fn new(keys: Vec<[u8; 32]>) -> Option<Self> {
         (!keys.is_empty()).then_some(Self(keys))
@@ -45,7 +49,7 @@ impl LinkKeys {
 }
 
 fn mac(key: &[u8; 32], id: RandomId) -> Hmac<Sha256> {
-    // HMAC fills a key up to its hash's block with zeros (RFC 2104 §2).
+    // HMAC pads a key to the block size of its hash with zeros (RFC 2104 §2).
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
     let mut mac = Hmac::<Sha256>::new(&block.into());

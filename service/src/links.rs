@@ -1,8 +1,6 @@
-//! Links by which whoever has one gets an owner's file, without credentials.
+//! Links: access to an owner's file without credentials.
 //!
-//! A link's token is its random id behind a MAC: nothing can be read in it, and what was made up
-//! is refused without a look-up. What it is for, and until when, is kept in a row. The token is
-//! `id`, 16 bytes, and the first half of an HMAC-SHA-256 over a label and the id; in base64url.
+//! The target and the expiry of a link are in its row.
 
 use std::time::Duration;
 
@@ -11,27 +9,27 @@ use persistence::Link;
 
 use crate::{Entry, Error, FileService, Result, random::random_id};
 
-/// A link that is to be made.
+/// Parameters of a new link.
 #[derive(Debug, Clone)]
 pub struct NewLink {
-    /// How long it works.
+    /// Lifetime of the link.
     pub lifetime: Duration,
-    /// Whether a browser may show the file rather than save it.
+    /// True if browsers may show the file instead of saving it.
     pub inline: bool,
-    /// How often the file can be downloaded by it, if not without end.
+    /// Maximum number of downloads, if limited.
     pub max_downloads: Option<u64>,
 }
 
-/// A link that was made.
+/// A new link.
 #[derive(Debug, Clone)]
 pub struct IssuedLink {
-    /// What its URL has.
+    /// Token in the URL of the link.
     pub token: String,
-    /// Until when it works.
+    /// Expiry of the link.
     pub expires_at: Timestamp,
 }
 
-/// A file that somebody came to by a link.
+/// The file of a link.
 #[derive(Debug, Clone)]
 pub struct LinkedFile {
     /// The owner's entry.
@@ -41,7 +39,7 @@ pub struct LinkedFile {
 }
 
 impl FileService {
-    /// Makes a link to an owner's file.
+    /// Creates a link to an owner's file.
     ///
     /// # Errors
     ///
@@ -71,11 +69,11 @@ impl FileService {
         })
     }
 
-    /// Finds the file that a link leads to.
+    /// Finds the file of a link.
     ///
     /// # Errors
     ///
-    /// [`Error::LinkNotFound`], whatever is wrong with the link; or when the database fails.
+    /// [`Error::LinkNotFound`] for any invalid link; or when the database fails.
     pub async fn follow_link(&self, token: &str) -> Result<LinkedFile> {
         let id = self.0.link_keys.open(token).ok_or(Error::LinkNotFound)?;
         let now = self.0.clock.now();
@@ -88,11 +86,11 @@ impl FileService {
         }
     }
 
-    /// Counts a download by a link, if its downloads are counted.
+    /// Counts a download if the link has a maximum.
     ///
     /// # Errors
     ///
-    /// [`Error::LinkNotFound`] when others have used it up.
+    /// [`Error::LinkNotFound`] when the maximum is reached.
     pub async fn count_download(&self, link: &Link) -> Result<()> {
         if link.max_downloads.is_none() || self.0.database.links().count_download(link.id).await? {
             return Ok(());
@@ -100,7 +98,7 @@ impl FileService {
         Err(Error::LinkNotFound)
     }
 
-    /// Ends all links to an owner's file.
+    /// Removes all links to an owner's file.
     ///
     /// # Errors
     ///
@@ -110,7 +108,7 @@ impl FileService {
         Ok(self.0.database.links().remove(owner, sha1).await?)
     }
 
-    /// Removes what is kept of links that are over.
+    /// Removes the rows of expired links.
     ///
     /// # Errors
     ///

@@ -1,4 +1,9 @@
-//! Plan.
+//! Plans transfers: creates their jobs.
+//!
+//! A transfer passes over the rows of the source store and creates a job for each, at most a
+//! thousand ahead of the workers. Its position is in its row, so that any process can continue. It
+//! passes over the rows again until it finds none. With a rate limit, jobs become due no faster
+//! than the limit allows, regardless of the number of workers.
 
 use std::time::Duration;
 
@@ -7,31 +12,32 @@ use persistence::{NewJob, Progress, Shard, Transfer, TransferState};
 
 use crate::{FileService, Result, copy::time_for};
 
-/// How many jobs of a transfer wait at most before it makes no more.
+/// Maximum number of waiting jobs before planning pauses.
 const MAX_WAITING_JOBS: u64 = 1_000;
 
-/// How many rows are looked at together.
+/// Number of rows per query.
 const BATCH: u64 = 250;
 
-/// How long a process plans a transfer before another may go on with it.
+/// Time after which another process may continue to plan a transfer.
 ///
-/// Of workers only the one that keeps house plans; the time is for those that command a transfer.
+/// Only the worker that holds the housekeeping lease plans; this time is for commands that run a
+/// transfer.
 const PLANNER_LEASE: Duration = Duration::from_secs(10);
 
-/// How far planning came.
+/// Progress of planning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanProgress {
-    /// There may be more to do at once.
+    /// There may be more to plan at once.
     More,
-    /// There is nothing to do for now.
+    /// Nothing to plan for now.
     Waiting,
     /// The transfer has ended.
     Ended,
 }
 
 impl FileService {
-    /// Goes on with planning the transfers that run, as far as workers can follow; gives whether
-    /// there is more to plan at once.
+    /// Plans the running transfers as far ahead as allowed; returns whether there is more to plan
+    /// at once.
     ///
     /// # Errors
     ///
@@ -44,7 +50,7 @@ impl FileService {
         Ok(is_more)
     }
 
-    /// Goes on with planning a transfer, unless another process does.
+    /// Plans a transfer unless another process does.
     ///
     /// # Errors
     ///
@@ -72,7 +78,7 @@ impl FileService {
         }
     }
 
-    /// Makes jobs of the next rows of a shard.
+    /// Creates jobs for the next rows of a shard.
     async fn plan_shard(
         &self,
         transfer: &Transfer,
@@ -113,7 +119,7 @@ impl FileService {
         let transfers = self.0.database.transfers();
         let advance = transfers.advance(transfer.id, planner, &progress, now);
         if !advance.await? {
-            // It was cancelled meanwhile, or another process plans it, and makes them anew.
+            // The transfer was cancelled, or another process plans it and creates these jobs again.
             self.0
                 .database
                 .jobs()
@@ -124,7 +130,8 @@ impl FileService {
         Ok(PlanProgress::More)
     }
 
-    /// Begins a new pass when all jobs of this one are done, or ends the transfer if it found none.
+    /// Begins a new pass after all jobs of this one are done, or ends the transfer if the pass
+    /// found no rows.
     async fn end_pass(
         &self,
         transfer: &Transfer,
@@ -132,7 +139,7 @@ impl FileService {
         waiting: u64,
         now: Timestamp,
     ) -> Result<PlanProgress> {
-        // Those count, too, that somebody else has ordered: they are in the way of this one's.
+        // Jobs of others between the same stores count as well: their contents get no second job.
         let jobs = self.0.database.jobs();
         let (of_both, _) = jobs.count_between(&transfer.from, &transfer.to).await?;
         if waiting > 0 || of_both > 0 {

@@ -1,10 +1,9 @@
-//! Reservation for uploads within their owners' quotas.
+//! Reservations in the owners' quotas for uploads in progress.
 //!
-//! An upload that can be resumed holds its room by its row; any other holds it here, in this
-//! process, as long as it runs. So an upload that would not fit is refused when it begins. That
-//! nobody has more bytes or files than they may does not depend on it: what the database counts is
-//! weighed again in the transaction that records the file. Of the uploads that run without a row
-//! each process knows its own only.
+//! A resumable upload has its reservation in its row; any other upload has it in this process, as
+//! long as it runs. So an upload that exceeds the quota is refused when it begins. The limits
+//! themselves do not depend on reservations: the transaction that records a file checks the usage
+//! in the database again. Each process knows only its own uploads without a row.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,26 +13,26 @@ use persistence::Session;
 
 use crate::{FileService, Result};
 
-/// How many bytes are set aside ahead of those that have come, so that not each piece has a write of
-/// its own.
+/// Bytes to reserve ahead of those that have arrived, so that not every chunk needs a write to the
+/// database.
 const RESERVATION_STEP: u64 = 4 * 1024 * 1024;
 
-/// What uploads of this process hold that have no row which does.
+/// Reservations of this process for uploads without a row.
 #[derive(Clone, Default)]
 pub(crate) struct Reservations(Arc<Mutex<HashMap<Owner, Usage>>>);
 
-/// The room that an upload holds; dropping it gives it back.
+/// An upload's reservation, released on drop.
 pub(crate) struct Reservation {
     reservations: Reservations,
     owner: Owner,
     quota: Quota,
-    /// What the owner had when the upload began.
+    /// Usage of the owner when the upload began.
     usage: Usage,
     reserved: Usage,
 }
 
 impl Reservations {
-    /// What an owner's uploads hold together.
+    /// Total of an owner's reservations in this process.
     pub(crate) fn reserved(&self, owner: &Owner) -> Usage {
         let reservations = self.0.lock();
         reservations.get(owner).copied().unwrap_or_default()
@@ -66,7 +65,7 @@ impl Reservations {
 }
 
 impl Reservation {
-    /// Holds room for so many bytes in all.
+    /// Extends the reservation to `bytes` in total.
     pub(crate) fn extend_to(&mut self, bytes: u64) -> Result<(), QuotaError> {
         let more = bytes.saturating_sub(self.reserved.reserved_bytes);
         if more == 0 || self.quota.bytes.is_none() {
@@ -83,7 +82,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Gives all back but that an upload is running.
+    /// Releases the bytes and the file, but not the slot of the running upload.
     pub(crate) fn release_file(&mut self) {
         let less = Usage {
             uploads: 0,
@@ -104,7 +103,7 @@ impl Drop for Reservation {
 }
 
 impl FileService {
-    /// The room that an owner's uploads have together; `None` if there is no end to it.
+    /// Begins a reservation for an owner; `None` if the owner has no limits.
     async fn open_reservation(&self, owner: &Owner) -> Result<Option<Reservation>> {
         let accounts = self.0.database.accounts();
         let account = accounts.find_to_change(owner).await?;
@@ -123,7 +122,7 @@ impl FileService {
         }))
     }
 
-    /// Holds room for an upload that has no row, of so many bytes as far as that is known.
+    /// Reserves quota for an upload without a row, of `bytes` bytes if known.
     ///
     /// # Errors
     ///
@@ -151,12 +150,11 @@ impl FileService {
         Ok(Some(reservation))
     }
 
-    /// Sets room aside for so many bytes of an upload whose row does not tell how many it will have,
-    /// and for some that may follow; gives how much is set aside now, or `None` if there is no end
-    /// to it.
+    /// Reserves `bytes` bytes and some more for an upload of unknown length; returns the reserved
+    /// number, or `None` if the owner has no limits.
     ///
-    /// It is set aside in the row, before the bytes are there, so that it counts however the upload
-    /// is broken off.
+    /// The reservation is written to the row before the bytes arrive, so that it counts even if the
+    /// upload breaks off.
     ///
     /// # Errors
     ///

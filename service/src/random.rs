@@ -1,4 +1,4 @@
-//! Random.
+//! Random ids.
 
 use domain::RandomId;
 

@@ -1,4 +1,4 @@
-//! `FileService`.
+//! The service: its parts and the operations that belong to no single use case.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::{
     takeover::UploadLocks,
 };
 
-/// The files that the service keeps: their metadata and their bytes.
+/// All files of the service: metadata and bytes.
 ///
-/// Cloning it is cheap, and gives the same catalogue.
+/// Clones are cheap and share the same service.
 #[derive(Clone)]
 pub struct FileService(pub(crate) Arc<Parts>);
 
@@ -32,16 +32,16 @@ pub(crate) struct Parts {
     pub(crate) entry_cache: Option<HotEntries>,
 }
 
-/// The secrets that the service proves its own words with.
+/// The keys that sign cursors and links.
 pub struct Keys {
-    /// That of listings' cursors.
+    /// Key of listing cursors.
     pub cursor: CursorKey,
-    /// Those of links.
+    /// Keys of links.
     pub links: LinkKeys,
 }
 
 impl FileService {
-    /// the service over a database and stores, perhaps with a cache.
+    /// Creates the service over a database and stores, with an optional entry cache.
     #[must_use]
     pub fn new(
         database: Database,
@@ -71,19 +71,19 @@ impl FileService {
         }))
     }
 
-    /// What clients may do at most.
+    /// The limits on what clients may do.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 
-    /// What time it is.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
-    /// Makes sure that the database answers.
+    /// Checks that the database answers.
     ///
     /// # Errors
     ///
@@ -92,25 +92,25 @@ impl FileService {
         Ok(self.0.database.ping().await?)
     }
 
-    /// What is known of the database's servers, if there are several.
+    /// Status of the database's primary and replicas; `None` if there is only one server.
     #[must_use]
     pub fn replica_set_status(&self) -> Option<ServersStatus> {
         self.0.database.servers()
     }
 
-    /// Whether processes on other machines can use the database as well.
+    /// Returns whether processes on other machines can use the database as well.
     #[must_use]
     pub fn is_on_server(&self) -> bool {
         self.0.database.is_server()
     }
 
-    /// The stores.
+    /// The configured stores.
     #[must_use]
     pub fn stores(&self) -> &Stores {
         &self.0.stores
     }
 
-    /// Makes sure that the store answers that takes what is uploaded.
+    /// Checks that the primary store answers, which takes new uploads.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl FileService {
         self.0.leases.of(name)
     }
 
-    /// The cache, if there is one.
+    /// The entry cache, if there is one.
     #[must_use]
     pub fn entry_cache(&self) -> Option<&HotEntries> {
         self.0.entry_cache.as_ref()

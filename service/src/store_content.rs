@@ -1,4 +1,4 @@
-//! Store.
+//! Stores a content: makes its bytes durable, then records it with its owner's entry.
 
 use domain::{Address, FileName, MediaType, Owner, Quota, RandomId, Sha1};
 use persistence::{
@@ -8,30 +8,30 @@ use storage::{Placed, Received};
 
 use crate::{Error, FileService, Result};
 
-/// Whose a content becomes, and as what.
+/// The owner's entry to create for a content.
 pub(crate) struct NewEntry<'a> {
     pub(crate) owner: &'a Owner,
     pub(crate) file_name: &'a FileName,
     pub(crate) content_type: &'a MediaType,
-    /// The session that this completes.
+    /// The resumable upload that this completes.
     pub(crate) session: Option<RandomId>,
-    /// What everybody may have, unless the owner was found to have no limit when this began.
+    /// The default quota; `None` if the owner had no limit when the upload began.
     pub(crate) quota: Option<Quota>,
 }
 
-/// A file that was uploaded.
+/// A stored file.
 #[derive(Debug)]
 pub struct Stored {
     /// The owner's entry.
     pub entry: Entry,
-    /// What the entry was before.
+    /// State of the entry before the upload.
     pub novelty: Novelty,
-    /// Whether the service had the content already.
+    /// True if the service already had the content.
     pub deduplicated: bool,
 }
 
 impl Stored {
-    /// A file that its owner had before.
+    /// A file that its owner already had.
     #[must_use]
     pub fn known(entry: Entry) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Stored {
 }
 
 impl FileService {
-    /// Gives a content that arrived to its owner.
+    /// Stores the content for its owner.
     pub(crate) async fn store_content(
         &self,
         new_entry: &NewEntry<'_>,
@@ -65,8 +65,8 @@ impl FileService {
             leftover_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
-        // Looking before locking spares a transaction for what is new, and looking for the bytes
-        // lets an upload bring back what was lost.
+        // A lookup before the lock saves a transaction for new contents; a check of the bytes lets
+        // an upload restore lost ones.
         let known = database.contents().find_to_change(&content.sha1).await?;
         let is_there = match &known {
             Some(known) => self.has_bytes(known).await?,
@@ -105,14 +105,14 @@ impl FileService {
         self.keep_or_discard(placed, recorded, &arrival).await
     }
 
-    /// Whether a content's row still says what it said.
+    /// Returns whether a content's row is unchanged.
     pub(crate) async fn is_current(&self, known: &StoredContent) -> Result<bool> {
         let contents = self.0.database.contents();
         let found = contents.find(&known.content.sha1).await?;
         Ok(found.as_ref() == Some(known))
     }
 
-    /// Whether a content's bytes are where its row says, as many as it says.
+    /// Returns whether a content's bytes exist in a store, with the right size.
     async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
         let mut failed = None;
         for address in known.copies() {
@@ -130,12 +130,12 @@ impl FileService {
             return Err(error.into());
         }
         if self.is_current(known).await? {
-            tracing::error!(address = %known.address, "the bytes of a content are lost");
+            tracing::error!(address = %known.address, "the bytes of a content are missing");
         }
         Ok(false)
     }
 
-    /// Keeps the bytes if the content's row points at them, and removes them if not.
+    /// Keeps the bytes if the content's row points at them, and removes them otherwise.
     async fn keep_or_discard(
         &self,
         placed: Placed,
@@ -174,7 +174,8 @@ impl FileService {
         Err(refusal)
     }
 
-    /// Removes bytes to which no row points; those that cannot be removed now are found later.
+    /// Removes bytes that no row points at; bytes that cannot be removed now are found by a later
+    /// sweep.
     pub(crate) async fn discard(&self, placed: Placed, sha1: &Sha1, is_expected: bool) {
         let address = placed.address();
         let removed = async {
@@ -185,11 +186,12 @@ impl FileService {
             Ok::<_, Error>(())
         };
         if let Err(error) = removed.await {
-            tracing::warn!(%address, %error, "superfluous bytes stay until later");
+            tracing::warn!(%address, %error, "could not remove the unused object, retrying later");
         }
     }
 
-    /// Says of an object, before there is one, that it is to go again unless a row points at it.
+    /// Schedules the deletion of an object before it exists; it stays if a row points at it by
+    /// then.
     pub(crate) async fn schedule_deletion(&self, sha1: &Sha1, address: &Address) -> Result<()> {
         let due = self.0.clock.now().after(self.0.limits.upload_grace());
         Ok(self

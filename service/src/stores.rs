@@ -1,4 +1,4 @@
-//! The stores that the settings name.
+//! The configured stores.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,29 +10,29 @@ use domain::Address;
 use parking_lot::Mutex;
 use storage::Store;
 
-/// For how long a store that failed is asked only after another that has the same bytes.
+/// Time for which a failed store is read only after the other store that has a copy.
 const AVOID_FAILED_FOR: Duration = Duration::from_mins(1);
 
-/// Where every upload is copied to once its client has been answered.
+/// Policy that copies every upload to another store after the client got its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The store that gets a copy.
+    /// Name of the store that receives the copy.
     pub to: String,
-    /// Whether the copy in the primary store stays.
+    /// True if the copy in the primary store stays.
     pub keeps_source: bool,
 }
 
-/// All stores, one of which takes what is uploaded.
+/// All stores, including the primary store, which takes new uploads.
 pub struct Stores {
     primary: Store,
     all: BTreeMap<String, Store>,
     policy: Option<Policy>,
-    /// When a store failed last.
+    /// Time of the last failure of each store.
     failed: Mutex<HashMap<String, Instant>>,
 }
 
 impl Stores {
-    /// The store that takes what is uploaded, others, and what becomes of uploads.
+    /// Creates the set from the primary store, the other stores, and the policy for new uploads.
     #[must_use]
     pub fn new(primary: Store, others: Vec<Store>, policy: Option<Policy>) -> Self {
         let all = others.into_iter().chain([primary.clone()]);
@@ -44,13 +44,13 @@ impl Stores {
         }
     }
 
-    /// The store that takes what is uploaded.
+    /// The store that takes new uploads.
     #[must_use]
     pub fn primary(&self) -> &Store {
         &self.primary
     }
 
-    /// Where uploads are copied to, if they are.
+    /// The copy policy for new uploads, if there is one.
     pub(crate) fn policy(&self) -> Option<&Policy> {
         self.policy.as_ref()
     }
@@ -60,40 +60,40 @@ impl Stores {
         self.all.values()
     }
 
-    /// Whether any store is not a local disk.
+    /// Returns whether any store is a bucket.
     pub(crate) fn has_buckets(&self) -> bool {
         self.iter().any(|store| store.as_bucket().is_some())
     }
 
-    /// Whether any store is a local disk.
+    /// Returns whether any store is a local disk.
     #[must_use]
     pub fn has_disks(&self) -> bool {
         self.iter().any(|store| store.as_disk().is_some())
     }
 
-    /// The store of a name, if the settings have it.
+    /// Finds a store by name; `None` if it is not configured.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Store> {
         self.all.get(name)
     }
 
-    /// The store that an address is in.
+    /// The store of an address.
     ///
     /// # Errors
     ///
-    /// When the settings do not have it: nothing can be said of what it has.
+    /// When the store is not configured, so that nothing is known about its contents.
     pub(crate) fn of(&self, address: &Address) -> Result<&Store, storage::Error> {
         self.named(&address.store)
     }
 
     pub(crate) fn named(&self, name: &str) -> Result<&Store, storage::Error> {
         self.get(name).ok_or_else(|| {
-            let error = io::Error::other(format!("the settings have no store {name}"));
+            let error = io::Error::other(format!("the store {name} is not configured"));
             storage::Error::Unavailable(error)
         })
     }
 
-    /// Remembers what came of asking a store.
+    /// Records success or failure of a request to a store.
     pub(crate) fn record_result<T>(&self, store: &str, outcome: &Result<T, storage::Error>) {
         let mut failed = self.failed.lock();
         match outcome {
@@ -107,7 +107,7 @@ impl Stores {
         }
     }
 
-    /// Whether a store failed a moment ago.
+    /// Returns whether the store failed within the last minute.
     pub(crate) fn failed_recently(&self, store: &str) -> bool {
         let failed = self.failed.lock();
         failed

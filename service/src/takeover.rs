@@ -1,7 +1,7 @@
-//! Whose turn it is to work on an upload: the newest request's.
+//! Locks on uploads: the newest request wins.
 //!
-//! A request that comes later tells the one before to stop, and waits until it has. UploadLocks end
-//! with the requests that hold them; nothing else remembers them.
+//! A newer request tells the previous one to stop and waits until it has. A lock ends with its
+//! request and leaves no state behind.
 
 use std::{
     collections::HashMap,
@@ -18,13 +18,13 @@ use tokio::{
 
 use crate::{Error, Result};
 
-/// How long to wait for the request before, which at most has to write what it received.
+/// Time to wait for the previous request, which may have to write the bytes that it received.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait for whoever may be completing the upload already.
+/// Grace period for a request that is already completing the upload.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The uploads that are being worked on by this process.
+/// The uploads that requests to this process have locked.
 #[derive(Clone, Default)]
 pub(crate) struct UploadLocks(Arc<Mutex<HashMap<RandomId, Weak<LockState>>>>);
 
@@ -33,7 +33,7 @@ struct LockState {
     mutex: Arc<AsyncMutex<()>>,
 }
 
-/// A request's turn.
+/// An upload locked by one request; unlocked on drop.
 pub(crate) struct UploadLock {
     id: RandomId,
     number: u64,
@@ -43,12 +43,12 @@ pub(crate) struct UploadLock {
 }
 
 impl UploadLocks {
-    /// Takes the next turn, which ends the one that is running.
+    /// Locks an upload, and stops the request that holds the lock.
     ///
     /// # Errors
     ///
-    /// [`Error::Superseded`] when another request came meanwhile, [`Error::Contended`] when the
-    /// one before does not end.
+    /// [`Error::Superseded`] when a newer request came in the meantime, [`Error::Contended`] when
+    /// the previous request does not stop.
     pub(crate) async fn take_over(&self, id: RandomId) -> Result<UploadLock> {
         let state = self.state(id);
         let mut number = 0;
@@ -65,8 +65,7 @@ impl UploadLocks {
         Ok(lock)
     }
 
-    /// Waits for a turn that nobody else has, without ending one; only who does not end by itself
-    /// is ended.
+    /// Waits for the lock without stopping the holder; takes it over after the grace period.
     ///
     /// # Errors
     ///
@@ -82,7 +81,7 @@ impl UploadLocks {
         }
     }
 
-    /// Takes a turn if nobody has one.
+    /// Locks an upload if it is not locked.
     pub(crate) fn try_lock(&self, id: RandomId) -> Option<UploadLock> {
         let state = self.state(id);
         let guard = Arc::clone(&state.mutex).try_lock_owned().ok()?;
@@ -112,7 +111,7 @@ impl UploadLocks {
             return state;
         }
         if locks.len() == locks.capacity() {
-            // Of those who gave up waiting nothing may be left but this.
+            // Requests that gave up waiting may have left an entry that nothing refers to.
             locks.retain(|_, state| state.strong_count() > 0);
         }
         let state = Arc::new(LockState {
@@ -125,15 +124,15 @@ impl UploadLocks {
 }
 
 impl UploadLock {
-    /// Whether a newer request waits for its own turn.
+    /// Returns whether a newer request waits for the lock.
     pub(crate) fn is_superseded(&self) -> bool {
         *self.state.newest.borrow() != self.number
     }
 
-    /// Waits until a newer request wants its own turn.
+    /// Waits until a newer request wants the lock.
     pub(crate) async fn superseded(&self) {
         let mut newest = self.state.newest.subscribe();
-        // It cannot be closed as long as this holds the queue.
+        // The channel cannot close while `self` holds the state.
         let _ = newest.wait_for(|newest| *newest != self.number).await;
     }
 }
@@ -141,7 +140,7 @@ impl UploadLock {
 impl Drop for UploadLock {
     fn drop(&mut self) {
         let mut locks = self.locks.0.lock();
-        // Whoever else waits has a reference of its own, and removes it in the end.
+        // A waiting request has its own reference, and the last one removes the entry.
         if Arc::strong_count(&self.state) == 1 {
             locks.remove(&self.id);
         }
@@ -155,7 +154,7 @@ mod tests {
     const ID: [u8; 16] = [1; 16];
 
     #[tokio::test]
-    async fn the_newest_request_gets_the_next_turn() {
+    async fn the_newest_request_gets_the_lock() {
         let locks = UploadLocks::default();
         let first = locks.take_over(ID.into()).await.unwrap();
         let second = tokio::spawn({
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_remembered_of_turns_that_ended() {
+    async fn ended_locks_leave_no_state() {
         let locks = UploadLocks::default();
         let first = locks.take_over(ID.into()).await.unwrap();
         let other = locks.take_over([2; 16].into()).await.unwrap();

@@ -1,32 +1,28 @@
-//! Moving everything that a store has to another one, while the service runs.
-//!
-//! A transfer goes over the rows of the store that is to be emptied, and makes a job of each, some
-//! hundred ahead of the workers; where it is, is in its row, so any process can go on with it. It
-//! goes over them again until it finds nothing more. At a limited rate, jobs become due as fast as
-//! it allows, whoever works at them.
+//! Transfers: moving all contents of a store to another one while the service runs.
 
 use domain::RandomId;
 use persistence::{Transfer, TransferState};
 
 use crate::{Error, FileService, Result, random::random_id};
 
-/// A transfer, and what is left of it to do.
+/// A transfer and its open jobs.
 #[derive(Debug, Clone)]
 pub struct TransferReport {
     /// The transfer.
     pub transfer: Transfer,
-    /// Jobs that wait, or are being worked at.
+    /// Jobs that wait or are being executed.
     pub waiting: u64,
     /// Jobs that failed too often.
     pub failed: u64,
 }
 
 impl FileService {
-    /// Begins to move everything from one store to another, or goes on with that.
+    /// Starts a transfer between two stores, or returns the one that runs; the flag is true for a
+    /// new one.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownStore`] when the settings do not have one of the stores, [`Error::SameStore`], or
+    /// [`Error::UnknownStore`] when one of the stores is not configured, [`Error::SameStore`], or
     /// when the database fails.
     pub async fn start_transfer(
         &self,
@@ -52,7 +48,7 @@ impl FileService {
             return Ok((self.find_transfer(running.id).await?, false));
         }
         let now = self.0.clock.now();
-        // What failed for good in an earlier one is not to be passed over by this.
+        // Dead jobs of an earlier transfer must not keep this one from trying again.
         self.0.database.jobs().forget_dead(from, to).await?;
         let (total_files, total_bytes) = self.0.database.contents().count_in_store(from).await?;
         let transfer = Transfer {
@@ -80,7 +76,7 @@ impl FileService {
         Ok((self.find_transfer(transfer.id).await?, true))
     }
 
-    /// A transfer, as it is now.
+    /// Finds a transfer.
     ///
     /// # Errors
     ///
@@ -90,7 +86,7 @@ impl FileService {
         self.report(found.ok_or(Error::TransferNotFound)?).await
     }
 
-    /// The newest transfers.
+    /// Lists the newest transfers.
     ///
     /// # Errors
     ///
@@ -107,7 +103,7 @@ impl FileService {
         let jobs = self.0.database.jobs();
         let (waiting, mut failed) = jobs.count_of(transfer.id).await?;
         if transfer.state != TransferState::Cancelled {
-            // Others may have ordered the same copies before.
+            // The same copies may have been requested by others.
             let (_, of_both) = jobs.count_between(&transfer.from, &transfer.to).await?;
             failed = failed.max(of_both);
         }
@@ -118,7 +114,7 @@ impl FileService {
         })
     }
 
-    /// Ends the transfer that is running between two stores.
+    /// Cancels the running transfer between two stores.
     ///
     /// # Errors
     ///
@@ -130,7 +126,7 @@ impl FileService {
         self.find_transfer(id).await
     }
 
-    /// Ends a transfer: what it has not begun to copy stays where it is.
+    /// Cancels a transfer: contents whose copy has not begun stay where they are.
     ///
     /// # Errors
     ///

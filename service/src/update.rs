@@ -1,55 +1,55 @@
-//! Renaming, deleting and restoring.
+//! Renames, deletes and restores files.
 
 use domain::{FileName, FileStatus, Owner, Sha1};
 use persistence::EntryChange;
 
 use crate::{Entry, Error, FileService, Result};
 
-/// How often to look again when somebody else changed the entry meanwhile.
+/// Maximum number of attempts when other requests change the entry at the same time.
 const MAX_ATTEMPTS: u32 = 10;
 
-/// What is to be different about a file.
+/// Changes to a file.
 #[derive(Debug, Clone, Default)]
 pub struct FileUpdate {
-    /// Its name.
+    /// New name.
     pub file_name: Option<FileName>,
-    /// Whether it is there.
+    /// New status: available or deleted.
     pub status: Option<FileStatus>,
 }
 
 impl FileService {
-    /// Changes an owner's file, if the entry meets a condition, and gives what it became.
+    /// Updates an owner's file if the entry meets a condition, and returns the new entry.
     ///
-    /// A deleted file is found only by a change that restores it. A change to what is already so
-    /// changes nothing.
+    /// A deleted file is found only by an update that restores it. An update that changes nothing
+    /// is not written.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`], or [`Error::PreconditionFailed`] when the condition is not met.
-    pub async fn change(
+    pub async fn update(
         &self,
         owner: &Owner,
         sha1: &Sha1,
-        change: &FileUpdate,
+        update: &FileUpdate,
         condition: impl Fn(&Entry) -> bool,
     ) -> Result<Entry> {
-        let restores = change.status == Some(FileStatus::Available);
-        self.update(owner, sha1, condition, |entry| {
+        let restores = update.status == Some(FileStatus::Available);
+        self.update_entry(owner, sha1, condition, |entry| {
             if entry.meta.status == FileStatus::Deleted && !restores {
                 return Err(Error::NotFound);
             }
-            let file_name = change.file_name.as_ref().unwrap_or(&entry.meta.file_name);
+            let file_name = update.file_name.as_ref().unwrap_or(&entry.meta.file_name);
             Ok((
                 file_name.clone(),
-                Some(change.status.unwrap_or(entry.meta.status)),
+                Some(update.status.unwrap_or(entry.meta.status)),
             ))
         })
         .await
     }
 
-    /// Deletes an owner's file, if the entry meets a condition.
+    /// Deletes an owner's file if the entry meets a condition.
     ///
-    /// It can be restored, unless `for_good`, which also works on what was deleted before.
+    /// The file can be restored, unless `for_good` is set, which also applies to deleted files.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl FileService {
         for_good: bool,
         condition: impl Fn(&Entry) -> bool,
     ) -> Result<()> {
-        self.update(owner, sha1, condition, |entry| {
+        self.update_entry(owner, sha1, condition, |entry| {
             if entry.meta.status == FileStatus::Deleted && !for_good {
                 return Err(Error::NotFound);
             }
@@ -72,7 +72,7 @@ impl FileService {
         .map(drop)
     }
 
-    async fn update(
+    async fn update_entry(
         &self,
         owner: &Owner,
         sha1: &Sha1,
@@ -96,14 +96,14 @@ impl FileService {
                 at: self.0.clock.now(),
             };
             if self.commit_update(owner, &seen, &change).await? {
-                return Ok(changed(seen, change));
+                return Ok(updated(seen, change));
             }
         }
         Err(Error::Contended)
     }
 }
 
-fn changed(mut entry: Entry, change: EntryChange) -> Entry {
+fn updated(mut entry: Entry, change: EntryChange) -> Entry {
     entry.version += 1;
     entry.meta.file_name = change.file_name;
     entry.meta.status = change.status.unwrap_or(FileStatus::Deleted);

@@ -1,8 +1,8 @@
-//! Taking a file in.
+//! Uploads in one request.
 //!
-//! The bytes arrive and are identified; if the service has the content already, they are dropped;
-//! if not, they are made safe and only then recorded, with the owner's entry. From the last byte
-//! on the work goes on even if the client does not wait for it.
+//! The bytes arrive and are hashed. If the service has the content already, they are dropped;
+//! otherwise they are made durable, and only then recorded together with the owner's entry. After
+//! the last byte, the work continues even if the client disconnects.
 
 use domain::{FileName, MediaType, Owner, QuotaError};
 use storage::Incoming;
@@ -13,25 +13,26 @@ use crate::{
     store_content::NewEntry,
 };
 
-/// A file that is being uploaded; dropping it leaves nothing behind.
+/// An upload in progress; nothing remains if it is dropped.
 pub struct Upload {
     service: FileService,
     owner: Owner,
     incoming: Incoming,
     received: u64,
-    /// Held until the upload has come to its end.
+    /// Held until the upload has ended.
     reservation: Option<Reservation>,
-    /// How many bytes an upload may have for which there is no room, since its owner has the file.
+    /// Size limit of an upload that exceeds the quota but is accepted because its owner has the
+    /// file already, with the quota error for more bytes.
     known: Option<(u64, QuotaError)>,
 }
 
 impl FileService {
-    /// Begins an upload whose bytes come in one go, so many as far as that is known.
+    /// Begins an upload in one request, of `bytes` bytes if known.
     ///
     /// # Errors
     ///
-    /// [`Error::QuotaFull`] when its owner has no room for it, unless the file is said to be one
-    /// that the owner has; or when the database fails.
+    /// [`Error::QuotaFull`] when the quota does not allow it, unless `expected` names a file that
+    /// the owner already has; or when the database fails.
     pub async fn upload(
         &self,
         owner: &Owner,
@@ -57,8 +58,8 @@ impl FileService {
         })
     }
 
-    /// How many bytes the file has that an upload is said to bring, if its owner is counted to have
-    /// it: it is there, or can be restored.
+    /// Size of the file that the upload claims to bring, if the owner's usage includes it: it is
+    /// available, or can be restored.
     async fn find_counted_size(&self, owner: &Owner, expected: &Expected) -> Result<Option<u64>> {
         let Some(sha1) = expected.sha1 else {
             return Ok(None);
@@ -70,7 +71,7 @@ impl FileService {
 }
 
 impl Upload {
-    /// Takes in the next bytes.
+    /// Writes the next bytes.
     ///
     /// # Errors
     ///
@@ -90,13 +91,13 @@ impl Upload {
         Ok(self.incoming.write(bytes).await?)
     }
 
-    /// Ends the upload: the owner has the file when this returns, whatever happens next.
+    /// Ends the upload. When this returns, the owner durably has the file.
     ///
     /// # Errors
     ///
     /// [`Error::WrongSha1`], [`Error::WrongSha256`] or [`Error::Collision`], or when the store or
-    /// the database fails. Nothing is stored then, except that a commit whose outcome is unknown
-    /// may turn out to have been made.
+    /// the database fails. Nothing is stored then, except that a commit with an unknown outcome may
+    /// have succeeded.
     pub async fn finish(
         mut self,
         file_name: FileName,
@@ -115,7 +116,7 @@ impl Upload {
                 session: None,
                 quota,
             };
-            // From here on the database counts.
+            // From here on the transaction checks the quota.
             if let Some(reservation) = &mut self.reservation {
                 reservation.release_file();
             }
@@ -123,7 +124,7 @@ impl Upload {
         };
         let work = tokio::spawn(work.in_current_span());
         work.await.unwrap_or_else(|stopped| {
-            tracing::error!(%stopped, "an upload did not come to its end");
+            tracing::error!(%stopped, "the upload task failed");
             Err(Error::Interrupted)
         })
     }

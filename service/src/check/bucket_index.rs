@@ -1,4 +1,8 @@
-//! Index.
+//! Index of the rows whose copies are in buckets, stored in temporary files.
+//!
+//! The key of an object does not tell the shard of its content. So rows are written to files,
+//! grouped by the first byte of the unique part of the key, and each file is compared with the
+//! listing of that part: memory grows with the objects of one part in 256.
 
 use std::{
     collections::HashMap,
@@ -12,19 +16,19 @@ use tempfile::TempDir;
 
 use crate::{Error, Result};
 
-/// How many bytes of a part are collected before they are written.
+/// Bytes of a part that are collected before they are written.
 const WRITE_THRESHOLD: usize = 8 * 1024;
 
-/// How many bytes are noted of a copy: the unique part of its key, its size, its SHA-1.
+/// Bytes per record: the unique part of the key, the size, the SHA-1.
 const RECORD: usize = 16 + 8 + Sha1::SIZE;
 
-/// What rows say of buckets.
+/// Copies in buckets according to the rows.
 pub(super) struct BucketIndex {
     folder: TempDir,
     parts: HashMap<(String, u8), Vec<u8>>,
 }
 
-/// What a row says of an object.
+/// Size and content of an object according to its row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IndexedObject {
     pub(super) size: u64,
@@ -39,7 +43,7 @@ impl BucketIndex {
         })
     }
 
-    /// Notes a copy; gives whether its key can be that of an object.
+    /// Adds a copy; returns false if its key cannot be that of an object.
     pub(super) fn add(&mut self, address: &Address, sha1: &Sha1, size: u64) -> Result<bool> {
         let Some(unique) = unique(&address.key) else {
             return Ok(false);
@@ -57,7 +61,7 @@ impl BucketIndex {
         Ok(true)
     }
 
-    /// What was noted of a part of a store.
+    /// Removes and returns the records of one part of a store.
     pub(super) fn take(
         &mut self,
         store: &str,
@@ -88,7 +92,7 @@ impl BucketIndex {
     }
 }
 
-/// The unique part of an object's key.
+/// Parses the unique part of an object's key.
 pub(super) fn unique(key: &str) -> Option<u128> {
     let (folder, unique) = key.strip_prefix("objects/")?.split_once('/')?;
     let is_hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -114,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_noted_of_a_part_comes_back() {
+    fn records_of_a_part_are_returned() {
         let mut records = BucketIndex::new().unwrap();
         let sha1: Sha1 = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed".parse().unwrap();
         for count in 0..2_000_u64 {
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_key_is_no_objects() {
+    fn foreign_keys_are_not_keys_of_objects() {
         let digits = "3a".repeat(16);
         assert!(unique(&format!("objects/3a/{digits}")).is_some());
         for key in [

@@ -1,9 +1,6 @@
-//! Comparing what rows say of buckets with the buckets' listings.
+//! Compares rows with the listings of buckets.
 //!
-//! A bucket's listing has an object's size, so no object is asked for by itself. An object's key
-//! says nothing of its content's shard. So what rows say is put aside in files, by the first byte
-//! of the key's unique part, and each file is compared with the listing of that part: the memory
-//! that takes grows with the objects of one part in 256.
+//! A listing has the size of each object, so no object is requested on its own.
 
 use domain::Address;
 use futures_util::StreamExt as _;
@@ -17,7 +14,7 @@ use super::{
 use crate::Result;
 
 impl Check<'_> {
-    /// Compares a part of a bucket with what rows said of it.
+    /// Compares one part of a bucket with the rows.
     pub(super) async fn part_of_bucket(&mut self, store: &Store, first_byte: u8) -> Result<()> {
         let mut indexed = self.index.take(store.name(), first_byte)?;
         let before = self.before;
@@ -38,7 +35,7 @@ impl Check<'_> {
                 Some(row) if row.size == entry.size => {}
                 Some(row) => self.suspect(&row, &address).await?,
                 None if entry.modified.is_none_or(|modified| modified > before) => {
-                    // Its row may have come since rows were read.
+                    // Its row may have been inserted after the rows were read.
                     self.summary.young += 1;
                 }
                 None => self.orphan(store, address).await?,
@@ -55,7 +52,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Looks again at a copy of which the listing says something else than its row did.
+    /// Checks a copy again after the listing disagreed with its row.
     async fn suspect(&mut self, indexed: &IndexedObject, address: &Address) -> Result<()> {
         let contents = self.service.0.database.contents();
         let Some(row) = contents.find(&indexed.sha1).await? else {
@@ -68,7 +65,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// An object that no row points at: it is on its way, or it was left behind.
+    /// Handles an object without a row: it is in progress, or an orphan.
     async fn orphan(&mut self, store: &Store, address: Address) -> Result<()> {
         let leftovers = self.service.0.database.leftovers();
         if leftovers.is_expected_at(&address).await? || store.size(&address.key).await?.is_none() {
@@ -77,7 +74,7 @@ impl Check<'_> {
         self.orphaned(store, address).await
     }
 
-    /// Finds the parts of uploads that nobody knows of.
+    /// Finds segments that belong to no upload.
     pub(super) async fn segments(&mut self, store: &Store) -> Result<()> {
         let age = self.service.0.limits.orphan_age;
         for key in self.service.list_orphaned_segments(store, age).await? {

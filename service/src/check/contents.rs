@@ -1,4 +1,4 @@
-//! Contents.
+//! Checks the rows of contents: their copies and their entries.
 
 use domain::{Address, Sha1};
 use futures_util::{StreamExt as _, stream};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{FileService, Result, digest::digest};
 
-/// How many copies are read at a time.
+/// Number of copies that are checked at a time.
 const CONCURRENCY: usize = 8;
 
 impl Check<'_> {
@@ -29,7 +29,7 @@ impl Check<'_> {
         }
     }
 
-    /// Looks at the copies of contents; at those in buckets only if they are to be read.
+    /// Checks the copies of contents; those in buckets only if their bytes are to be read.
     async fn copies(&mut self, rows: Vec<StoredContent>) -> Result<()> {
         let mut to_examine = Vec::new();
         for row in rows {
@@ -61,14 +61,14 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Finds contents that no entry was ever given up for, or has.
+    /// Finds contents that no entry refers to, not even a removed one.
     async fn unreferenced(&mut self, rows: &[(i64, StoredContent)]) -> Result<()> {
         let entries = self.service.0.database.entries();
         let sha1s: Vec<Sha1> = rows.iter().map(|(_, row)| row.content.sha1).collect();
         let referenced = entries.find_references(&sha1s).await?;
         for (_, row) in rows {
             let file_sha1 = row.content.sha1;
-            // The row goes before the last entry.
+            // The row is removed before the last entry.
             if !referenced.contains(&file_sha1) && self.service.is_current(row).await? {
                 let still = entries.find_references(&[file_sha1]).await?;
                 if still.is_empty() {
@@ -81,7 +81,7 @@ impl Check<'_> {
 }
 
 impl FileService {
-    /// What is wrong with a content's copy, as far as that can be seen at once.
+    /// Checks one copy of a content.
     pub(super) async fn examine(
         &self,
         row: &StoredContent,
@@ -114,7 +114,7 @@ impl FileService {
                     found: content.sha1,
                 }),
                 Err(error) => {
-                    tracing::warn!(%address, %error, "an object cannot be read");
+                    tracing::warn!(%address, %error, "could not read the object");
                     Some(Finding::Unreadable {
                         file_sha1,
                         address: text,

@@ -1,4 +1,4 @@
-//! Disks.
+//! Finds files on disks that no row points at.
 
 use domain::{Address, Sha1};
 use persistence::{Shard, StoredContent};
@@ -35,9 +35,10 @@ impl Check<'_> {
         self.orphaned(&Store::Disk(disk.clone()), address).await
     }
 
-    /// The objects that no row points at, and that are not on their way.
+    /// Filters the objects that no row points at and that are not in progress.
     ///
-    /// An object's mark is there before it, and goes only after its row came, or it went itself.
+    /// The marker of an object is created before the object. It is removed only after the row was
+    /// committed or the object was removed.
     async fn without_row(
         &self,
         disk: &Disk,

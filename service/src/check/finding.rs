@@ -1,4 +1,4 @@
-//! Finding.
+//! Findings of a check.
 
 use std::{fmt, path::PathBuf};
 
@@ -6,82 +6,82 @@ use domain::Sha1;
 use persistence::Miscount;
 use serde::Serialize;
 
-/// Something that is not as it should be.
+/// An inconsistency between rows and bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
-    /// A row's bytes are not there.
+    /// The bytes of a row are missing.
     BytesMissing {
-        /// The content.
+        /// SHA-1 of the content.
         file_sha1: Sha1,
-        /// Where they should be.
+        /// Expected address.
         address: String,
     },
-    /// A row's bytes are of another number than the row says.
+    /// The bytes have another size than the row says.
     WrongSize {
-        /// The content.
+        /// SHA-1 of the content.
         file_sha1: Sha1,
-        /// Where the bytes are.
+        /// Address of the bytes.
         address: String,
-        /// How many there should be.
+        /// Size in the row.
         expected: u64,
-        /// How many there are.
+        /// Actual size.
         found: u64,
     },
-    /// A row's bytes do not have its digests.
+    /// The bytes do not match the digests in the row.
     WrongDigests {
-        /// The content.
+        /// SHA-1 of the content.
         file_sha1: Sha1,
-        /// Where the bytes are.
+        /// Address of the bytes.
         address: String,
-        /// The SHA-1 that they have.
+        /// Actual SHA-1.
         found: Sha1,
     },
-    /// A row's bytes cannot be read.
+    /// The bytes cannot be read.
     Unreadable {
-        /// The content.
+        /// SHA-1 of the content.
         file_sha1: Sha1,
-        /// Where the bytes are.
+        /// Address of the bytes.
         address: String,
     },
-    /// A row's bytes are in a store that the settings do not have.
+    /// The bytes are in a store that is not configured.
     UnknownStore {
-        /// The content.
+        /// SHA-1 of the content.
         file_sha1: Sha1,
-        /// Where its bytes are.
+        /// Address of the bytes.
         address: String,
     },
-    /// No row points at an object.
+    /// No row points at the object.
     Orphan {
-        /// Where the object is.
+        /// Address of the object.
         address: String,
     },
-    /// A file that the service did not put into the store.
+    /// A file in the store that the service did not create.
     ForeignFile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// An owner's entry is for a content that has no row.
+    /// An entry refers to a content without a row.
     ContentMissing {
-        /// The content.
+        /// SHA-1 of the content.
         file_sha1: Sha1,
     },
-    /// A content has a row, and nobody has an entry for it.
+    /// No entry refers to the content.
     Unreferenced {
-        /// The content.
+        /// SHA-1 of the content.
         file_sha1: Sha1,
     },
-    /// An owner is counted to have something else than there is.
+    /// The counted usage of an owner is wrong.
     Miscount {
         /// The owner.
         owner: String,
-        /// The bytes that are counted.
+        /// Counted bytes.
         counted_bytes: i64,
-        /// The files that are counted.
+        /// Counted files.
         counted_files: i64,
-        /// The bytes that there are.
+        /// Actual bytes.
         bytes: i64,
-        /// The files that there are.
+        /// Actual files.
         files: i64,
     },
 }
@@ -90,7 +90,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BytesMissing { file_sha1, address } => {
-                write!(f, "{file_sha1}: its bytes are not at {address}")
+                write!(f, "{file_sha1}: the bytes are missing at {address}")
             }
             Self::WrongSize {
                 file_sha1,
@@ -107,25 +107,21 @@ impl fmt::Display for Finding {
                 found,
             } => write!(
                 f,
-                "{file_sha1}: the digests of {address} are others, its SHA-1 is {found}"
+                "{file_sha1}: the bytes at {address} do not match, their SHA-1 is {found}"
             ),
             Self::Unreadable { file_sha1, address } => {
                 write!(f, "{file_sha1}: {address} cannot be read")
             }
-            Self::UnknownStore { file_sha1, address } => write!(
-                f,
-                "{file_sha1}: the settings do not have the store of {address}"
-            ),
+            Self::UnknownStore { file_sha1, address } => {
+                write!(f, "{file_sha1}: the store of {address} is not configured")
+            }
             Self::Orphan { address } => write!(f, "no row points at {address}"),
             Self::ForeignFile { path } => write!(f, "{} is not an object", path.display()),
             Self::ContentMissing { file_sha1 } => {
-                write!(f, "{file_sha1}: an entry is for it, and it has no row")
+                write!(f, "{file_sha1}: an entry refers to it, but it has no row")
             }
             Self::Unreferenced { file_sha1 } => {
-                write!(
-                    f,
-                    "{file_sha1}: it has a row, and nobody has an entry for it"
-                )
+                write!(f, "{file_sha1}: it has a row, but no entry refers to it")
             }
             Self::Miscount {
                 owner,
@@ -135,8 +131,8 @@ impl fmt::Display for Finding {
                 files,
             } => write!(
                 f,
-                "{owner} has {bytes} bytes in {files} files, and is counted to have \
-                 {counted_bytes} in {counted_files}; `fileserver quota recount` mends that"
+                "{owner} has {bytes} bytes in {files} files, but the counted usage is {counted_bytes} \
+                 bytes in {counted_files} files; `fileserver quota recount` corrects it"
             ),
         }
     }

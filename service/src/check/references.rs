@@ -1,4 +1,4 @@
-//! References.
+//! Checks that the contents of entries have rows, and that the counted usage is right.
 
 use std::collections::HashMap;
 
@@ -49,7 +49,7 @@ impl Check<'_> {
         let rows = contents.find_available(shard, &sha1s).await?;
         sha1s.retain(|sha1| rows.iter().all(|row| row.content.sha1 != *sha1));
         for file_sha1 in sha1s {
-            // Either may have come or gone since it was looked at.
+            // The row or the entry may have changed since it was read.
             let entries = self.service.0.database.entries();
             let is_there = contents.find(&file_sha1).await?.is_some();
             if !is_there && entries.is_referenced(&file_sha1).await? {

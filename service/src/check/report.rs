@@ -1,41 +1,41 @@
-//! Report.
+//! Options, progress and result of a check.
 
 use serde::Serialize;
 
 use super::finding::Finding;
 
-/// What to look at.
+/// Options of a check.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CheckOptions {
-    /// Read all bytes, and compute their digests.
+    /// Read all bytes and verify their digests.
     pub digests: bool,
-    /// Remove what was left behind, instead of telling of it.
+    /// Remove orphans instead of reporting them.
     pub remove_orphans: bool,
 }
 
-/// What was looked at.
+/// Totals of a check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Rows of contents.
     pub contents: u64,
-    /// Bytes that they say they have.
+    /// Total size of these contents according to their rows.
     pub bytes: u64,
-    /// Objects in the store.
+    /// Objects in the stores.
     pub objects: u64,
     /// Owners' entries.
     pub entries: u64,
-    /// Objects that no row points at, and that are too young to tell.
+    /// Objects without a row that are too young to count as orphans.
     pub young: u64,
-    /// Objects that were left behind, and removed.
+    /// Removed orphans.
     pub removed: u64,
-    /// Things that are not as they should be.
+    /// Reported findings.
     pub findings: u64,
 }
 
-/// Who is told how a check goes.
+/// Receiver of a check's progress and findings.
 pub trait CheckProgress {
-    /// So many of all steps are done.
+    /// Reports that `done` of `all` steps are finished.
     fn steps(&mut self, done: u64, all: u64, summary: &Summary);
-    /// Something was found.
+    /// Reports a finding.
     fn found(&mut self, finding: &Finding);
 }

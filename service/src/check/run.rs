@@ -1,4 +1,4 @@
-//! Run.
+//! Runs a check.
 
 use persistence::Shard;
 use storage::Store;
@@ -10,15 +10,15 @@ use super::{
 };
 use crate::{FileService, Result};
 
-/// How many parts rows and objects are looked at in.
+/// Number of parts into which rows and objects are divided.
 const PARTS: u64 = 256;
 
 impl FileService {
-    /// Compares rows and bytes, in bounded memory, and tells what does not fit.
+    /// Compares rows and bytes in bounded memory, and reports differences.
     ///
     /// # Errors
     ///
-    /// When a store or the database fails, so that nothing can be said.
+    /// When a store or the database fails, so that the check cannot continue.
     pub async fn check(
         &self,
         options: CheckOptions,
@@ -35,8 +35,7 @@ impl FileService {
             progress,
             summary: Summary::default(),
             index: BucketIndex::new()?,
-            // An object that is younger than this may have a row that was not there yet when rows
-            // were read.
+            // A younger object may have a row that was inserted after the rows were read.
             before: self.0.clock.now().before(self.0.limits.orphan_age),
             may_remove: true,
             steps: Steps {

@@ -1,4 +1,4 @@
-//! State.
+//! State of a running check.
 
 use domain::{Address, Timestamp};
 use persistence::StoredContent;
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{FileService, Result};
 
-/// How many rows are looked at together.
+/// Number of rows per query.
 pub(super) const BATCH: usize = 500;
 
 pub(super) struct Check<'a> {
@@ -21,12 +21,12 @@ pub(super) struct Check<'a> {
     pub(super) summary: Summary,
     pub(super) index: BucketIndex,
     pub(super) before: Timestamp,
-    /// Whether everything that rows point at is in a store that is known by its name.
+    /// True while every copy is in a configured store.
     pub(super) may_remove: bool,
     pub(super) steps: Steps,
 }
 
-/// How far a check is.
+/// Progress of a check.
 pub(super) struct Steps {
     pub(super) done: u64,
     pub(super) all: u64,
@@ -44,14 +44,14 @@ impl Check<'_> {
         self.progress.found(finding);
     }
 
-    /// Tells of something, unless the row that it is about has changed since.
+    /// Reports a finding unless its row has changed in the meantime.
     pub(super) async fn confirm(
         &mut self,
         row: &StoredContent,
         finding: Option<Finding>,
     ) -> Result<()> {
         if matches!(finding, Some(Finding::UnknownStore { .. })) {
-            // What nobody seems to need may be what is looked for under another name.
+            // An object that looks like an orphan may be a copy in this store under another name.
             self.may_remove = false;
         }
         if let Some(finding) = finding
@@ -62,7 +62,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Tells of an object that was left behind, or removes it.
+    /// Reports an orphan, or removes it.
     pub(super) async fn orphaned(&mut self, store: &Store, address: Address) -> Result<()> {
         if self.options.remove_orphans && self.may_remove {
             store.remove(&address.key).await?;

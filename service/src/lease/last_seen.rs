@@ -1,17 +1,18 @@
-//! Last seen.
+//! Detection of a lease whose holder sends no heartbeats.
 
 use std::time::{Duration, Instant};
 
-/// After how long without a sign of life a lease is taken over.
+/// Time without a new heartbeat after which a lease can be taken over.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(4);
 
-/// What was last seen of a lease that somebody else holds, and since when it was the same.
+/// The last state seen of a lease that another process holds, and when it was first seen.
 #[derive(Default)]
 pub(super) struct LastSeen(Option<(persistence::Lease, Instant)>);
 
 impl LastSeen {
-    /// Whether a lease can be taken that was found as it is by a look that began at a time.
-    pub(super) fn is_over(
+    /// Returns whether the lease in state `found` can be taken over. `began` is the time before the
+    /// query.
+    pub(super) fn can_take_over(
         &mut self,
         found: Option<&persistence::Lease>,
         own: &str,
@@ -39,7 +40,7 @@ impl LastSeen {
 mod tests {
     use super::*;
 
-    fn beat(holder: &str, beat: i64) -> persistence::Lease {
+    fn held_lease(holder: &str, beat: i64) -> persistence::Lease {
         persistence::Lease {
             holder: Some(holder.to_owned()),
             beat,
@@ -47,29 +48,29 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_over_when_its_beat_was_the_same_for_long() {
+    fn a_lease_can_be_taken_over_when_its_heartbeat_stays_the_same() {
         let mut last_seen = LastSeen::default();
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
-        assert!(!last_seen.is_over(Some(&beat("a", 1)), "b", start));
-        assert!(!last_seen.is_over(Some(&beat("a", 1)), "b", later(3)));
-        // Each beat, and each other holder, counts from when it was seen first.
-        assert!(!last_seen.is_over(Some(&beat("a", 2)), "b", later(9)));
-        assert!(!last_seen.is_over(Some(&beat("c", 2)), "b", later(9)));
-        assert!(!last_seen.is_over(Some(&beat("c", 2)), "b", start));
-        assert!(last_seen.is_over(Some(&beat("c", 2)), "b", later(9)));
+        assert!(!last_seen.can_take_over(Some(&held_lease("a", 1)), "b", start));
+        assert!(!last_seen.can_take_over(Some(&held_lease("a", 1)), "b", later(3)));
+        // Each new heartbeat, and each new holder, starts the time again.
+        assert!(!last_seen.can_take_over(Some(&held_lease("a", 2)), "b", later(9)));
+        assert!(!last_seen.can_take_over(Some(&held_lease("c", 2)), "b", later(9)));
+        assert!(!last_seen.can_take_over(Some(&held_lease("c", 2)), "b", start));
+        assert!(last_seen.can_take_over(Some(&held_lease("c", 2)), "b", later(9)));
     }
 
     #[test]
-    fn what_nobody_holds_is_taken_at_once() {
+    fn a_free_lease_can_be_taken_at_once() {
         let now = Instant::now();
         let free = persistence::Lease {
             holder: None,
             beat: 7,
         };
-        assert!(LastSeen::default().is_over(None, "b", now));
-        assert!(LastSeen::default().is_over(Some(&free), "b", now));
-        // An answer that was lost: it was taken.
-        assert!(LastSeen::default().is_over(Some(&beat("b", 1)), "b", now));
+        assert!(LastSeen::default().can_take_over(None, "b", now));
+        assert!(LastSeen::default().can_take_over(Some(&free), "b", now));
+        // This process holds the lease already: it took it, and the response was lost.
+        assert!(LastSeen::default().can_take_over(Some(&held_lease("b", 1)), "b", now));
     }
 }

@@ -1,4 +1,4 @@
-//! Appending one request's bytes to an upload.
+//! Appends the bytes of one request to an upload.
 
 use std::time::Duration;
 
@@ -10,46 +10,45 @@ use tokio::time::{Instant, sleep_until};
 use super::append_request::Completion;
 use crate::{Error, Expected, FileService, Result, Stored, takeover::UploadLock};
 
-/// How often to look whether another process wants to go on with an upload.
+/// Interval at which to check whether a request to another process continues the upload.
 pub(super) const TAKEOVER_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A request that appends to an upload; dropping it keeps what has come.
+/// A request that appends to an upload. Bytes that have arrived are kept when it is dropped.
 pub struct Append {
     pub(super) service: FileService,
     pub(super) session: Session,
     pub(super) extent: Extent,
     pub(super) completion: Completion,
     pub(super) appending: Appending,
-    /// How much is set aside for it of its owner's quota, while nobody knows how many bytes it will
-    /// have.
+    /// Bytes reserved in the owner's quota while the upload's length is unknown.
     pub(super) reserved: Option<u64>,
     pub(super) lock: UploadLock,
-    /// When to look whether another process wants to go on with the upload.
+    /// Next time to check whether another process continues the upload.
     pub(super) next_poll: Instant,
 }
 
-/// What came of appending.
+/// Result of an append.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The upload has so many bytes, and waits for more until it expires.
+    /// The upload has `offset` bytes and can be continued until it expires.
     Open {
-        /// How many bytes it has.
+        /// Number of staged bytes.
         offset: u64,
-        /// Until when it is kept.
+        /// Expiry of the upload.
         expires_at: Timestamp,
     },
     /// The upload has become a file.
     Stored {
         /// The file.
         stored: Box<Stored>,
-        /// Until when the upload can still be asked about.
+        /// Time until which the status of the upload can be queried.
         expires_at: Timestamp,
     },
 }
 
 impl Append {
-    /// Waits until a newer request wants to go on with the upload, or it is time to
-    /// [look](Append::is_superseded) whether one of another process does.
+    /// Waits until a newer request continues the upload, or until it is time to
+    /// [check](Append::is_superseded) the other processes.
     pub async fn superseded(&self) {
         tokio::select! {
             () = self.lock.superseded() => {}
@@ -57,9 +56,9 @@ impl Append {
         }
     }
 
-    /// Whether a newer request wants to go on with the upload.
+    /// Returns whether a newer request continues the upload.
     ///
-    /// Of those of another process it is heard from time to time.
+    /// Requests to other processes are detected by a check every half second.
     ///
     /// # Errors
     ///
@@ -75,11 +74,11 @@ impl Append {
         Ok(self.appending.is_wanted().await?)
     }
 
-    /// Takes in the next bytes, as many as there is room for.
+    /// Writes the next bytes, up to the length of the upload.
     ///
     /// # Errors
     ///
-    /// [`Error::Upload`] when there are more, [`Error::QuotaFull`], or when the store fails.
+    /// [`Error::Upload`] when there are more bytes, [`Error::QuotaFull`], or when the store fails.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let extent = Extent {
             offset: self.appending.offset(),
@@ -98,7 +97,7 @@ impl Append {
         Ok(extent.admit(bytes.len() as u64)?)
     }
 
-    /// Ends when not all bytes have come that were to come, and gives how many there are.
+    /// Ends an incomplete request, keeps its bytes, and returns the offset of the upload.
     ///
     /// # Errors
     ///
@@ -112,23 +111,23 @@ impl Append {
         Ok(offset)
     }
 
-    /// Gives the upload up: nothing can be appended any more, and its bytes are dropped.
+    /// Marks the upload as failed and removes its bytes.
     ///
     /// # Errors
     ///
     /// When the store or the database fails.
-    pub async fn give_up(self) -> Result<()> {
+    pub async fn fail(self) -> Result<()> {
         self.appending.break_off().await?;
         self.service.fail(&self.session).await
     }
 
-    /// Ends when all bytes of the request have come, and completes the upload if they were the
-    /// last ones.
+    /// Ends a request whose bytes have all arrived, and completes the upload if it has all its
+    /// bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::WrongChecksum`], [`Error::Upload`] when it is to be complete and has another
-    /// length than was said; or what finishing the upload may say.
+    /// [`Error::WrongChecksum`]; [`Error::Upload`] when the request completes the upload, but the
+    /// length differs from the declared one; any error of completing the upload.
     pub async fn end(self) -> Result<Outcome> {
         let extent = Extent {
             offset: self.appending.offset(),
@@ -172,7 +171,7 @@ impl Append {
 }
 
 impl FileService {
-    /// A part stays as it is, if it is what it was said to be, and is on the disk.
+    /// Completes a partial upload: verifies its digests and syncs it to the store.
     async fn end_part(
         &self,
         session: &Session,
@@ -180,7 +179,7 @@ impl FileService {
         expires_at: Timestamp,
     ) -> Result<Outcome> {
         if let Err(wrong) = Expected::of_session(session).verify(&kept.content()) {
-            // Its bytes can be removed once nobody holds them.
+            // The bytes can be removed only after the open file is closed.
             drop(kept);
             self.fail(session).await?;
             return Err(wrong);
@@ -190,7 +189,8 @@ impl FileService {
         Ok(Outcome::Open { offset, expires_at })
     }
 
-    /// Sets aside what an upload of unknown length has, until its next request.
+    /// Reduces the reservation of an upload of unknown length to the bytes that it has, until its
+    /// next request.
     async fn trim_reservation(&self, session: &Session, is_held: bool, bytes: u64) -> Result<()> {
         if is_held {
             self.0.database.sessions().hold(session.id, bytes).await?;
@@ -198,8 +198,8 @@ impl FileService {
         Ok(())
     }
 
-    /// When an upload is over of which something was just heard; the row is changed only if that
-    /// makes a difference.
+    /// Extends the expiry of an upload after a request, and returns it. The row is updated only if
+    /// the difference is large enough.
     pub(super) async fn extend_expiry(&self, session: &Session) -> Result<Timestamp> {
         let age = self.0.limits.upload_age;
         let now = self.0.clock.now();
@@ -213,7 +213,7 @@ impl FileService {
     }
 }
 
-/// Whoever had a turn and finds the upload in use is not the newest any more.
+/// If the upload is in use although this request had the lock, a newer request has taken it over.
 fn superseded(error: storage::Error) -> Error {
     match error {
         storage::Error::InUse => Error::Superseded,

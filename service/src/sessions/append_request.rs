@@ -1,38 +1,39 @@
-//! Req.
+//! Parameters of a request that appends to an upload.
 
 use domain::{Checksum, Extent, UploadError};
 
 use crate::Result;
 
-/// What makes an upload complete.
+/// Condition that makes an upload complete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Completion {
-    /// That it has as many bytes as was said.
+    /// Complete when it has its declared length.
     #[default]
     AtLength,
-    /// That the request says so.
+    /// Complete at the end of this request.
     Now,
-    /// Nothing yet.
+    /// Not complete after this request.
     NotYet,
 }
 
-/// What a request says about the bytes that it brings.
+/// Parameters of an append.
 #[derive(Debug, Clone, Default)]
 pub struct AppendRequest {
-    /// How many bytes it takes the upload to have.
+    /// Offset that the client expects the upload to have.
     pub offset: u64,
-    /// How many the upload will have, if the request says so.
+    /// Total length of the upload, if the request declares it.
     pub length: Option<u64>,
-    /// How many it brings, if that is known beforehand.
+    /// Number of bytes in the request, if known in advance.
     pub bytes: Option<u64>,
-    /// What they are to have.
+    /// Expected checksums of the request's bytes.
     pub checksums: Vec<Checksum>,
-    /// Whether the upload is complete then.
+    /// Condition that makes the upload complete.
     pub completion: Completion,
 }
 
 impl AppendRequest {
-    /// Where an upload stands with what a request says of it, if the two fit together.
+    /// Checks the request against the upload's extent, and returns the extent with the declared
+    /// length.
     pub(super) fn apply_to(&self, current: Extent) -> Result<Extent> {
         current.go_on_from(self.offset)?;
         let extent = current.with_length(self.length)?;

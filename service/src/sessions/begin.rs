@@ -1,4 +1,4 @@
-//! Begin.
+//! Creates uploads.
 
 use domain::{FileName, FileStatus, MediaType, Owner};
 use persistence::{Entry, Protocol, Role, Session, SessionState};
@@ -6,29 +6,29 @@ use persistence::{Entry, Protocol, Role, Session, SessionState};
 use super::status::UploadStatus;
 use crate::{Error, Expected, FileService, Result, random::random_id};
 
-/// An upload that is to begin.
+/// Parameters of a new upload.
 #[derive(Debug, Clone)]
 pub struct NewUpload {
-    /// The protocol that it is made by.
+    /// Protocol that created it.
     pub protocol: Protocol,
-    /// Whether it is to be a part of another.
+    /// True for a partial upload, which is concatenated with others later.
     pub is_part: bool,
-    /// How many bytes it will have, if that is known.
+    /// Total length in bytes, if known.
     pub length: Option<u64>,
-    /// The name that the file gets; its upload's id if there is none.
+    /// Name of the file; the upload's id by default.
     pub file_name: Option<FileName>,
-    /// The media type that is declared.
+    /// Declared media type.
     pub content_type: MediaType,
-    /// What the content is said to be.
+    /// Expected digests of the content.
     pub expected: Expected,
-    /// What else the client says of it.
+    /// Other metadata from the client.
     pub metadata: Option<String>,
-    /// What the client says it has to do with others.
+    /// The client's `Upload-Concat` value.
     pub concat: Option<String>,
 }
 
 impl FileService {
-    /// Finds the owner's file of which an upload would bring nothing new.
+    /// Finds the owner's file that already has the content of an upload.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl FileService {
         }))
     }
 
-    /// Begins an upload, which is done at once if its owner is known to have the file.
+    /// Creates an upload. It is complete at once if `known` is the owner's file with this content.
     ///
     /// # Errors
     ///
@@ -82,12 +82,12 @@ impl FileService {
         })
     }
 
-    /// Adds an upload, if its owner has room for it.
+    /// Inserts an upload if the owner's quota allows it.
     pub(super) async fn insert_session(&self, session: &Session) -> Result<()> {
-        let held = self.0.reservations.reserved(&session.owner);
+        let reserved = self.0.reservations.reserved(&session.owner);
         let sessions = self.0.database.sessions();
         Ok(sessions
-            .insert(session, &self.0.limits.quota, &held)
+            .insert(session, &self.0.limits.quota, &reserved)
             .await?)
     }
 

@@ -1,4 +1,4 @@
-//! Begin append.
+//! Checks, locks and reservations before an append.
 
 use domain::{Extent, Owner, RandomId};
 use persistence::{Protocol, Role, Session, SessionState};
@@ -11,13 +11,13 @@ use super::{
 use crate::{Error, FileService, Result};
 
 impl FileService {
-    /// Begins to append to an upload, and ends whatever else was doing so.
+    /// Begins to append to an upload, and stops any other request that appends to it.
     ///
     /// # Errors
     ///
     /// [`Error::UploadNotFound`], [`Error::UploadGone`], [`Error::UploadComplete`],
-    /// [`Error::UploadIsFinal`], [`Error::Superseded`], [`Error::QuotaFull`], or
-    /// [`Error::Upload`] for what does not fit to where the upload stands; nothing was changed then.
+    /// [`Error::UploadIsFinal`], [`Error::Superseded`], [`Error::QuotaFull`], or [`Error::Upload`]
+    /// when the request does not match the state of the upload. Nothing has changed after an error.
     pub async fn append(
         &self,
         owner: &Owner,
@@ -25,11 +25,11 @@ impl FileService {
         id: RandomId,
         request: AppendRequest,
     ) -> Result<Append> {
-        // Strangers, and those who come too late, take no turns.
+        // Requests of other owners and requests that come too late take no lock.
         self.find_open(owner, protocol, id).await?;
         let lock = self.0.upload_locks.take_over(id).await?;
         let appending = self.append_to(id, request.checksums.clone()).await?;
-        // Others may have been at it until now.
+        // Other requests may have changed the upload until the lock was taken.
         let fitting = match self.find_open(owner, protocol, id).await {
             Ok(session) => request
                 .apply_to(self.extent(&session, appending.offset()))
@@ -40,7 +40,7 @@ impl FileService {
             Ok(fitting) => fitting,
             Err(refusal) => {
                 appending.break_off().await?;
-                if refusal.is_over() {
+                if refusal.needs_no_bytes() {
                     self.remove_staged(id).await?;
                 }
                 return Err(refusal);
@@ -68,8 +68,8 @@ impl FileService {
         })
     }
 
-    /// Makes sure that an upload's owner has room for what is appended, and for all of the upload
-    /// if that was said just now.
+    /// Reserves quota for the appended bytes, or for the whole upload if this request declares the
+    /// length.
     async fn reserve_for_append(
         &self,
         session: &Session,
@@ -79,10 +79,10 @@ impl FileService {
         match (session.length, extent.length) {
             (Some(_), _) => Ok(None),
             (None, Some(length)) => {
-                let held = self.0.reservations.reserved(&session.owner);
+                let reserved = self.0.reservations.reserved(&session.owner);
                 let (sessions, quota) = (self.0.database.sessions(), &self.0.limits.quota);
                 let settled =
-                    sessions.settle_length(session, length, quota, &held, self.0.clock.now());
+                    sessions.settle_length(session, length, quota, &reserved, self.0.clock.now());
                 settled.await?.then_some(None).ok_or(Error::Superseded)
             }
             (None, None) => {
@@ -93,7 +93,7 @@ impl FileService {
         }
     }
 
-    /// Finds an upload that bytes can be appended to.
+    /// Finds an upload that accepts bytes.
     async fn find_open(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<Session> {
         let session = self.find_session(owner, protocol, id).await?;
         match session.state {

@@ -1,4 +1,4 @@
-//! Making an upload of others that are its parts.
+//! Concatenates partial uploads.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use super::{begin::NewUpload, status::UploadStatus};
 use crate::{Error, Expected, FileService, Result, takeover::UploadLock};
 
-/// A part, what it was said to be, and where its bytes go.
+/// A partial upload, its expected digests, and its byte range in the final upload.
 struct Part {
     id: RandomId,
     expected: Expected,
@@ -19,15 +19,16 @@ struct Part {
 }
 
 impl FileService {
-    /// Makes an upload of finished partial uploads, in their order, and a file of it.
+    /// Creates the final upload from finished partial uploads, in their order, and makes a file of
+    /// it.
     ///
-    /// The parts go when the file is there. Who asks again, because the answer was lost, gets the
-    /// same upload.
+    /// The partial uploads are removed when the file exists. A repeated request, sent because the
+    /// response was lost, gets the same upload.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParts`] when one of them cannot be a part; [`Error::TooLarge`]; or what finishing
-    /// an upload may say.
+    /// [`Error::InvalidParts`] when an upload cannot be a part; [`Error::TooLarge`]; any error of
+    /// completing an upload.
     pub async fn concatenate(
         &self,
         owner: &Owner,
@@ -37,7 +38,7 @@ impl FileService {
         let concat = new.concat.clone().unwrap_or_default();
         let length = match self.find_final(owner, &concat).await? {
             Some(session) => session.length.unwrap_or_default(),
-            // What is not finished is not waited for.
+            // Do not wait for unfinished partial uploads.
             None => length_of(&self.find_parts(owner, parts).await?),
         };
         let part_locks = self.take_over_all(parts).await?;
@@ -64,26 +65,25 @@ impl FileService {
         Ok(session)
     }
 
-    /// The upload that was made of the same parts before.
+    /// Finds an earlier final upload of the same parts.
     async fn find_final(&self, owner: &Owner, concat: &str) -> Result<Option<Session>> {
         let now = self.0.clock.now();
         let sessions = self.0.database.sessions();
         Ok(sessions.find_final(owner, concat, now).await?)
     }
 
-    /// Goes on with putting an upload together, unless somebody is at it.
+    /// Continues to assemble an upload in the background, unless another request does.
     pub(super) fn assemble_later(&self, session: Session) {
         let service = self.clone();
         tokio::spawn(async move {
             let id = session.id;
             if let Err(error) = service.reassemble(session).await {
-                tracing::warn!(upload = %id, %error, "an upload could not be put together");
+                tracing::warn!(upload = %id, %error, "could not assemble the upload");
             }
         });
     }
 
-    /// Goes on with putting an upload together that its process left behind, unless somebody is at
-    /// it.
+    /// Continues to assemble an upload after its process died, unless another request does.
     pub(super) async fn reassemble(&self, session: Session) -> Result<()> {
         let concat = session.concat.as_deref().unwrap_or_default();
         let Ok(Concatenation::Final(ids)) = Concatenation::parse(concat) else {
@@ -96,9 +96,10 @@ impl FileService {
         }
     }
 
-    /// Appends what is missing of an upload from its parts, and makes a file of it.
+    /// Appends the missing bytes from the partial uploads, and makes a file of the upload.
     ///
-    /// As long as the turns on its parts are held, nobody removes one, and none of them expires.
+    /// While the locks on the partial uploads are held, no request removes one, and none of them
+    /// expires.
     async fn assemble(&self, session: Session, part_locks: Vec<UploadLock>) -> Result<()> {
         let lock = self.0.upload_locks.take_over(session.id).await?;
         let found = self.find_session(&session.owner, session.protocol, session.id);
@@ -122,21 +123,20 @@ impl FileService {
         Ok(())
     }
 
-    /// Removes parts that are not needed any more; what cannot be removed now expires.
+    /// Removes partial uploads that are no longer needed; those that cannot be removed now expire.
     async fn remove_parts(&self, ids: Vec<RandomId>) {
         if let Err(error) = self.0.database.sessions().remove(&ids).await {
-            tracing::warn!(%error, "parts of an upload stay until later");
+            tracing::warn!(%error, "could not remove the partial uploads, retrying later");
             return;
         }
         for id in ids {
             if let Err(error) = self.remove_staged(id).await {
-                tracing::warn!(upload = %id, %error, "staged bytes stay until later");
+                tracing::warn!(upload = %id, %error, "could not remove the staged bytes, retrying later");
             }
         }
     }
 
-    /// Takes a turn on each of several uploads, always in the same order, so that no two who do so
-    /// wait for each other.
+    /// Locks several uploads, always in the same order to avoid deadlocks.
     async fn take_over_all(&self, ids: &[RandomId]) -> Result<Vec<UploadLock>> {
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
@@ -147,7 +147,7 @@ impl FileService {
         Ok(upload_locks)
     }
 
-    /// Appends to an upload what is missing of it from its parts.
+    /// Appends the missing bytes from the partial uploads.
     async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<Kept> {
         let parts = self.find_parts(&session.owner, ids).await?;
         let mut appending = self.append_to(session.id, Vec::new()).await?;
@@ -174,7 +174,7 @@ impl FileService {
         let opened = self.open_staged(part.id, size, skip).await;
         let object = opened.map_err(|error| match error {
             Error::Store(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => {
-                Error::InvalidParts(format!("the upload {} is not there any more", part.id))
+                Error::InvalidParts(format!("the upload {} has been removed", part.id))
             }
             error => error,
         })?;
@@ -189,7 +189,7 @@ impl FileService {
         Ok(())
     }
 
-    /// The parts as they are named, each of which has to be whole and its owner's.
+    /// Finds the partial uploads in request order. Each must be complete and belong to the owner.
     async fn find_parts(&self, owner: &Owner, ids: &[RandomId]) -> Result<Vec<Part>> {
         let found = self.0.database.sessions().find_many(owner, ids).await?;
         let found: HashMap<RandomId, Session> = found
@@ -201,12 +201,12 @@ impl FileService {
         let mut start = 0;
         for id in ids {
             let part = found.get(id).filter(|session| session.expires_at > now);
-            // Of what is another's it cannot be told that it is there.
+            // The error does not reveal whether another owner has this upload.
             let part =
-                part.ok_or_else(|| Error::InvalidParts(format!("there is no upload {id}")))?;
+                part.ok_or_else(|| Error::InvalidParts(format!("the upload {id} does not exist")))?;
             if part.role != Role::Part || part.state != SessionState::Open {
                 return Err(Error::InvalidParts(format!(
-                    "the upload {id} is not a partial one"
+                    "the upload {id} is not a partial upload"
                 )));
             }
             let staged = self.staged_bytes(*id).await?;
@@ -226,9 +226,9 @@ impl FileService {
         Ok(parts)
     }
 
-    /// Compares a part with what it was said to be.
+    /// Verifies the digests of a partial upload.
     ///
-    /// The request that brought its last byte may not have come to its end.
+    /// The request that sent its last byte may not have ended.
     async fn verify_part(&self, part: &Part) -> Result<()> {
         if part.expected == Expected::default() {
             return Ok(());
@@ -241,7 +241,7 @@ impl FileService {
     }
 }
 
-/// How many bytes parts have together.
+/// Total length of the parts in bytes.
 fn length_of(parts: &[Part]) -> u64 {
     parts.last().map_or(0, |part| part.range.end)
 }

@@ -1,4 +1,4 @@
-//! Making a file of an upload whose bytes are all there.
+//! Makes files of complete uploads.
 
 use domain::{Owner, Sha1};
 use persistence::{Session, SessionState};
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl FileService {
-    /// Makes a file of an upload; from here on the work goes on even if nobody waits for it.
+    /// Makes a file of an upload. The work continues if the client disconnects.
     pub(super) async fn finish(
         &self,
         session: Session,
@@ -25,7 +25,7 @@ impl FileService {
         };
         let work = tokio::spawn(work.in_current_span());
         work.await.unwrap_or_else(|stopped| {
-            tracing::error!(%stopped, "an upload did not come to its end");
+            tracing::error!(%stopped, "the upload task failed");
             Err(Error::Interrupted)
         })
     }
@@ -39,13 +39,13 @@ impl FileService {
                     file_name: &session.file_name,
                     content_type: &session.content_type,
                     session: Some(session.id),
-                    // The upload may have begun long ago.
+                    // The quota may have changed since the upload began.
                     quota: Some(self.0.limits.quota),
                 };
                 self.store_content(&new_entry, received).await
             }
             Err(wrong) => {
-                // Its bytes can be removed once nobody holds them.
+                // The bytes can be removed only after the open file is closed.
                 drop(received);
                 Err(wrong)
             }
@@ -71,7 +71,7 @@ impl FileService {
         }
     }
 
-    /// Completion an upload all of whose bytes are there.
+    /// Completes an upload that has all its bytes.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ impl FileService {
         {
             return self.finish(session, *kept, lock).await.map(drop);
         }
-        // There are fewer than it looked like; or another process has completed it.
+        // The upload has fewer bytes than its status said, or another process has completed it.
         let now = self.find_session(&session.owner, session.protocol, session.id);
         if now.await?.state != SessionState::Open {
             self.drop_bytes(&session).await;
@@ -97,7 +97,7 @@ impl FileService {
         Ok(())
     }
 
-    /// What an upload that is done has become.
+    /// Finds the file of a complete upload.
     ///
     /// # Errors
     ///
@@ -106,18 +106,18 @@ impl FileService {
         Ok(Stored::known(self.find_uncached(owner, sha1).await?))
     }
 
-    /// Says that an upload will never be a file, and drops its bytes.
+    /// Marks an upload as failed and removes its bytes.
     pub(super) async fn fail(&self, session: &Session) -> Result<()> {
         self.0.database.sessions().fail(session.id).await?;
         self.drop_bytes(session).await;
         Ok(())
     }
 
-    /// Drops bytes that are not needed any more; what cannot be dropped now goes with the upload's
-    /// row.
+    /// Removes bytes that are no longer needed; those that cannot be removed now go with the
+    /// upload's row.
     pub(super) async fn drop_bytes(&self, session: &Session) {
         if let Err(error) = self.remove_staged(session.id).await {
-            tracing::warn!(upload = %session.id, %error, "staged bytes stay until later");
+            tracing::warn!(upload = %session.id, %error, "could not remove the staged bytes, retrying later");
         }
     }
 }

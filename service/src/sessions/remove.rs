@@ -1,4 +1,4 @@
-//! Remove.
+//! Removes uploads.
 
 use domain::{Owner, RandomId};
 use persistence::Protocol;
@@ -6,7 +6,7 @@ use persistence::Protocol;
 use crate::{FileService, Result};
 
 impl FileService {
-    /// Ends an upload and drops its bytes; a file that it has become stays.
+    /// Removes an upload and its bytes. A file that it has become stays.
     ///
     /// # Errors
     ///
@@ -17,21 +17,22 @@ impl FileService {
         protocol: Protocol,
         id: RandomId,
     ) -> Result<()> {
-        // Strangers take no turns.
+        // Requests of other owners take no lock.
         self.find_session(owner, protocol, id).await?;
         let _lock = self.0.upload_locks.take_over(id).await?;
         self.find_session(owner, protocol, id).await?;
-        // In this order: whoever holds the bytes in another process has to let go of them first.
+        // The bytes first: a request in another process that has them open must release them before
+        // the row goes.
         self.remove_staged(id).await?;
         Ok(self.0.database.sessions().remove(&[id]).await?)
     }
 
-    /// Gives an upload up that cannot become a file any more, and drops its bytes.
+    /// Marks an upload as failed because it cannot become a file, and removes its bytes.
     ///
     /// # Errors
     ///
     /// [`Error::UploadNotFound`] or [`Error::UploadGone`].
-    pub async fn give_up(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<()> {
+    pub async fn fail_upload(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<()> {
         let _lock = self.0.upload_locks.take_over(id).await?;
         let session = self.find_session(owner, protocol, id).await?;
         self.fail(&session).await

@@ -1,5 +1,5 @@
-//! Where the bytes of uploads are staged: in files of a local disk, or as objects of a bucket, of
-//! which the database knows what counts.
+//! Staged bytes of uploads: files on a local disk, or objects in a bucket with an index in the
+//! database.
 
 use domain::{Checksum, RandomId};
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -8,13 +8,13 @@ use storage::{Appending, Bucket, Disk, Known, Ledger, Object, Segment, Step, Sto
 
 use crate::{FileService, Result};
 
-/// Where an upload's bytes are.
+/// The store that has, or will have, an upload's bytes.
 enum StagingStore<'a> {
     Disk(&'a Disk),
     Bucket(&'a Bucket),
 }
 
-/// What counts of an upload in a bucket, as long as nobody else goes on with it.
+/// Index of an upload's segments in a bucket, valid until another request takes the upload over.
 struct DatabaseSegmentIndex {
     database: Database,
     id: RandomId,
@@ -22,7 +22,7 @@ struct DatabaseSegmentIndex {
 }
 
 impl FileService {
-    /// How many bytes of an upload are there; none if nothing of it is.
+    /// Number of staged bytes of an upload; 0 if there are none.
     pub(super) async fn staged_bytes(&self, id: RandomId) -> Result<u64> {
         if let Some(disk) = self.single_disk() {
             return Ok(disk.staged(id).await?);
@@ -36,7 +36,7 @@ impl FileService {
         }
     }
 
-    /// Goes on with an upload, whose bytes from here on are to have these checksums.
+    /// Opens an upload for appending. The appended bytes must have these checksums.
     pub(super) async fn append_to(
         &self,
         id: RandomId,
@@ -57,7 +57,7 @@ impl FileService {
         }
     }
 
-    /// Opens what was staged of an upload, to read it from `start` on.
+    /// Opens the staged bytes of an upload for reading from `start` on.
     pub(super) async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<Object> {
         match self.staging_store_of(id).await? {
             StagingStore::Disk(disk) => Ok(disk.open_staged(id, size, start).await?),
@@ -72,7 +72,7 @@ impl FileService {
         }
     }
 
-    /// Removes what is there of an upload.
+    /// Removes the staged bytes of an upload.
     pub(super) async fn remove_staged(&self, id: RandomId) -> Result<()> {
         if let Some(disk) = self.single_disk() {
             return Ok(disk.remove_staged(id).await?);
@@ -82,7 +82,7 @@ impl FileService {
             for segment in &staging.segments {
                 store.remove(&segment.key).await?;
             }
-            // The objects first: without the rows nobody would know of them.
+            // The objects first: after the rows are gone, nothing refers to them.
             self.0.database.stagings().remove(id).await?;
         }
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
@@ -91,7 +91,7 @@ impl FileService {
         Ok(())
     }
 
-    /// The uploads of which anything is there.
+    /// Lists the uploads that have staged bytes.
     pub(super) async fn list_staged(&self) -> Result<Vec<RandomId>> {
         let mut ids = Vec::new();
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
@@ -109,13 +109,13 @@ impl FileService {
         Ok(ids)
     }
 
-    /// The disk that all bytes are staged on, if there is no other place for them.
+    /// The disk that has all staged bytes, if there are no buckets.
     fn single_disk(&self) -> Option<&Disk> {
         let stores = &self.0.stores;
         stores.primary().as_disk().filter(|_| !stores.has_buckets())
     }
 
-    /// Where an upload's bytes are, or will be if there are none yet.
+    /// Finds the store that has an upload's bytes, or will have them if there are none yet.
     async fn staging_store_of(&self, id: RandomId) -> Result<StagingStore<'_>> {
         if let Some(disk) = self.single_disk() {
             return Ok(StagingStore::Disk(disk));
@@ -125,7 +125,7 @@ impl FileService {
         {
             return Ok(StagingStore::Bucket(bucket));
         }
-        // It may have begun before the settings changed.
+        // The upload may have begun before the settings changed.
         if let Some(disk) = self.disk_with(id).await? {
             return Ok(StagingStore::Disk(disk));
         }
@@ -135,7 +135,7 @@ impl FileService {
         })
     }
 
-    /// The disk that has something of an upload.
+    /// Finds the disk that has staged bytes of an upload.
     async fn disk_with(&self, id: RandomId) -> Result<Option<&Disk>> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
             if disk.has_staged(id).await? {
@@ -146,7 +146,7 @@ impl FileService {
     }
 }
 
-/// How many rows are looked at together.
+/// Number of rows per query.
 const BATCH: u64 = 500;
 
 impl Ledger for DatabaseSegmentIndex {

@@ -1,4 +1,4 @@
-//! Status.
+//! Status of uploads.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use persistence::{Protocol, Role, Session, SessionState};
 
 use crate::{Error, FileService, Result};
 
-/// An upload, and how far it has come.
+/// An upload and its offset.
 #[derive(Debug, Clone)]
 pub struct UploadStatus {
     /// The upload.
     pub session: Session,
-    /// How many bytes are there; unknown of one that is being put together from others.
+    /// Number of staged bytes; `None` while the upload is assembled from partial uploads.
     pub offset: Option<u64>,
 }
 
 impl FileService {
-    /// Tells how far an upload has come, and completes it if only that was left to do.
+    /// Returns the status of an upload, and completes it if it has all its bytes.
     ///
-    /// It waits for nobody who is sending bytes.
+    /// It does not wait for requests that send bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::UploadNotFound`] or [`Error::UploadGone`]; whatever completing it may say.
+    /// [`Error::UploadNotFound`] or [`Error::UploadGone`]; any error of completing the upload.
     pub async fn upload_status(
         &self,
         owner: &Owner,
@@ -56,7 +56,7 @@ impl FileService {
         protocol: Protocol,
         id: RandomId,
     ) -> Result<UploadStatus> {
-        // In this order: the bytes go only after the row says that they are not needed.
+        // The bytes first: they are removed only after the row says that they are not needed.
         let staged = self.staged_bytes(id).await?;
         let session = self.find_session(owner, protocol, id).await?;
         let offset = match session.state {
@@ -66,7 +66,7 @@ impl FileService {
         Ok(UploadStatus { session, offset })
     }
 
-    /// Until when an upload is kept.
+    /// Returns the expiry of an upload.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl FileService {
         Ok(self.find_session(owner, protocol, id).await?.expires_at)
     }
 
-    /// How long it is until a moment; nothing if it has passed.
+    /// Time left until a moment; zero if it has passed.
     #[must_use]
     pub fn time_until(&self, moment: Timestamp) -> Duration {
         let now = self.0.clock.now().microseconds();
