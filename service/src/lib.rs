@@ -26,6 +26,7 @@ mod plan_transfers;
 mod purge;
 mod quota_reservation;
 mod random;
+mod reserve_quota;
 mod service;
 mod sessions;
 mod store_content;

@@ -139,7 +139,8 @@ impl FileService {
         waiting: u64,
         now: Timestamp,
     ) -> Result<PlanProgress> {
-        // Jobs of others between the same stores count as well: their contents get no second job.
+        // Jobs from elsewhere between the same stores count as well: they keep this transfer from
+        // creating jobs for the same contents.
         let jobs = self.0.database.jobs();
         let (of_both, _) = jobs.count_between(&transfer.from, &transfer.to).await?;
         if waiting > 0 || of_both > 0 {

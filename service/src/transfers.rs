@@ -103,7 +103,7 @@ impl FileService {
         let jobs = self.0.database.jobs();
         let (waiting, mut failed) = jobs.count_of(transfer.id).await?;
         if transfer.state != TransferState::Cancelled {
-            // The same copies may have been requested by others.
+            // The same copies may have been requested before.
             let (_, of_both) = jobs.count_between(&transfer.from, &transfer.to).await?;
             failed = failed.max(of_both);
         }
