@@ -101,7 +101,7 @@ impl FileService {
                 Ok(false) => return,
                 // The update of the content's row is guarded, so a lost claim does no harm.
                 Err(error) => {
-                    tracing::warn!(job = id, %error, "could not renew the claim of the job")
+                    tracing::warn!(job = id, %error, "could not renew the claim of the job");
                 }
             }
         }
