@@ -57,6 +57,7 @@ pub enum Finding {
         address: String,
     },
     /// A file in the store that the service did not create.
+    #[serde(rename = "stray")]
     ForeignFile {
         /// Path of the file.
         path: PathBuf,
