@@ -100,7 +100,7 @@ impl ChecksumVerifier {
 
     /// Whether the bytes that were taken in have the checksum.
     #[must_use]
-    pub fn is_right(self) -> bool {
+    pub fn matches(self) -> bool {
         match self.state {
             State::Crc32(hasher) => hasher.finalize().to_be_bytes() == *self.expected,
             State::Md5(hasher) => *hasher.finalize() == *self.expected,
@@ -144,10 +144,10 @@ mod tests {
             let mut verifier = checksum.clone().verifier();
             verifier.update(b"12345");
             verifier.update(b"6789");
-            assert!(verifier.is_right(), "{name}");
+            assert!(verifier.matches(), "{name}");
             let mut verifier = checksum.verifier();
             verifier.update(b"123456780");
-            assert!(!verifier.is_right(), "{name}");
+            assert!(!verifier.matches(), "{name}");
             assert!(Checksum::new(algorithm, vec![0; algorithm.size() + 1]).is_none());
         }
     }

@@ -86,7 +86,7 @@ pub enum ConcatenationError {
     #[error("the field reads `partial`, or `final;` and the URLs of partial uploads")]
     Malformed,
     /// There are no parts, or too many of them.
-    #[error("an upload is made of 1 to {max} parts, not {0}", max = Concatenation::MOST_PARTS)]
+    #[error("an upload is made of 1 to {max} parts, not {0}", max = Concatenation::MAX_PARTS)]
     Parts(usize),
     /// A part is there twice.
     #[error("the upload {0} is named more than once")]
@@ -107,7 +107,7 @@ pub enum Concatenation {
 
 impl Concatenation {
     /// The most parts that an upload may be made of.
-    pub const MOST_PARTS: usize = 1000;
+    pub const MAX_PARTS: usize = 1000;
 
     /// Reads the field; the URLs in it are absolute or paths, and end in `/tus/` and an id.
     ///
@@ -122,7 +122,7 @@ impl Concatenation {
             .strip_prefix("final;")
             .ok_or(ConcatenationError::Malformed)?;
         let urls: Vec<&str> = urls.split(' ').filter(|url| !url.is_empty()).collect();
-        if urls.is_empty() || urls.len() > Self::MOST_PARTS {
+        if urls.is_empty() || urls.len() > Self::MAX_PARTS {
             return Err(ConcatenationError::Parts(urls.len()));
         }
         let mut parts = Vec::with_capacity(urls.len());

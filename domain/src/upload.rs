@@ -60,7 +60,7 @@ impl Extent {
     /// # Errors
     ///
     /// [`UploadError::Offset`].
-    pub fn go_on_from(&self, provided: u64) -> Result<(), UploadError> {
+    pub fn check_offset(&self, provided: u64) -> Result<(), UploadError> {
         let expected = self.offset;
         if provided == expected {
             Ok(())
@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn a_request_goes_on_from_the_true_offset_only() {
         let stands = extent(5 * TIB, None, None);
-        assert_eq!(stands.go_on_from(5 * TIB), Ok(()));
+        assert_eq!(stands.check_offset(5 * TIB), Ok(()));
         for provided in [0, 5 * TIB - 1, 5 * TIB + 1] {
             let expected = 5 * TIB;
             let refused = Err(UploadError::Offset { expected, provided });
-            assert_eq!(stands.go_on_from(provided), refused);
+            assert_eq!(stands.check_offset(provided), refused);
         }
     }
 

@@ -1,82 +1,41 @@
 //! What is kept about how much each owner has, and may have.
 
-use domain::{Owner, Quota, Timestamp, Usage};
+pub(crate) mod row;
+
+use domain::{Account, Miscount, OwnQuota, Owner, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
     QueryOrder, QuerySelect, sea_query::Expr,
 };
 
+use self::row::stored;
 use crate::{
-    Database, Error, Result,
     connection::Connection,
-    database::{attempt, big_integer, transact},
+    database::Database,
     entities::{PURGING, usage, user_file},
-    usage::{add_uploads, charge, locked},
+    error::{Error, Result},
+    row::{OrCorrupt as _, big_integer},
+    transaction::attempt,
+    usage::{add_uploads, add_usage, lock},
 };
 
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_usage";
+
 /// How often to compare counts and entries before others have to wait.
-const AUDITS: u32 = 5;
-
-/// What is kept about an owner's room.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Account {
-    /// How much the owner has.
-    pub usage: Usage,
-    /// The quota of this owner, where it is another than everybody's.
-    pub own: OwnQuota,
-}
-
-/// Where an owner's quota is another than everybody's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OwnQuota {
-    /// Bytes of all files together.
-    pub bytes: Option<Limit>,
-    /// Files.
-    pub files: Option<Limit>,
-    /// Uploads that are running.
-    pub uploads: Option<Limit>,
-}
-
-/// An owner's own limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// So many.
-    AtMost(u64),
-    /// None.
-    Unlimited,
-}
-
-/// A count that does not agree with what there is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Miscount {
-    /// Whose it is.
-    pub owner: Owner,
-    /// The bytes and files that are counted.
-    pub counted: (i64, i64),
-    /// The bytes and files that there are.
-    pub found: (i64, i64),
-}
-
-impl OwnQuota {
-    /// The quota that holds for the owner, given everybody's.
-    #[must_use]
-    pub fn over(&self, everybody: &Quota) -> Quota {
-        let choose = |own: Option<Limit>, default| match own {
-            None => default,
-            Some(Limit::AtMost(most)) => Some(most),
-            Some(Limit::Unlimited) => None,
-        };
-        Quota {
-            bytes: choose(self.bytes, everybody.bytes),
-            files: choose(self.files, everybody.files),
-            uploads: choose(self.uploads, everybody.uploads),
-        }
-    }
-}
+const AUDIT_ATTEMPTS: u32 = 5;
 
 /// How much owners have, and may have.
 #[derive(Clone, Copy)]
-pub struct Accounts<'a>(pub(crate) &'a Database);
+pub struct Accounts<'a>(&'a Database);
+
+impl Database {
+    /// The repository of accounts.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts(self)
+    }
+}
 
 impl Accounts<'_> {
     /// Finds how much an owner has in files, and may have; nothing yet is nothing.
@@ -95,7 +54,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// As [`Accounts::find`].
-    pub async fn find_to_change(&self, owner: &Owner) -> Result<Account> {
+    pub async fn find_for_update(&self, owner: &Owner) -> Result<Account> {
         find(self.0.newest(), owner).await
     }
 
@@ -125,23 +84,19 @@ impl Accounts<'_> {
     ///
     /// When the database fails.
     pub async fn set_quota(&self, owner: &Owner, quota: &OwnQuota) -> Result<()> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
-                charge(&transaction, owner, 0, 0).await?;
+        self.0
+            .transact(|transaction| async move {
+                add_usage(&transaction, owner, 0, 0).await?;
                 usage::Entity::update_many()
                     .col_expr(usage::Column::MaxBytes, Expr::val(stored(quota.bytes)?))
                     .col_expr(usage::Column::MaxFiles, Expr::val(stored(quota.files)?))
                     .col_expr(usage::Column::MaxUploads, Expr::val(stored(quota.uploads)?))
                     .filter(usage::Column::Owner.eq(owner.as_str()))
-                    .exec(&transaction)
+                    .exec(&*transaction)
                     .await?;
                 Ok(())
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
+            })
+            .await
     }
 
     /// Lists owners and what they have in files, in the order of their names, from after one on.
@@ -159,7 +114,7 @@ impl Accounts<'_> {
         };
         let rows = attempt(list).await?;
         rows.into_iter()
-            .map(|row| Ok((row.owner.parse().map_err(corrupt)?, row.try_into()?)))
+            .map(|row| Ok((row.owner.parse().or_corrupt(TABLE)?, row.try_into()?)))
             .collect()
     }
 
@@ -194,7 +149,8 @@ impl Accounts<'_> {
         };
         let [counted, having] = [attempt(counted).await?, attempt(having).await?];
         let next = counted.iter().chain(&having).min();
-        next.map(|owner| owner.parse().map_err(corrupt)).transpose()
+        next.map(|owner| owner.parse().or_corrupt(TABLE))
+            .transpose()
     }
 
     /// Compares an owner's counts with the entries, and gives what differs.
@@ -205,7 +161,7 @@ impl Accounts<'_> {
     ///
     /// When the database fails.
     pub async fn audit(&self, owner: &Owner) -> Result<Option<Miscount>> {
-        for _ in 0..AUDITS {
+        for _ in 0..AUDIT_ATTEMPTS {
             // What is added in between makes them differ.
             let find = || usage::Entity::find_by_id(owner.as_str()).one(self.0.newest());
             let counted = attempt(find).await?.map(|row| (row.bytes, row.files));
@@ -227,12 +183,9 @@ impl Accounts<'_> {
     }
 
     async fn recount_if(&self, owner: &Owner, corrects: bool) -> Result<Option<Miscount>> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = recount(&transaction, owner, corrects).await;
-            Ok((transaction, work))
-        })
-        .await
+        self.0
+            .transact(|transaction| async move { recount(&transaction, owner, corrects).await })
+            .await
     }
 }
 
@@ -247,8 +200,8 @@ async fn recount(
     owner: &Owner,
     corrects: bool,
 ) -> Result<Option<Miscount>> {
-    charge(transaction, owner, 0, 0).await?;
-    let row = locked(transaction, owner).await?;
+    add_usage(transaction, owner, 0, 0).await?;
+    let row = lock(transaction, owner).await?;
     let counted = (row.bytes, row.files);
     let found = sum(transaction, owner).await?;
     if counted == found {
@@ -284,55 +237,4 @@ async fn sum(connection: &impl ConnectionTrait, owner: &Owner) -> Result<(i64, i
         .await?;
     let (bytes, files) = sums.unwrap_or_default();
     Ok((bytes.unwrap_or_default(), files))
-}
-
-/// An own limit as the column has it: the largest number stands for none.
-fn stored(limit: Option<Limit>) -> Result<Option<i64>> {
-    match limit {
-        None => Ok(None),
-        Some(Limit::Unlimited) => Ok(Some(i64::MAX)),
-        Some(Limit::AtMost(most)) => signed(most).map(Some),
-    }
-}
-
-fn limit(stored: Option<i64>) -> Result<Option<Limit>> {
-    match stored {
-        None => Ok(None),
-        Some(i64::MAX) => Ok(Some(Limit::Unlimited)),
-        Some(most) => Ok(Some(Limit::AtMost(unsigned(most)?))),
-    }
-}
-
-impl TryFrom<usage::Model> for Account {
-    type Error = Error;
-
-    fn try_from(row: usage::Model) -> Result<Self> {
-        Ok(Self {
-            usage: Usage {
-                // A release of before that runs beside this one does not count what it adds, so
-                // that less than nothing may be left; it is found by a check.
-                bytes: Ord::max(row.bytes, 0).unsigned_abs(),
-                files: Ord::max(row.files, 0).unsigned_abs(),
-                ..Usage::default()
-            },
-            own: OwnQuota {
-                bytes: limit(row.max_bytes)?,
-                files: limit(row.max_files)?,
-                uploads: limit(row.max_uploads)?,
-            },
-        })
-    }
-}
-
-pub(crate) fn unsigned(stored: i64) -> Result<u64> {
-    stored.try_into().map_err(corrupt)
-}
-
-fn signed(count: u64) -> Result<i64> {
-    count.try_into().map_err(corrupt)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-pub(crate) fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_usage", &reason)
 }

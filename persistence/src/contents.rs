@@ -1,39 +1,37 @@
 //! The rows of the contents, each in the shard of its SHA-1.
 
-use domain::{Address, Content, Sha1};
+mod row;
+
+use domain::{Sha1, StoredContent};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, ExprTrait, QueryFilter, QueryOrder,
     QuerySelect, Select, sea_query::Expr,
 };
 
 use crate::{
-    Database, Error, Result, Shard,
     connection::Connection,
-    database::{attempt, big_integer},
+    database::Database,
     entities::{AVAILABLE, file},
+    error::Result,
+    row::{OrCorrupt as _, big_integer},
+    shard::Shard,
+    transaction::attempt,
 };
 
-/// A content that the service has, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredContent {
-    /// What identifies the content.
-    pub content: Content,
-    /// Where its bytes are.
-    pub address: Address,
-    /// A second place where they are.
-    pub second: Option<Address>,
-}
-
-impl StoredContent {
-    /// Everywhere its bytes are.
-    pub fn copies(&self) -> impl Iterator<Item = &Address> {
-        std::iter::once(&self.address).chain(&self.second)
-    }
-}
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "file";
 
 /// The rows of the contents.
 #[derive(Clone, Copy)]
-pub struct Contents<'a>(pub(crate) &'a Database);
+pub struct Contents<'a>(&'a Database);
+
+impl Database {
+    /// The repository of contents.
+    #[must_use]
+    pub fn contents(&self) -> Contents<'_> {
+        Contents(self)
+    }
+}
 
 impl Contents<'_> {
     /// Finds a content that is available.
@@ -52,7 +50,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// As [`Contents::find`].
-    pub async fn find_to_change(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
+    pub async fn find_for_update(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
         find(self.0.newest(), sha1).await
     }
 
@@ -199,8 +197,8 @@ impl Contents<'_> {
                     .one(connection)
             };
             let (files, bytes) = attempt(count).await?.unwrap_or_default();
-            counted.0 += u64::try_from(files).map_err(corrupt)?;
-            counted.1 += u64::try_from(bytes.unwrap_or_default()).map_err(corrupt)?;
+            counted.0 += u64::try_from(files).or_corrupt(TABLE)?;
+            counted.1 += u64::try_from(bytes.unwrap_or_default()).or_corrupt(TABLE)?;
         }
         Ok(counted)
     }
@@ -231,7 +229,7 @@ fn in_store(shard: Shard, store: &str) -> Select<file::Entity> {
 }
 
 /// The row of a content, which nobody else changes until the transaction ends.
-pub(crate) async fn locked(
+pub(crate) async fn lock(
     transaction: &DatabaseTransaction,
     sha1: &Sha1,
 ) -> Result<Option<file::Model>> {
@@ -242,32 +240,4 @@ pub(crate) async fn locked(
         .one(transaction)
         .await?;
     Ok(row)
-}
-
-impl TryFrom<file::Model> for StoredContent {
-    type Error = Error;
-
-    fn try_from(row: file::Model) -> Result<Self> {
-        let second = row.ext2.as_deref().map(str::parse);
-        Ok(Self {
-            content: row.content()?,
-            address: row.file_addr.parse().map_err(corrupt)?,
-            second: second.transpose().map_err(corrupt)?,
-        })
-    }
-}
-
-impl file::Model {
-    pub(crate) fn content(&self) -> Result<Content> {
-        Ok(Content {
-            sha1: self.file_sha1.parse().map_err(corrupt)?,
-            sha256: self.file_sha256.parse().map_err(corrupt)?,
-            size: self.file_size.try_into().map_err(corrupt)?,
-        })
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("file", &reason)
 }

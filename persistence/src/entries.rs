@@ -1,8 +1,10 @@
 //! The owners' entries: who has which content, under which name.
 
+pub(crate) mod row;
+
 use std::collections::HashSet;
 
-use domain::{FileMeta, FileName, FileStatus, Owner, Sha1, Timestamp};
+use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Owner, Position, Sha1};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select, UpdateMany,
@@ -12,59 +14,35 @@ use sea_orm::{
     },
 };
 
+use self::row::{folded, stored_status};
 use crate::{
-    Database, Error, Result,
     connection::Connection,
-    database::{attempt, transact},
-    entities::{AVAILABLE, DELETED, PURGING, user_file},
-    links, usage,
+    database::Database,
+    entities::{
+        PURGING,
+        user_file::{self, by_key},
+    },
+    error::Result,
+    links,
+    row::OrCorrupt as _,
+    transaction::attempt,
+    usage,
 };
 
-/// One owner's entry for one content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// What the owner sees of it.
-    pub meta: FileMeta,
-    /// Grows with every change.
-    pub version: i64,
-    /// Where it stands in its owner's listing.
-    pub position: Position,
-}
-
-/// A place in a listing, newest first; no two entries of an owner share one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// When the entry's content was uploaded.
-    pub upload_at: Timestamp,
-    /// The row, which puts uploads of the same moment in an order.
-    pub id: i64,
-}
-
-/// Which of an owner's entries to list.
-#[derive(Debug, Clone)]
-pub struct EntryFilter {
-    /// Those that are in this state.
-    pub status: FileStatus,
-    /// Those that have this in their name, in upper or lower case.
-    pub name: Option<String>,
-    /// Those that are for one of these contents.
-    pub sha1s: Option<Vec<Sha1>>,
-}
-
-/// What an entry becomes.
-#[derive(Debug, Clone)]
-pub struct EntryChange {
-    /// The name it gets.
-    pub file_name: FileName,
-    /// The state it gets; `None` ends the right to restore it, and hides it for good.
-    pub status: Option<FileStatus>,
-    /// When that is.
-    pub at: Timestamp,
-}
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_user_file";
 
 /// The owners' entries.
 #[derive(Clone, Copy)]
-pub struct Entries<'a>(pub(crate) &'a Database);
+pub struct Entries<'a>(&'a Database);
+
+impl Database {
+    /// The repository of entries.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        Entries(self)
+    }
+}
 
 impl Entries<'_> {
     /// Finds an owner's entry for a content, whether available or deleted.
@@ -83,7 +61,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// As [`Entries::find`].
-    pub async fn find_to_change(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
+    pub async fn find_for_update(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
         find(self.0.newest(), owner, sha1).await
     }
 
@@ -112,7 +90,7 @@ impl Entries<'_> {
         if let Some(sha1s) = &filter.sha1s
             && rows.len() < sha1s.len()
         {
-            self.0.reading().vouch_for_absence()?;
+            self.0.reading().ensure_authoritative()?;
         }
         rows.into_iter().map(TryInto::try_into).collect()
     }
@@ -124,17 +102,16 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn change(&self, owner: &Owner, seen: &Entry, change: &EntryChange) -> Result<bool> {
-        if change.status == Some(FileStatus::Available) {
-            let update = || guarded(owner, seen, change).exec(self.0.writing());
+    pub async fn update(&self, owner: &Owner, seen: &Entry, update: &EntryUpdate) -> Result<bool> {
+        if update.status == Some(FileStatus::Available) {
+            let update = || guarded(owner, seen, update).exec(self.0.writing());
             return Ok(attempt(update).await?.rows_affected == 1);
         }
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = withdraw(&transaction, owner, seen, change).await;
-            Ok((transaction, work))
-        })
-        .await
+        self.0
+            .transact(
+                |transaction| async move { withdraw(&transaction, owner, seen, update).await },
+            )
+            .await
     }
 
     /// Whether an entry of any owner is for a content, and can be used or restored.
@@ -173,7 +150,7 @@ impl Entries<'_> {
         let found = attempt(find).await?;
         found
             .into_iter()
-            .map(|sha1| sha1.parse().map_err(corrupt))
+            .map(|sha1| sha1.parse().or_corrupt(TABLE))
             .collect()
     }
 
@@ -198,7 +175,7 @@ impl Entries<'_> {
         };
         let rows = attempt(list).await?;
         rows.into_iter()
-            .map(|(id, sha1)| Ok((id, sha1.parse().map_err(corrupt)?)))
+            .map(|(id, sha1)| Ok((id, sha1.parse().or_corrupt(TABLE)?)))
             .collect()
     }
 }
@@ -209,38 +186,38 @@ async fn withdraw(
     transaction: &DatabaseTransaction,
     owner: &Owner,
     seen: &Entry,
-    change: &EntryChange,
+    update: &EntryUpdate,
 ) -> Result<bool> {
-    let done = guarded(owner, seen, change).exec(transaction).await?;
+    let done = guarded(owner, seen, update).exec(transaction).await?;
     if done.rows_affected == 0 {
         return Ok(false);
     }
     links::remove_all(transaction, owner, &seen.meta.file_sha1).await?;
-    if change.status.is_none() {
-        let bytes = i64::try_from(seen.meta.file_size).map_err(corrupt)?;
-        usage::charge(transaction, owner, -bytes, -1).await?;
+    if update.status.is_none() {
+        let bytes = i64::try_from(seen.meta.file_size).or_corrupt(TABLE)?;
+        usage::add_usage(transaction, owner, -bytes, -1).await?;
     }
     Ok(true)
 }
 
 /// Changes an entry unless somebody else did since it was read.
-fn guarded(owner: &Owner, seen: &Entry, change: &EntryChange) -> UpdateMany<user_file::Entity> {
+fn guarded(owner: &Owner, seen: &Entry, update: &EntryUpdate) -> UpdateMany<user_file::Entity> {
     user_file::Entity::update_many()
         .col_expr(
             user_file::Column::FileName,
-            Expr::val(change.file_name.as_str()),
+            Expr::val(update.file_name.as_str()),
         )
         .col_expr(
             user_file::Column::FileNameFolded,
-            Expr::val(folded(change.file_name.as_str())),
+            Expr::val(folded(update.file_name.as_str())),
         )
         .col_expr(
             user_file::Column::Status,
-            Expr::val(change.status.map_or(PURGING, stored_status)),
+            Expr::val(update.status.map_or(PURGING, stored_status)),
         )
         .col_expr(
             user_file::Column::UpdateAt,
-            Expr::val(change.at.microseconds()),
+            Expr::val(update.at.microseconds()),
         )
         .col_expr(user_file::Column::Version, Expr::val(seen.version + 1))
         .filter(user_file::Column::Owner.eq(owner.as_str()))
@@ -257,12 +234,6 @@ async fn find(connection: &Connection, owner: &Owner, sha1: &Sha1) -> Result<Opt
     };
     let row = attempt(find).await?;
     row.map(Entry::try_from).transpose()
-}
-
-pub(crate) fn by_key(owner: &Owner, sha1: &Sha1) -> Select<user_file::Entity> {
-    user_file::Entity::find()
-        .filter(user_file::Column::Owner.eq(owner.as_str()))
-        .filter(user_file::Column::FileSha1.eq(sha1.to_string()))
 }
 
 /// `upload_at <= x AND (upload_at < x OR id < y)` rather than a comparison of pairs, for which
@@ -302,12 +273,6 @@ pub(crate) fn newest(
     select
 }
 
-/// A name in the form that makes a search independent of upper and lower case, by Unicode's
-/// rules on every database.
-pub(crate) fn folded(name: &str) -> String {
-    name.to_lowercase()
-}
-
 /// A text in which what `LIKE` gives a meaning to has none.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -318,48 +283,4 @@ fn escaped(text: &str) -> String {
         escaped.push(character);
     }
     escaped
-}
-
-pub(crate) fn stored_status(status: FileStatus) -> i32 {
-    match status {
-        FileStatus::Available => AVAILABLE,
-        FileStatus::Deleted => DELETED,
-    }
-}
-
-impl TryFrom<user_file::Model> for Entry {
-    type Error = Error;
-
-    fn try_from(row: user_file::Model) -> Result<Self> {
-        let sha1: Sha1 = row.file_sha1.parse().map_err(corrupt)?;
-        let upload_at = Timestamp::from_microseconds(row.upload_at);
-        let meta = FileMeta {
-            file_sha1: sha1,
-            file_sha256: row.file_sha256.parse().map_err(corrupt)?,
-            file_name: row.file_name.parse().map_err(corrupt)?,
-            file_size: row.file_size.try_into().map_err(corrupt)?,
-            content_type: row.content_type.parse().map_err(corrupt)?,
-            upload_at,
-            update_at: Timestamp::from_microseconds(row.update_at),
-            status: match row.status {
-                AVAILABLE => FileStatus::Available,
-                DELETED => FileStatus::Deleted,
-                other => return Err(corrupt(format!("status {other}"))),
-            },
-            location: sha1.into(),
-        };
-        Ok(Self {
-            meta,
-            version: row.version,
-            position: Position {
-                upload_at,
-                id: row.id,
-            },
-        })
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_user_file", &reason)
 }

@@ -52,10 +52,10 @@ impl Error {
         matches!(self, Self::Busy(_))
     }
 
-    pub(crate) fn corrupt(table: &'static str, reason: &impl ToString) -> Self {
+    pub(crate) fn corrupt(table: &'static str, reason: impl Into<String>) -> Self {
         Self::CorruptRow {
             table,
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 }
@@ -78,7 +78,7 @@ pub(crate) fn is_unavailable(error: &DbErr) -> bool {
 }
 
 /// That no server can be asked, as an error of a statement.
-pub(crate) fn nobody_to_ask(why: &str) -> DbErr {
+pub(crate) fn unreachable(why: &str) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(why.to_owned()))
 }
 

@@ -5,91 +5,35 @@
 
 mod row;
 
-use domain::{RandomId, Sha1, Timestamp};
+use domain::{Job, JobCounts, JobId, NewJob, RandomId, Timestamp};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
     ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 
-use self::row::{DEAD, WAITING, corrupt, to_row};
+use self::row::{DEAD, TABLE, WAITING, to_row};
 use crate::{
-    Database, Result,
-    database::{attempt, transact},
-    entities::job,
+    database::Database, entities::job, error::Result, row::OrCorrupt as _, transaction::attempt,
 };
 
 /// How many jobs one statement adds; each takes a parameter for each of its columns.
-const BATCH: usize = 500;
+const BATCH_SIZE: usize = 500;
 
 /// The longest text of an error that is kept, in characters.
-const LONGEST_ERROR: usize = 1000;
-
-/// What names a job.
-pub type JobId = i64;
-
-/// A copy that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewJob {
-    /// The content.
-    pub sha1: Sha1,
-    /// How many bytes it has.
-    pub size: u64,
-    /// The store that has it.
-    pub from: String,
-    /// The store that is to have it.
-    pub to: String,
-    /// Whether the first store keeps it as well.
-    pub keeps_source: bool,
-    /// The transfer that it belongs to.
-    pub transfer: Option<RandomId>,
-    /// When it is to be made.
-    pub due_at: Timestamp,
-}
-
-/// A copy that is to be made, and what came of that so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// What names it.
-    pub id: JobId,
-    /// The content.
-    pub sha1: Sha1,
-    /// How many bytes it has.
-    pub size: u64,
-    /// The store that has it.
-    pub from: String,
-    /// The store that is to have it.
-    pub to: String,
-    /// Whether the first store keeps it as well.
-    pub keeps_source: bool,
-    /// The transfer that it belongs to.
-    pub transfer: Option<RandomId>,
-    /// When it is to be made; or until when it is held, or need not be told again.
-    pub due_at: Timestamp,
-    /// How often it failed.
-    pub attempts: u32,
-    /// Why it failed last.
-    pub error: Option<String>,
-    /// Whether it is tried no more.
-    pub is_dead: bool,
-    /// When it was made.
-    pub create_at: Timestamp,
-}
-
-/// How much is to be done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Jobs that are to be done, or being done.
-    pub waiting: u64,
-    /// Jobs that are tried no more.
-    pub dead: u64,
-    /// When the oldest was made of those that are to be done.
-    pub oldest: Option<Timestamp>,
-}
+const MAX_ERROR_CHARS: usize = 1000;
 
 /// The copies that are to be made.
 #[derive(Clone, Copy)]
-pub struct Jobs<'a>(pub(crate) &'a Database);
+pub struct Jobs<'a>(&'a Database);
+
+impl Database {
+    /// The repository of jobs.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs(self)
+    }
+}
 
 impl Jobs<'_> {
     /// Adds jobs, except those for which there is one; gives how many were added.
@@ -98,19 +42,15 @@ impl Jobs<'_> {
     ///
     /// When the database fails; none is added then.
     pub async fn insert_many(&self, jobs: &[NewJob], now: Timestamp) -> Result<u64> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
+        self.0
+            .transact(|transaction| async move {
                 let mut added = 0;
-                for jobs in jobs.chunks(BATCH) {
+                for jobs in jobs.chunks(BATCH_SIZE) {
                     added += insert_batch(&transaction, jobs, now).await?;
                 }
                 Ok(added)
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
+            })
+            .await
     }
 
     /// Finds a job, as it is now.
@@ -169,21 +109,21 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
-    pub async fn hold(
+    pub async fn claim(
         &self,
         id: JobId,
         holder: &str,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Job>> {
-        let hold = || {
+        let claim = || {
             update_waiting(id)
                 .col_expr(job::Column::Holder, Expr::val(holder))
                 .col_expr(job::Column::DueAt, Expr::val(until.microseconds()))
                 .filter(is_free(now).add(job::Column::Holder.eq(holder)))
                 .exec(self.0.writing())
         };
-        if attempt(hold).await?.rows_affected == 0 {
+        if attempt(claim).await?.rows_affected == 0 {
             return Ok(None);
         }
         let find = || job::Entity::find_by_id(id).one(self.0.newest());
@@ -198,9 +138,9 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn keep_holding(&self, id: JobId, holder: &str, until: Timestamp) -> Result<bool> {
+    pub async fn renew_claim(&self, id: JobId, holder: &str, until: Timestamp) -> Result<bool> {
         let keep = || {
-            update_held(id, holder)
+            update_claimed(id, holder)
                 .col_expr(job::Column::DueAt, Expr::val(until.microseconds()))
                 .exec(self.0.writing())
         };
@@ -223,9 +163,9 @@ impl Jobs<'_> {
         attempts: u32,
         error: &str,
     ) -> Result<bool> {
-        let attempts = i32::try_from(attempts).map_err(corrupt)?;
+        let attempts = i32::try_from(attempts).or_corrupt(TABLE)?;
         let retry = || {
-            update_held(id, holder)
+            update_claimed(id, holder)
                 .col_expr(job::Column::Holder, Expr::val(None::<String>))
                 .col_expr(job::Column::DueAt, Expr::val(due.microseconds()))
                 .col_expr(job::Column::Attempts, Expr::val(attempts))
@@ -243,9 +183,9 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn bury(&self, id: JobId, holder: &str, error: &str) -> Result<bool> {
-        let bury = || {
-            update_held(id, holder)
+    pub async fn mark_dead(&self, id: JobId, holder: &str, error: &str) -> Result<bool> {
+        let mark_dead = || {
+            update_claimed(id, holder)
                 .col_expr(job::Column::Holder, Expr::val(None::<String>))
                 .col_expr(job::Column::Status, Expr::val(DEAD))
                 .col_expr(
@@ -255,7 +195,7 @@ impl Jobs<'_> {
                 .col_expr(job::Column::Error, Expr::val(shortened(error)))
                 .exec(self.0.writing())
         };
-        Ok(attempt(bury).await?.rows_affected == 1)
+        Ok(attempt(mark_dead).await?.rows_affected == 1)
     }
 
     /// Removes a job that is held, and that there is nothing to do for; gives whether it still was
@@ -265,7 +205,7 @@ impl Jobs<'_> {
     ///
     /// When the database fails.
     pub async fn finish(&self, id: JobId, holder: &str) -> Result<bool> {
-        let finish = || async { finish_in(self.0.writing(), id, holder).await };
+        let finish = || async { remove_in(self.0.writing(), id, holder).await };
         attempt(finish).await
     }
 
@@ -292,8 +232,8 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn revive(&self, id: Option<JobId>, now: Timestamp) -> Result<u64> {
-        let revive = || {
+    pub async fn requeue(&self, id: Option<JobId>, now: Timestamp) -> Result<u64> {
+        let requeue = || {
             let mut update = job::Entity::update_many()
                 .col_expr(job::Column::Status, Expr::val(WAITING))
                 .col_expr(job::Column::Attempts, Expr::val(0))
@@ -304,7 +244,7 @@ impl Jobs<'_> {
             }
             update.exec(self.0.writing())
         };
-        Ok(attempt(revive).await?.rows_affected)
+        Ok(attempt(requeue).await?.rows_affected)
     }
 
     /// Removes the copies between two stores that failed too often: they are ordered anew, or not
@@ -313,15 +253,15 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn forget_dead(&self, from: &str, to: &str) -> Result<()> {
-        let forget = || {
+    pub async fn remove_dead(&self, from: &str, to: &str) -> Result<()> {
+        let remove = || {
             job::Entity::delete_many()
                 .filter(job::Column::FromStore.eq(from))
                 .filter(job::Column::ToStore.eq(to))
                 .filter(job::Column::Status.eq(DEAD))
                 .exec(self.0.writing())
         };
-        attempt(forget).await.map(drop)
+        attempt(remove).await.map(drop)
     }
 
     /// Removes the jobs of a transfer that are to be done and that nobody holds at a moment; gives
@@ -330,7 +270,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn drop_waiting(&self, transfer: RandomId, now: Timestamp) -> Result<u64> {
+    pub async fn remove_waiting(&self, transfer: RandomId, now: Timestamp) -> Result<u64> {
         let remove = || {
             job::Entity::delete_many()
                 .filter(job::Column::TransferId.eq(transfer.to_string()))
@@ -347,7 +287,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn count_of(&self, transfer: RandomId) -> Result<(u64, u64)> {
+    pub async fn count_in_transfer(&self, transfer: RandomId) -> Result<(u64, u64)> {
         let count = |status: i32| async move {
             let count = || {
                 job::Entity::find()
@@ -385,7 +325,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn standing(&self) -> Result<Standing> {
+    pub async fn counts(&self) -> Result<JobCounts> {
         let count = || {
             job::Entity::find()
                 .select_only()
@@ -396,17 +336,17 @@ impl Jobs<'_> {
                 .into_tuple::<(i32, i64, Option<i64>)>()
                 .all(self.0.reading())
         };
-        let mut standing = Standing::default();
+        let mut counts = JobCounts::default();
         for (status, jobs, oldest) in attempt(count).await? {
-            let jobs = jobs.try_into().map_err(corrupt)?;
+            let jobs = jobs.try_into().or_corrupt(TABLE)?;
             if status == WAITING {
-                standing.waiting = jobs;
-                standing.oldest = oldest.map(Timestamp::from_microseconds);
+                counts.waiting = jobs;
+                counts.oldest = oldest.map(Timestamp::from_microseconds);
             } else {
-                standing.dead += jobs;
+                counts.dead += jobs;
             }
         }
-        Ok(standing)
+        Ok(counts)
     }
 }
 
@@ -455,7 +395,7 @@ async fn insert_batch(
 ///
 /// One that there is already is for bytes that lay there before: it begins anew, and whoever holds
 /// it does no longer, and so cannot remove it as done.
-pub(crate) async fn insert_in(
+pub(crate) async fn upsert_in(
     transaction: &DatabaseTransaction,
     job: &NewJob,
     now: Timestamp,
@@ -494,7 +434,7 @@ pub(crate) async fn release(
 }
 
 /// Removes a job that is held; gives whether it was.
-pub(crate) async fn finish_in(
+pub(crate) async fn remove_in(
     connection: &impl ConnectionTrait,
     id: JobId,
     holder: &str,
@@ -521,10 +461,10 @@ fn update_waiting(id: JobId) -> UpdateMany<job::Entity> {
         .filter(job::Column::Status.eq(WAITING))
 }
 
-fn update_held(id: JobId, holder: &str) -> UpdateMany<job::Entity> {
+fn update_claimed(id: JobId, holder: &str) -> UpdateMany<job::Entity> {
     update_waiting(id).filter(job::Column::Holder.eq(holder))
 }
 
 fn shortened(error: &str) -> String {
-    error.chars().take(LONGEST_ERROR).collect()
+    error.chars().take(MAX_ERROR_CHARS).collect()
 }

@@ -8,10 +8,10 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
 };
 
-use crate::{Database, Result, database::attempt, entities::lease};
+use crate::{database::Database, entities::lease, error::Result, transaction::attempt};
 
 /// Whom a lease is held by that nobody holds.
-const NOBODY: &str = "";
+const UNHELD: &str = "";
 
 /// A lease, as its row has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,20 @@ pub struct Lease {
     /// Who holds it, if anybody does.
     pub holder: Option<String>,
     /// What grows as long as somebody holds it, and whenever it changes hands.
-    pub beat: i64,
+    pub heartbeat: i64,
 }
 
 /// The leases, by name.
 #[derive(Clone, Copy)]
-pub struct Leases<'a>(pub(crate) &'a Database);
+pub struct Leases<'a>(&'a Database);
+
+impl Database {
+    /// The repository of leases.
+    #[must_use]
+    pub fn leases(&self) -> Leases<'_> {
+        Leases(self)
+    }
+}
 
 impl Leases<'_> {
     /// Finds a lease; `None` if nobody ever held it.
@@ -36,8 +44,8 @@ impl Leases<'_> {
         let find = || lease::Entity::find_by_id(name).one(self.0.newest());
         let row = attempt(find).await?;
         Ok(row.map(|row| Lease {
-            holder: Some(row.holder).filter(|holder| holder != NOBODY),
-            beat: row.beat,
+            holder: Some(row.holder).filter(|holder| holder != UNHELD),
+            heartbeat: row.beat,
         }))
     }
 
@@ -50,14 +58,14 @@ impl Leases<'_> {
         let Some(seen) = seen else {
             return self.insert(name, holder).await;
         };
-        let seen_holder = seen.holder.as_deref().unwrap_or(NOBODY);
+        let seen_holder = seen.holder.as_deref().unwrap_or(UNHELD);
         let take = || {
             lease::Entity::update_many()
                 .col_expr(lease::Column::Holder, Expr::val(holder))
-                .col_expr(lease::Column::Beat, Expr::val(seen.beat + 1))
+                .col_expr(lease::Column::Beat, Expr::val(seen.heartbeat + 1))
                 .filter(lease::Column::Name.eq(name))
                 .filter(lease::Column::Holder.eq(seen_holder))
-                .filter(lease::Column::Beat.eq(seen.beat))
+                .filter(lease::Column::Beat.eq(seen.heartbeat))
                 .exec(self.0.writing())
         };
         Ok(attempt(take).await?.rows_affected == 1)
@@ -85,16 +93,16 @@ impl Leases<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn beat(&self, name: &str, holder: &str) -> Result<bool> {
+    pub async fn heartbeat(&self, name: &str, holder: &str) -> Result<bool> {
         let next = || Expr::col(lease::Column::Beat).add(1);
-        let beat = || {
+        let heartbeat = || {
             lease::Entity::update_many()
                 .col_expr(lease::Column::Beat, next())
                 .filter(lease::Column::Name.eq(name))
                 .filter(lease::Column::Holder.eq(holder))
                 .exec(self.0.writing())
         };
-        Ok(attempt(beat).await?.rows_affected == 1)
+        Ok(attempt(heartbeat).await?.rows_affected == 1)
     }
 
     /// Gives a lease up, if one holds it, so that the next who looks takes it.
@@ -102,16 +110,16 @@ impl Leases<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn give_up(&self, name: &str, holder: &str) -> Result<()> {
+    pub async fn release(&self, name: &str, holder: &str) -> Result<()> {
         let next = || Expr::col(lease::Column::Beat).add(1);
-        let give_up = || {
+        let release = || {
             lease::Entity::update_many()
-                .col_expr(lease::Column::Holder, Expr::val(NOBODY))
+                .col_expr(lease::Column::Holder, Expr::val(UNHELD))
                 .col_expr(lease::Column::Beat, next())
                 .filter(lease::Column::Name.eq(name))
                 .filter(lease::Column::Holder.eq(holder))
                 .exec(self.0.writing())
         };
-        attempt(give_up).await.map(drop)
+        attempt(release).await.map(drop)
     }
 }

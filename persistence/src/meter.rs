@@ -12,7 +12,7 @@ use std::{
 
 use tracing::{Instrument as _, Span, field::Empty};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What the database is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn span(operation: Operation, closure: &'static str) -> Span {
     )
 }
 
-/// What a closure's method is called: `jobs.hold`, of `persistence::jobs::Jobs<'_>::hold::{{closure}}`.
+/// What a closure's method is called: `jobs.claim`, of `persistence::jobs::Jobs<'_>::hold::{{closure}}`.
 struct Called(&'static str);
 
 impl std::fmt::Display for Called {

@@ -5,22 +5,38 @@
 //! go; then the rows. Entries that were given up stay until then, and are what is found and gone
 //! on with after a crash.
 
-use domain::{Address, Owner, Sha1, Timestamp};
+use domain::{Address, Owner, Sha1, StoredContent, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
     QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use crate::{
-    Database, Error, Result, Shard, StoredContent, contents,
-    database::{attempt, transact},
+    contents,
+    database::Database,
     entities::{DELETED, PURGING, file, user_file},
-    links, usage,
+    error::Result,
+    links,
+    row::OrCorrupt as _,
+    shard::Shard,
+    transaction::attempt,
+    usage,
 };
+
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_user_file";
 
 /// The contents that nobody has any more.
 #[derive(Clone, Copy)]
-pub struct Purging<'a>(pub(crate) &'a Database);
+pub struct Purging<'a>(&'a Database);
+
+impl Database {
+    /// The operations that purge contents.
+    #[must_use]
+    pub fn purging(&self) -> Purging<'_> {
+        Purging(self)
+    }
+}
 
 impl Purging<'_> {
     /// Gives up to `limit` entries up that were deleted before a time; gives how many.
@@ -28,7 +44,7 @@ impl Purging<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn give_up_deleted(
+    pub async fn expire_deleted(
         &self,
         before: Timestamp,
         now: Timestamp,
@@ -44,12 +60,10 @@ impl Purging<'_> {
         };
         let deleted = attempt(list).await?;
         for row in &deleted {
-            let given_up = transact(|| async {
-                let transaction = self.0.begin().await?;
-                let work = give_up(&transaction, row, now).await;
-                Ok((transaction, work))
-            });
-            given_up.await?;
+            let expired = self
+                .0
+                .transact(|transaction| async move { expire(&transaction, row, now).await });
+            expired.await?;
         }
         Ok(deleted.len())
     }
@@ -92,7 +106,7 @@ impl Purging<'_> {
         let rows = attempt(look).await?;
         rows.into_iter()
             .map(|(at, id, sha1)| {
-                let sha1 = sha1.parse().map_err(corrupt)?;
+                let sha1 = sha1.parse().or_corrupt(TABLE)?;
                 Ok((Timestamp::from_microseconds(at), id, sha1))
             })
             .collect()
@@ -113,12 +127,9 @@ impl Purging<'_> {
         before: Timestamp,
         now: Timestamp,
     ) -> Result<bool> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = withdraw(&transaction, seen, before, now).await;
-            Ok((transaction, work))
-        })
-        .await
+        self.0
+            .transact(|transaction| async move { withdraw(&transaction, seen, before, now).await })
+            .await
     }
 
     /// Removes what is left of a content: its row, if it is withdrawn with its bytes at an address
@@ -127,23 +138,22 @@ impl Purging<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn forget(
+    pub async fn remove(
         &self,
         sha1: &Sha1,
         withdrawn: Option<&Address>,
         entries: &[i64],
         before: Timestamp,
     ) -> Result<()> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = forget(&transaction, sha1, withdrawn, entries, before).await;
-            Ok((transaction, work))
-        })
-        .await
+        self.0
+            .transact(|transaction| async move {
+                remove(&transaction, sha1, withdrawn, entries, before).await
+            })
+            .await
     }
 }
 
-async fn give_up(
+async fn expire(
     transaction: &DatabaseTransaction,
     row: &user_file::Model,
     now: Timestamp,
@@ -161,14 +171,14 @@ async fn give_up(
         // Its owner was faster.
         return Ok(());
     }
-    let owner: Owner = row.owner.parse().map_err(corrupt)?;
+    let owner: Owner = row.owner.parse().or_corrupt(TABLE)?;
     links::remove_all(
         transaction,
         &owner,
-        &row.file_sha1.parse().map_err(corrupt)?,
+        &row.file_sha1.parse().or_corrupt(TABLE)?,
     )
     .await?;
-    usage::charge(transaction, &owner, -row.file_size, -1).await
+    usage::add_usage(transaction, &owner, -row.file_size, -1).await
 }
 
 async fn withdraw(
@@ -181,8 +191,8 @@ async fn withdraw(
     let second = seen.second.as_ref().map(Address::to_string);
     let is_as_seen =
         |row: &file::Model| row.file_addr == seen.address.to_string() && row.ext2 == second;
-    let locked = contents::locked(transaction, &sha1).await?;
-    let Some(row) = locked.filter(is_as_seen) else {
+    let lock = contents::lock(transaction, &sha1).await?;
+    let Some(row) = lock.filter(is_as_seen) else {
         return Ok(false);
     };
     let is_wanted = Expr::col(user_file::Column::Status)
@@ -212,7 +222,7 @@ async fn withdraw(
     Ok(true)
 }
 
-async fn forget(
+async fn remove(
     transaction: &DatabaseTransaction,
     sha1: &Sha1,
     withdrawn: Option<&Address>,
@@ -235,9 +245,4 @@ async fn forget(
         .exec(transaction)
         .await?;
     Ok(())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_user_file", &reason)
 }

@@ -8,10 +8,15 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use crate::{Error, Result};
+use crate::{
+    connect::{Options, connect, server_options, sqlite_options, sqlite_path},
+    database::Database,
+    error::{Error, Result},
+    replicas::ReplicaSet,
+};
 
 /// How long to wait for another process that is changing the schema.
-pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
+const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// An arbitrary number that PostgreSQL's advisory lock goes by.
 const LOCK_KEY: i64 = 0x6669_6c65;
@@ -21,11 +26,28 @@ const LOCK_KEY: i64 = 0x6669_6c65;
 /// Processes that change it at the same time do so one after the other.
 pub struct Schema(DatabaseConnection);
 
-impl Schema {
-    pub(crate) fn new(connection: DatabaseConnection) -> Self {
-        Self(connection)
+impl Database {
+    /// Opens the schema over a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`Database::connect`].
+    pub async fn schema(options: &Options) -> Result<Schema> {
+        if !options.replicas.is_empty() {
+            let replicas = Box::pin(ReplicaSet::connect(options)).await?;
+            let primary = server_options(replicas.primary_url()?, 1);
+            replicas.close().await;
+            return Ok(Schema(connect(&primary).await?));
+        }
+        let options = match sqlite_path(&options.url)? {
+            Some(path) => sqlite_options(&path, 1, LOCK_TIMEOUT),
+            None => server_options(&options.url, 1),
+        };
+        Ok(Schema(connect(&options).await?))
     }
+}
 
+impl Schema {
     /// Takes the steps that are missing.
     ///
     /// # Errors
@@ -106,10 +128,10 @@ impl Schema {
     async fn acquire(&self, lock: String) -> Result<()> {
         let statement = Statement::from_string(self.0.get_database_backend(), lock);
         let row = self.0.query_one_raw(statement).await?;
-        let locked = row
+        let lock = row
             .map(|row| row.try_get::<i32>("", "locked"))
             .transpose()?;
-        match locked {
+        match lock {
             Some(1) => Ok(()),
             _ => Err(Error::Unusable(format!(
                 "another process has been changing the schema for {} s",

@@ -2,129 +2,65 @@
 //!
 //! How many bytes have come is not here, but where the bytes are.
 
-mod row;
+pub(crate) mod completion;
+mod quota;
+pub(crate) mod row;
 
-use domain::{
-    Content, FileName, MediaType, Owner, Quota, RandomId, Sha1, Sha256, Timestamp, Usage,
-    tus::Concatenation,
+use domain::{Owner, Protocol, Quota, RandomId, Role, Session, SessionState, Timestamp, Usage};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
+
+use self::{
+    completion::{by_id, update_open},
+    quota::{admit_file, load_quota},
+    row::{FAILED, stored_length, stored_protocol, stored_role, to_row},
 };
-use sea_orm::{
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    TryIntoModel,
-    sea_query::{Expr, LockType},
-};
-
-use self::row::{DONE, FAILED, stored_length, stored_protocol, to_row};
-pub(crate) use self::row::{OPEN, stored_role};
-use crate::{
-    Database, Result,
-    database::{attempt, transact},
-    entities::upload,
-    usage,
-};
-
-/// An upload that can be resumed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its id, which its URL has.
-    pub id: RandomId,
-    /// Who made it.
-    pub owner: Owner,
-    /// By which protocol.
-    pub protocol: Protocol,
-    /// What it has to do with others.
-    pub role: Role,
-    /// How far it has come.
-    pub state: SessionState,
-    /// How many bytes it will have, if that was said.
-    pub length: Option<u64>,
-    /// How many bytes are set aside of the owner's quota while the length is not known.
-    pub held_bytes: Option<u64>,
-    /// The name that the file gets.
-    pub file_name: FileName,
-    /// The media type that was declared.
-    pub content_type: MediaType,
-    /// The SHA-1 that was announced.
-    pub expected_sha1: Option<Sha1>,
-    /// The SHA-256 that was announced.
-    pub expected_sha256: Option<Sha256>,
-    /// What else the client said of it, to be said again.
-    pub metadata: Option<String>,
-    /// What the client said it has to do with others, to be said again.
-    pub concat: Option<String>,
-    /// When it was made.
-    pub create_at: Timestamp,
-    /// Until when it is kept.
-    pub expires_at: Timestamp,
-}
-
-/// The protocol that an upload is made by, and the only one by which it is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// tus 1.0.0.
-    Tus,
-    /// Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload).
-    Http,
-}
-
-/// What an upload has to do with others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Nothing: it becomes a file.
-    Whole,
-    /// It becomes a part of another one.
-    Part,
-    /// It is made of parts.
-    Final,
-}
-
-/// How far an upload has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionState {
-    /// Bytes may come.
-    Open,
-    /// It has become a file of this name.
-    Done(Sha1),
-    /// It cannot become a file any more.
-    Failed,
-}
+use crate::{database::Database, entities::upload, error::Result, transaction::attempt};
 
 /// The uploads that can be resumed.
 #[derive(Clone, Copy)]
-pub struct Sessions<'a>(pub(crate) &'a Database);
+pub struct Sessions<'a>(&'a Database);
+
+impl Database {
+    /// The repository of resumable uploads.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions(self)
+    }
+}
 
 impl Sessions<'_> {
     /// Adds an upload, if its owner has room for it.
     ///
-    /// `held` is what the owner's other uploads take that have no row. Who adds one upload waits
+    /// `reserved` is what the owner's other uploads take that have no row. Who adds one upload waits
     /// for whoever adds another of the same owner, if there is a quota.
     ///
     /// # Errors
     ///
     /// [`Error::QuotaFull`](crate::Error::QuotaFull), or when the database fails.
-    pub async fn insert(&self, session: &Session, everybody: &Quota, held: &Usage) -> Result<()> {
+    pub async fn insert(
+        &self,
+        session: &Session,
+        default_quota: &Quota,
+        reserved: &Usage,
+    ) -> Result<()> {
         let row = to_row(session)?;
         let insert = || upload::Entity::insert(row.clone());
         let now = session.create_at;
         let own = self.0.accounts().find(&session.owner).await?.own;
-        if own.over(everybody).is_unlimited() || session.state != SessionState::Open {
+        if own.over(default_quota).is_unlimited() || session.state != SessionState::Open {
             let insert = || insert().exec_without_returning(self.0.writing());
             return attempt(insert).await.map(drop);
         }
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
+        self.0
+            .transact(|transaction| async move {
                 let (quota, usage, own) =
-                    weigh(&transaction, session, everybody, held, now).await?;
+                    load_quota(&transaction, session, default_quota, reserved, now).await?;
                 quota.admit_upload(&usage)?;
                 admit_file(&quota, &usage, &own)?;
-                insert().exec_without_returning(&transaction).await?;
+                insert().exec_without_returning(&*transaction).await?;
                 Ok(())
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
+            })
+            .await
     }
 
     /// Finds an owner's upload, as it is now.
@@ -197,39 +133,35 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// [`Error::QuotaFull`](crate::Error::QuotaFull), or when the database fails.
-    pub async fn settle_length(
+    pub async fn set_length(
         &self,
         session: &Session,
         length: u64,
-        everybody: &Quota,
-        held: &Usage,
+        default_quota: &Quota,
+        reserved: &Usage,
         now: Timestamp,
     ) -> Result<bool> {
-        let settled = Session {
+        let settled = &Session {
             length: Some(length),
             ..session.clone()
         };
         let length = stored_length(length)?;
         let own = self.0.accounts().find(&session.owner).await?.own;
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
-                if !own.over(everybody).is_unlimited() {
+        self.0
+            .transact(|transaction| async move {
+                if !own.over(default_quota).is_unlimited() {
                     let (quota, usage, own) =
-                        weigh(&transaction, &settled, everybody, held, now).await?;
+                        load_quota(&transaction, settled, default_quota, reserved, now).await?;
                     admit_file(&quota, &usage, &own)?;
                 }
                 let done = update_open(session.id)
                     .col_expr(upload::Column::Length, Expr::val(length))
                     .filter(upload::Column::Length.is_null())
-                    .exec(&transaction)
+                    .exec(&*transaction)
                     .await?;
                 Ok(done.rows_affected == 1)
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
+            })
+            .await
     }
 
     /// Says how many bytes of the owner's quota are set aside for an upload of unknown length.
@@ -237,7 +169,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn hold(&self, id: RandomId, bytes: u64) -> Result<()> {
+    pub async fn reserve_bytes(&self, id: RandomId, bytes: u64) -> Result<()> {
         let bytes = stored_length(bytes)?;
         let update = || {
             update_open(id)
@@ -252,7 +184,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn keep_until(&self, id: RandomId, expires_at: Timestamp) -> Result<()> {
+    pub async fn set_expiry(&self, id: RandomId, expires_at: Timestamp) -> Result<()> {
         let update = || {
             upload::Entity::update_many()
                 .col_expr(
@@ -270,7 +202,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn fail(&self, id: RandomId) -> Result<()> {
+    pub async fn mark_failed(&self, id: RandomId) -> Result<()> {
         let update = || {
             update_open(id)
                 .col_expr(upload::Column::Status, Expr::val(FAILED))
@@ -344,90 +276,4 @@ impl Sessions<'_> {
         let rows = attempt(list).await?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
-}
-
-/// What an owner may have, and has beside an upload, which nobody changes until the transaction
-/// ends.
-async fn weigh(
-    transaction: &DatabaseTransaction,
-    session: &Session,
-    everybody: &Quota,
-    held: &Usage,
-    now: Timestamp,
-) -> Result<(Quota, Usage, upload::Model)> {
-    usage::charge(transaction, &session.owner, 0, 0).await?;
-    let own = to_row(session)?.try_into_model()?;
-    let (quota, usage) =
-        usage::weigh(transaction, &session.owner, everybody, Some(&own), now).await?;
-    Ok((quota, usage.plus(held), own))
-}
-
-/// Makes sure that there is room for what an upload is to become; what is made of others takes the
-/// room that they have.
-fn admit_file(quota: &Quota, usage: &Usage, upload: &upload::Model) -> Result<()> {
-    let bytes = upload.length.unwrap_or_default().unsigned_abs();
-    if upload.role == stored_role(Role::Part) {
-        quota.admit_bytes(usage, bytes)?;
-    } else if upload.role == stored_role(Role::Final) {
-        quota.admit_file(usage, 0)?;
-    } else {
-        quota.admit_file(usage, bytes)?;
-    }
-    Ok(())
-}
-
-/// Locks a session's row, and gives it if it is open.
-pub(crate) async fn lock_open(
-    transaction: &DatabaseTransaction,
-    id: RandomId,
-) -> Result<Option<upload::Model>> {
-    let row = by_id(id).lock(LockType::Update).one(transaction).await?;
-    Ok(row.filter(|row| row.status == OPEN))
-}
-
-/// Removes the uploads that an upload was made of; their bytes have no upload then, and go.
-pub(crate) async fn remove_parts(
-    transaction: &DatabaseTransaction,
-    session: &upload::Model,
-) -> Result<()> {
-    let concat = session.concat.as_deref().unwrap_or_default();
-    if let Ok(Concatenation::Final(parts)) = Concatenation::parse(concat) {
-        upload::Entity::delete_many()
-            .filter(upload::Column::Id.is_in(parts.iter().map(RandomId::to_string)))
-            .filter(upload::Column::Owner.eq(session.owner.as_str()))
-            .exec(transaction)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Says what became of a session that was found open.
-pub(crate) async fn complete(
-    transaction: &DatabaseTransaction,
-    id: RandomId,
-    content: &Content,
-) -> Result<()> {
-    update_open(id)
-        .col_expr(upload::Column::Status, Expr::val(DONE))
-        .col_expr(
-            upload::Column::Length,
-            Expr::val(stored_length(content.size)?),
-        )
-        .col_expr(
-            upload::Column::FileSha1,
-            Expr::val(content.sha1.to_string()),
-        )
-        .exec(transaction)
-        .await?;
-    Ok(())
-}
-
-fn by_id(id: RandomId) -> sea_orm::Select<upload::Entity> {
-    upload::Entity::find().filter(upload::Column::Id.eq(id.to_string()))
-}
-
-fn update_open(id: RandomId) -> sea_orm::UpdateMany<upload::Entity> {
-    upload::Entity::update_many()
-        .filter(upload::Column::Id.eq(id.to_string()))
-        .filter(upload::Column::Status.eq(OPEN))
 }

@@ -3,6 +3,8 @@
 //! An upload's bytes lie in objects, one after the other, and the row tells how many count. Who is
 //! to add some takes the turn first: from then on nobody who had it before can change anything.
 
+mod row;
+
 use domain::RandomId;
 use sea_orm::{
     ActiveValue::Set,
@@ -11,10 +13,13 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
+use self::row::{TABLE, from_hexadecimal, to_hexadecimal};
 use crate::{
-    Database, Error, Result,
-    database::{attempt, transact},
+    database::Database,
     entities::{segment, staging},
+    error::{Error, Result},
+    row::{OrCorrupt as _, signed, unsigned},
+    transaction::attempt,
 };
 
 /// What is staged of an upload.
@@ -25,7 +30,7 @@ pub struct Staging {
     /// How many bytes count.
     pub bytes: u64,
     /// How often the turn was taken.
-    pub turn: i64,
+    pub epoch: i64,
     /// What the bytes that count came to, in the form of who computed it.
     pub hash_state: Option<Vec<u8>>,
     /// The objects that have the bytes, in the bytes' order.
@@ -58,7 +63,15 @@ pub struct Advance {
 
 /// What is staged of the uploads that can be resumed.
 #[derive(Clone, Copy)]
-pub struct Stagings<'a>(pub(crate) &'a Database);
+pub struct Stagings<'a>(&'a Database);
+
+impl Database {
+    /// The repository of resumable uploads' staged bytes.
+    #[must_use]
+    pub fn stagings(&self) -> Stagings<'_> {
+        Stagings(self)
+    }
+}
 
 impl Stagings<'_> {
     /// Finds how many bytes of an upload count, as it is now.
@@ -70,7 +83,7 @@ impl Stagings<'_> {
     /// When the database fails, or the row cannot be read.
     pub async fn find_bytes(&self, id: RandomId) -> Result<Option<u64>> {
         let bytes = self.find_number(id, staging::Column::Bytes).await?;
-        bytes.map(unsigned).transpose()
+        bytes.map(|number| unsigned(TABLE, number)).transpose()
     }
 
     /// Finds how often the turn to add to an upload was taken, as it is now.
@@ -80,7 +93,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn current_turn(&self, id: RandomId) -> Result<Option<i64>> {
+    pub async fn current_epoch(&self, id: RandomId) -> Result<Option<i64>> {
         self.find_number(id, staging::Column::Turn).await
     }
 
@@ -112,13 +125,10 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
-    pub async fn take_turn(&self, id: RandomId, store: &str) -> Result<Staging> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = take_turn(&transaction, id, store).await;
-            Ok((transaction, work))
-        })
-        .await
+    pub async fn take_over(&self, id: RandomId, store: &str) -> Result<Staging> {
+        self.0
+            .transact(|transaction| async move { take_over(&transaction, id, store).await })
+            .await
     }
 
     /// Says how an upload went on, if nobody has taken the turn since.
@@ -128,13 +138,12 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn advance(&self, id: RandomId, turn: i64, advance: &Advance) -> Result<bool> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = self::advance(&transaction, id, turn, advance).await;
-            Ok((transaction, work))
-        })
-        .await
+    pub async fn advance(&self, id: RandomId, epoch: i64, advance: &Advance) -> Result<bool> {
+        self.0
+            .transact(
+                |transaction| async move { self::advance(&transaction, id, epoch, advance).await },
+            )
+            .await
     }
 
     /// Removes all that is known of what is staged of an upload.
@@ -143,23 +152,19 @@ impl Stagings<'_> {
     ///
     /// When the database fails.
     pub async fn remove(&self, id: RandomId) -> Result<()> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
+        self.0
+            .transact(|transaction| async move {
                 // In the order in which they are added, behind the lock on the first.
                 staging::Entity::delete_by_id(id.to_string())
-                    .exec(&transaction)
+                    .exec(&*transaction)
                     .await?;
                 segment::Entity::delete_many()
                     .filter(segment::Column::UploadId.eq(id.to_string()))
-                    .exec(&transaction)
+                    .exec(&*transaction)
                     .await?;
                 Ok(())
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
+            })
+            .await
     }
 
     /// Lists up to `limit` uploads of which something is staged, in the order of their ids, from
@@ -181,7 +186,7 @@ impl Stagings<'_> {
                 .all(self.0.newest())
         };
         let ids = attempt(list).await?;
-        ids.iter().map(|id| id.parse().map_err(corrupt)).collect()
+        ids.iter().map(|id| id.parse().or_corrupt(TABLE)).collect()
     }
 
     /// Lists the objects that have an upload's bytes, in the bytes' order, as they are now.
@@ -248,8 +253,8 @@ async fn find(connection: &impl ConnectionTrait, id: RandomId) -> Result<Option<
             let segments: Result<Vec<_>> = segments.into_iter().map(TryInto::try_into).collect();
             Ok(Staging {
                 store: row.store,
-                bytes: unsigned(row.bytes)?,
-                turn: row.turn,
+                bytes: unsigned(TABLE, row.bytes)?,
+                epoch: row.turn,
                 hash_state: row
                     .hash_state
                     .as_deref()
@@ -261,7 +266,7 @@ async fn find(connection: &impl ConnectionTrait, id: RandomId) -> Result<Option<
         .transpose()
 }
 
-async fn take_turn(
+async fn take_over(
     transaction: &DatabaseTransaction,
     id: RandomId,
     store: &str,
@@ -285,30 +290,38 @@ async fn take_turn(
         .exec_without_returning(transaction)
         .await?;
     let taken = find(transaction, id).await?;
-    taken.ok_or_else(|| corrupt("it has no row of an upload whose turn was taken"))
+    taken.ok_or_else(|| Error::corrupt(TABLE, "it has no row of an upload whose turn was taken"))
 }
 
 async fn advance(
     transaction: &DatabaseTransaction,
     id: RandomId,
-    turn: i64,
+    epoch: i64,
     advance: &Advance,
 ) -> Result<bool> {
     let done = staging::Entity::update_many()
-        .col_expr(staging::Column::Bytes, Expr::val(signed(advance.bytes)?))
+        .col_expr(
+            staging::Column::Bytes,
+            Expr::val(signed(TABLE, advance.bytes)?),
+        )
         .col_expr(
             staging::Column::HashState,
             Expr::val(to_hexadecimal(&advance.hash_state)),
         )
         .filter(staging::Column::Id.eq(id.to_string()))
-        .filter(staging::Column::Turn.eq(turn))
+        .filter(staging::Column::Turn.eq(epoch))
         .exec(transaction)
         .await?;
     if done.rows_affected == 0 {
         return Ok(false);
     }
     if !advance.removed.is_empty() {
-        let starts: Result<Vec<i64>> = advance.removed.iter().copied().map(signed).collect();
+        let starts: Result<Vec<i64>> = advance
+            .removed
+            .iter()
+            .copied()
+            .map(|number| signed(TABLE, number))
+            .collect();
         segment::Entity::delete_many()
             .filter(segment::Column::UploadId.eq(id.to_string()))
             .filter(segment::Column::Start.is_in(starts?))
@@ -321,8 +334,8 @@ async fn advance(
         .map(|segment| {
             Ok(segment::ActiveModel {
                 upload_id: Set(id.to_string()),
-                start: Set(signed(segment.start)?),
-                size: Set(signed(segment.size)?),
+                start: Set(signed(TABLE, segment.start)?),
+                size: Set(signed(TABLE, segment.size)?),
                 object_key: Set(segment.key.clone()),
                 ..Default::default()
             })
@@ -332,72 +345,4 @@ async fn advance(
         .exec_without_returning(transaction)
         .await?;
     Ok(true)
-}
-
-impl TryFrom<segment::Model> for Segment {
-    type Error = Error;
-
-    fn try_from(row: segment::Model) -> Result<Self> {
-        Ok(Self {
-            start: unsigned(row.start)?,
-            size: unsigned(row.size)?,
-            key: row.object_key,
-        })
-    }
-}
-
-fn to_hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
-        .collect()
-}
-
-fn from_hexadecimal(text: &str) -> Result<Vec<u8>> {
-    let half = |digit: u8| char::from(digit).to_digit(16);
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return Err(corrupt("an odd number of hexadecimal digits"));
-    };
-    pairs
-        .iter()
-        .map(|[high, low]| {
-            let byte = half(*high)? << 4 | half(*low)?;
-            u8::try_from(byte).ok()
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| corrupt("a character that is no hexadecimal digit"))
-}
-
-fn unsigned(stored: i64) -> Result<u64> {
-    stored.try_into().map_err(corrupt)
-}
-
-fn signed(number: u64) -> Result<i64> {
-    number.try_into().map_err(corrupt)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_staging", &reason)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_read_as_they_are_written() {
-        let bytes: Vec<u8> = (0..=u8::MAX).collect();
-        let text = to_hexadecimal(&bytes);
-        assert!(
-            text.starts_with("000102") && text.ends_with("fdfeff"),
-            "{text}"
-        );
-        assert_eq!(from_hexadecimal(&text).unwrap(), bytes);
-        for wrong in ["a", "0g", "é"] {
-            assert!(from_hexadecimal(wrong).is_err(), "{wrong:?}");
-        }
-    }
 }

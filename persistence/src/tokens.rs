@@ -1,64 +1,33 @@
 //! The service's own tokens, of which only a hash is kept.
 
-use domain::{Owner, RandomId, Scopes, Sha256, Timestamp};
+use domain::{Owner, RandomId, Sha256, Timestamp, Token};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
-use crate::{Database, Error, Result, database::attempt, entities::token};
+use crate::{
+    database::Database,
+    entities::token,
+    error::{Error, Result},
+    row::OrCorrupt as _,
+    transaction::attempt,
+};
 
-/// A token, as far as the service knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// What it is called where it is listed and revoked.
-    pub id: RandomId,
-    /// The SHA-256 of its text.
-    pub hash: Sha256,
-    /// For whom it speaks.
-    pub owner: Owner,
-    /// What it allows.
-    pub scopes: Scopes,
-    /// What it is for, in its maker's words.
-    pub label: String,
-    /// When it was made.
-    pub create_at: Timestamp,
-    /// Until when it can be used, if not for ever.
-    pub expires_at: Option<Timestamp>,
-    /// When it was used last, to the minute.
-    pub used_at: Option<Timestamp>,
-    /// When it was revoked.
-    pub revoke_at: Option<Timestamp>,
-}
-
-/// What a token is worth at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenState {
-    /// It lets its bearer in.
-    Good,
-    /// It has expired.
-    Expired,
-    /// It was revoked.
-    Revoked,
-}
-
-impl Token {
-    /// What it is worth at a moment.
-    #[must_use]
-    pub fn state(&self, now: Timestamp) -> TokenState {
-        if self.revoke_at.is_some() {
-            TokenState::Revoked
-        } else if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            TokenState::Expired
-        } else {
-            TokenState::Good
-        }
-    }
-}
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_token";
 
 /// The service's own tokens.
 #[derive(Clone, Copy)]
-pub struct Tokens<'a>(pub(crate) &'a Database);
+pub struct Tokens<'a>(&'a Database);
+
+impl Database {
+    /// The repository of tokens.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens(self)
+    }
+}
 
 impl Tokens<'_> {
     /// Adds a token.
@@ -169,10 +138,10 @@ impl TryFrom<token::Model> for Token {
 
     fn try_from(row: token::Model) -> Result<Self> {
         Ok(Self {
-            id: parse(&row.id)?,
-            hash: parse(&row.hash)?,
-            owner: parse(&row.owner)?,
-            scopes: parse(&row.scopes)?,
+            id: row.id.parse().or_corrupt(TABLE)?,
+            hash: row.hash.parse().or_corrupt(TABLE)?,
+            owner: row.owner.parse().or_corrupt(TABLE)?,
+            scopes: row.scopes.parse().or_corrupt(TABLE)?,
             label: row.label,
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: row.expires_at.map(Timestamp::from_microseconds),
@@ -180,9 +149,4 @@ impl TryFrom<token::Model> for Token {
             revoke_at: row.revoke_at.map(Timestamp::from_microseconds),
         })
     }
-}
-
-fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T> {
-    text.parse()
-        .map_err(|error: T::Err| Error::corrupt("tbl_token", &error))
 }

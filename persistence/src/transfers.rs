@@ -2,94 +2,33 @@
 
 mod row;
 
-use domain::{RandomId, Timestamp};
+use domain::{RandomId, ScanProgress, Timestamp, Transfer, TransferState};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
     QuerySelect, UpdateMany, sea_query::Expr,
 };
 
-use self::row::{RUNNING, corrupt, signed, stored_state, to_row};
+use self::row::{RUNNING, TABLE, stored_state, to_row};
 use crate::{
-    Database, Result,
-    database::{attempt, transact},
+    database::Database,
     entities::transfer,
+    error::Result,
     jobs,
+    row::{OrCorrupt as _, signed},
+    transaction::attempt,
 };
-
-/// A transfer of a store's contents to another.
-///
-/// It goes through the store's contents again and again, and is done when it finds none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transfer {
-    /// Its id.
-    pub id: RandomId,
-    /// The store that has the contents.
-    pub from: String,
-    /// The store that is to have them.
-    pub to: String,
-    /// How many bytes a second may be copied.
-    pub rate: Option<u64>,
-    /// How it stands.
-    pub state: TransferState,
-    /// How often it has gone through all contents.
-    pub pass: u32,
-    /// How many jobs were made while it goes through them now.
-    pub found: u64,
-    /// The shard that it is at, by number; 256 is past the last.
-    pub shard: u32,
-    /// The row in it after which it goes on.
-    pub after_id: i64,
-    /// Contents that there were to copy.
-    pub total_files: u64,
-    /// The bytes that these have.
-    pub total_bytes: u64,
-    /// Contents that were copied.
-    pub copied_files: u64,
-    /// The bytes that these have.
-    pub copied_bytes: u64,
-    /// Until when the jobs that were made take, at the rate.
-    pub paced_until: Timestamp,
-    /// Who makes its jobs.
-    pub planner: Option<String>,
-    /// Until when nobody else does.
-    pub planned_until: Timestamp,
-    /// When it was made.
-    pub create_at: Timestamp,
-    /// When it went on last.
-    pub update_at: Timestamp,
-    /// When it ended.
-    pub end_at: Option<Timestamp>,
-}
-
-/// How a transfer stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransferState {
-    /// It goes on.
-    Running,
-    /// There is nothing left to copy.
-    Done,
-    /// It was ended before.
-    Cancelled,
-}
-
-/// How far a transfer has been planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// How often it has gone through all contents.
-    pub pass: u32,
-    /// How many jobs were made while it goes through them now.
-    pub found: u64,
-    /// The shard that it is at, by number; 256 is past the last.
-    pub shard: u32,
-    /// The row in it after which it goes on.
-    pub after_id: i64,
-    /// Until when the jobs that were made take, at the rate.
-    pub paced_until: Timestamp,
-}
 
 /// The transfers of stores' contents to others.
 #[derive(Clone, Copy)]
-pub struct Transfers<'a>(pub(crate) &'a Database);
+pub struct Transfers<'a>(&'a Database);
+
+impl Database {
+    /// The repository of transfers.
+    #[must_use]
+    pub fn transfers(&self) -> Transfers<'_> {
+        Transfers(self)
+    }
+}
 
 impl Transfers<'_> {
     /// Adds a transfer.
@@ -215,12 +154,12 @@ impl Transfers<'_> {
         &self,
         id: RandomId,
         planner: &str,
-        progress: &Progress,
+        progress: &ScanProgress,
         now: Timestamp,
     ) -> Result<bool> {
-        let pass = i32::try_from(progress.pass).map_err(corrupt)?;
-        let shard = i32::try_from(progress.shard).map_err(corrupt)?;
-        let found = signed(progress.found)?;
+        let pass = i32::try_from(progress.pass).or_corrupt(TABLE)?;
+        let shard = i32::try_from(progress.shard).or_corrupt(TABLE)?;
+        let found = signed(TABLE, progress.found)?;
         let paced_until = progress.paced_until.microseconds();
         let advance = || {
             update_running(id)
@@ -258,7 +197,7 @@ impl Transfers<'_> {
     ///
     /// When the database fails.
     pub async fn set_total(&self, id: RandomId, files: u64, bytes: u64) -> Result<()> {
-        let (files, bytes) = (signed(files)?, signed(bytes)?);
+        let (files, bytes) = (signed(TABLE, files)?, signed(TABLE, bytes)?);
         let set = || {
             update_running(id)
                 .col_expr(transfer::Column::TotalFiles, Expr::val(files))
@@ -274,13 +213,10 @@ impl Transfers<'_> {
     ///
     /// When the database fails.
     pub async fn set_rate(&self, id: RandomId, rate: Option<u64>, now: Timestamp) -> Result<bool> {
-        let rate = rate.map(signed).transpose()?;
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = set_rate(&transaction, id, rate, now).await;
-            Ok((transaction, work))
-        })
-        .await
+        let rate = rate.map(|number| signed(TABLE, number)).transpose()?;
+        self.0
+            .transact(|transaction| async move { set_rate(&transaction, id, rate, now).await })
+            .await
     }
 }
 
@@ -306,12 +242,12 @@ async fn set_rate(
 /// Counts one more content that a transfer has copied, also after its end.
 ///
 /// The last that a transaction touches, since others wait for it.
-pub(crate) async fn count_in(
+pub(crate) async fn add_copied(
     transaction: &DatabaseTransaction,
     id: RandomId,
     bytes: u64,
 ) -> Result<()> {
-    let bytes = signed(bytes)?;
+    let bytes = signed(TABLE, bytes)?;
     let plus = |column: transfer::Column, more: i64| Expr::col(column).add(more);
     transfer::Entity::update_many()
         .col_expr(

@@ -1,8 +1,8 @@
 //! The owners' entries.
 
-use domain::{FileStatus, Timestamp};
+use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Position, Timestamp};
 use harness::TestDatabase;
-use persistence::{Database, Entry, EntryChange, EntryFilter, Position};
+use persistence::Database;
 
 use crate::{on_every_database, owner, record, some_content};
 
@@ -152,7 +152,7 @@ async fn a_batch_is_looked_up_by_contents(database: &Database, _: &TestDatabase)
 
 async fn of_two_changes_at_once_one_is_made(database: &Database, _: &TestDatabase) {
     let (entry, ..) = record(database, "alice", "a.txt", &some_content(), 1).await;
-    let rename = |name: &str| EntryChange {
+    let rename = |name: &str| EntryUpdate {
         file_name: name.parse().unwrap(),
         status: Some(FileStatus::Available),
         at: Timestamp::from_microseconds(9),
@@ -160,8 +160,8 @@ async fn of_two_changes_at_once_one_is_made(database: &Database, _: &TestDatabas
     let (alice, entries) = (owner("alice"), database.entries());
     let (b, c) = (rename("b.txt"), rename("c.txt"));
     let (first, second) = futures_util::future::join(
-        entries.change(&alice, &entry, &b),
-        entries.change(&alice, &entry, &c),
+        entries.update(&alice, &entry, &b),
+        entries.update(&alice, &entry, &c),
     )
     .await;
     assert!(first.unwrap() ^ second.unwrap());
@@ -187,7 +187,7 @@ async fn deleted_entries_are_listed_apart(database: &Database, _: &TestDatabase)
 }
 
 async fn change(database: &Database, entry: &Entry, name: &str, status: FileStatus) {
-    let change = EntryChange {
+    let change = EntryUpdate {
         file_name: name.parse().unwrap(),
         status: Some(status),
         at: Timestamp::EPOCH,
@@ -195,7 +195,7 @@ async fn change(database: &Database, entry: &Entry, name: &str, status: FileStat
     let entries = database.entries();
     assert!(
         entries
-            .change(&owner("alice"), entry, &change)
+            .update(&owner("alice"), entry, &change)
             .await
             .unwrap()
     );

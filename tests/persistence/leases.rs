@@ -23,17 +23,17 @@ async fn a_lease_is_taken_as_it_was_seen_or_not_at_all(database: &Database, _: &
     let first = found(database).await;
     assert_eq!(first.holder.as_deref(), Some("a"));
     // It gave a sign of life since it was seen.
-    assert!(leases.beat("x", "a").await.unwrap());
+    assert!(leases.heartbeat("x", "a").await.unwrap());
     assert!(!leases.take("x", "b", Some(&first)).await.unwrap());
     let second = found(database).await;
-    assert!(second.beat > first.beat);
+    assert!(second.heartbeat > first.heartbeat);
     assert!(leases.take("x", "b", Some(&second)).await.unwrap());
     assert!(!leases.take("x", "c", Some(&second)).await.unwrap());
-    assert!(!leases.beat("x", "a").await.unwrap());
-    assert!(leases.beat("x", "b").await.unwrap());
+    assert!(!leases.heartbeat("x", "a").await.unwrap());
+    assert!(leases.heartbeat("x", "b").await.unwrap());
     // Others are others.
     assert_eq!(leases.find("y").await.unwrap(), None);
-    assert!(!leases.beat("y", "b").await.unwrap());
+    assert!(!leases.heartbeat("y", "b").await.unwrap());
 }
 
 async fn of_many_who_take_a_lease_one_has_it(database: &Database, _: &TestDatabase) {
@@ -65,12 +65,12 @@ async fn of_many_who_take_a_lease_one_has_it(database: &Database, _: &TestDataba
 async fn what_was_given_up_is_free(database: &Database, _: &TestDatabase) {
     let leases = database.leases();
     assert!(leases.take("x", "a", None).await.unwrap());
-    leases.give_up("x", "b").await.unwrap();
+    leases.release("x", "b").await.unwrap();
     assert_eq!(found(database).await.holder.as_deref(), Some("a"));
-    leases.give_up("x", "a").await.unwrap();
+    leases.release("x", "a").await.unwrap();
     let free = found(database).await;
     assert_eq!(free.holder, None);
-    assert!(!leases.beat("x", "a").await.unwrap());
+    assert!(!leases.heartbeat("x", "a").await.unwrap());
     assert!(leases.take("x", "b", Some(&free)).await.unwrap());
     // Whoever saw it free before does not have it a second time.
     assert!(!leases.take("x", "c", Some(&free)).await.unwrap());

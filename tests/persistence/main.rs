@@ -5,21 +5,21 @@
 mod entries;
 mod jobs;
 mod leases;
-mod leftovers;
-mod moving;
 mod owners;
+mod pending_deletions;
 mod plans;
 mod recording;
+mod relocation;
 mod schema;
 mod sessions;
-mod staging;
+mod stagings;
 mod transfers;
 
 use std::time::Duration;
 
-use domain::{Address, Content, MediaType, Owner, Quota, RandomId, Timestamp};
+use domain::{Address, Content, Entry, EntryOutcome, MediaType, Owner, Quota, RandomId, Timestamp};
 use harness::{Kind, TestDatabase, digests, unique_text};
-use persistence::{Arrival, Database, Entry, Novelty, Options, Recording};
+use persistence::{Database, Options, RecordOutcome, UploadRecord};
 
 /// Runs a test against a database with the newest schema.
 async fn with(kind: Kind, test: impl AsyncFn(&Database, &TestDatabase)) {
@@ -86,19 +86,19 @@ async fn record(
     name: &str,
     content: &Content,
     at: i64,
-) -> (Entry, Novelty, Address) {
+) -> (Entry, EntryOutcome, Address) {
     let address = some_address();
     let recording = database
-        .record(&Arrival {
+        .record(&UploadRecord {
             owner: &owner(who),
             file_name: &name.parse().unwrap(),
             content_type: &MediaType::default(),
             content,
             address: Some(&address),
-            is_expected: false,
+            is_scheduled: false,
             copy_to: None,
             lost: None,
-            leftover_grace: Duration::ZERO,
+            deletion_grace: Duration::ZERO,
             session: None,
             quota: Some(Quota::NONE),
             at: Timestamp::from_microseconds(at),
@@ -106,11 +106,11 @@ async fn record(
         .await
         .unwrap();
     match recording {
-        Recording::Done {
+        RecordOutcome::Recorded {
             entry,
-            novelty,
+            outcome,
             address,
-        } => (*entry, novelty, address),
+        } => (*entry, outcome, address),
         other => panic!("{other:?}"),
     }
 }

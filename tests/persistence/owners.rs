@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use domain::{FileStatus, MediaType, Owner, Quota, Sha256, Timestamp};
+use domain::{
+    EntryOutcome, EntryUpdate, FileStatus, Limit, Link, MediaType, OwnQuota, Owner, Quota, Sha256,
+    Timestamp, Token,
+};
 use futures_util::future::join_all;
 use harness::TestDatabase;
-use persistence::{
-    Arrival, Database, EntryChange, Error, Limit, Link, Novelty, OwnQuota, Recording, Token,
-};
+use persistence::{Database, Error, RecordOutcome, UploadRecord};
 
 use crate::{on_every_database, options, owner, record, some_address, some_content, some_id};
 
@@ -30,12 +31,12 @@ fn at(second: i64) -> Timestamp {
 async fn change(database: &Database, who: &Owner, sha1: &domain::Sha1, to: Option<FileStatus>) {
     let entries = database.entries();
     let seen = entries.find(who, sha1).await.unwrap().unwrap();
-    let change = EntryChange {
+    let change = EntryUpdate {
         file_name: seen.meta.file_name.clone(),
         status: to,
         at: at(10),
     };
-    assert!(entries.change(who, &seen, &change).await.unwrap());
+    assert!(entries.update(who, &seen, &change).await.unwrap());
 }
 
 async fn what_there_was_is_counted_when_counting_begins(database: &Database, place: &TestDatabase) {
@@ -65,29 +66,29 @@ async fn a_file_too_many_leaves_nothing_behind(database: &Database, _: &TestData
         let alice = &alice;
         async move {
             let address = some_address();
-            let arrival = Arrival {
+            let record = UploadRecord {
                 owner: alice,
                 file_name: &"a".parse().unwrap(),
                 content_type: &MediaType::default(),
                 content,
                 address: Some(&address),
-                is_expected: false,
+                is_scheduled: false,
                 copy_to: None,
                 lost: None,
-                leftover_grace: Duration::ZERO,
+                deletion_grace: Duration::ZERO,
                 session: None,
                 quota: Some(quota),
                 at: at(1),
             };
-            database.record(&arrival).await
+            database.record(&record).await
         }
     });
     let mut taken = 0;
     for (recording, content) in join_all(uploads).await.into_iter().zip(&contents) {
         let found = database.contents().find(&content.sha1).await.unwrap();
         match recording {
-            Ok(Recording::Done { novelty, .. }) => {
-                assert_eq!(novelty, Novelty::New);
+            Ok(RecordOutcome::Recorded { outcome, .. }) => {
+                assert_eq!(outcome, EntryOutcome::Created);
                 taken += 1;
             }
             Err(Error::QuotaFull(_)) => assert_eq!(found, None),
@@ -163,7 +164,7 @@ async fn a_content_is_withdrawn_when_nobody_has_it(database: &Database, _: &Test
     let listed = purging.list(at(100), None, 10).await.unwrap();
     let ids: Vec<i64> = listed.iter().map(|(_, id, _)| *id).collect();
     assert_eq!(ids.len(), 2);
-    let forget = purging.forget(&content.sha1, Some(&address), &ids, at(100));
+    let forget = purging.remove(&content.sha1, Some(&address), &ids, at(100));
     forget.await.unwrap();
     assert_eq!(purging.list(at(100), None, 10).await.unwrap(), []);
 }
@@ -185,7 +186,7 @@ async fn a_content_that_comes_back_is_not_forgotten(database: &Database, _: &Tes
     let (_, _, new) = record(database, "alice", "again", &content, 101).await;
     assert_ne!(old, new);
     let ids = [listed[0].1];
-    let forget = purging.forget(&content.sha1, Some(&old), &ids, at(100));
+    let forget = purging.remove(&content.sha1, Some(&old), &ids, at(100));
     forget.await.unwrap();
     let row = database
         .contents()

@@ -1,8 +1,8 @@
 //! How the databases run the statements that have to stay cheap.
 
-use domain::Timestamp;
+use domain::{Position, Timestamp};
 use harness::{Kind, TestDatabase};
-use persistence::{Database, Position, plans};
+use persistence::{Database, plans};
 
 use crate::{on_every_database, owner, record, some_content};
 

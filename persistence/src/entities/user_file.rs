@@ -1,5 +1,6 @@
 //! One owner's entry for one content.
 
+use domain::{Owner, Sha1};
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -25,3 +26,10 @@ pub(crate) struct Model {
 pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Selects the entry of an owner for a content, in any state.
+pub(crate) fn by_key(owner: &Owner, sha1: &Sha1) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::Owner.eq(owner.as_str()))
+        .filter(Column::FileSha1.eq(sha1.to_string()))
+}

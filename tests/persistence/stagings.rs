@@ -18,13 +18,13 @@ async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
     assert_eq!(stagings.find(id).await.unwrap(), None);
     assert_eq!(stagings.find_bytes(id).await.unwrap(), None);
-    assert_eq!(stagings.current_turn(id).await.unwrap(), None);
+    assert_eq!(stagings.current_epoch(id).await.unwrap(), None);
 
-    let begun = stagings.take_turn(id, "ceph").await.unwrap();
+    let begun = stagings.take_over(id, "ceph").await.unwrap();
     let nothing = Staging {
         store: "ceph".to_owned(),
         bytes: 0,
-        turn: 1,
+        epoch: 1,
         hash_state: None,
         segments: Vec::new(),
     };
@@ -39,16 +39,16 @@ async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
     assert!(stagings.advance(id, 1, &first).await.unwrap());
     assert_eq!(stagings.find_bytes(id).await.unwrap(), Some(12));
 
-    let gone_on = stagings.take_turn(id, "another").await.unwrap();
+    let gone_on = stagings.take_over(id, "another").await.unwrap();
     let first = Staging {
         bytes: 12,
-        turn: 2,
+        epoch: 2,
         hash_state: Some(first.hash_state),
         segments: vec![segment(0, 8), segment(8, 4)],
         ..nothing
     };
     assert_eq!(gone_on, first, "it stays in the store that it began in");
-    assert_eq!(stagings.current_turn(id).await.unwrap(), Some(2));
+    assert_eq!(stagings.current_epoch(id).await.unwrap(), Some(2));
     // The last is written anew with more in it.
     let second = Advance {
         bytes: 20,
@@ -69,9 +69,9 @@ async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
 
 async fn who_lost_the_turn_changes_nothing(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
-    stagings.take_turn(id, "ceph").await.unwrap();
+    stagings.take_over(id, "ceph").await.unwrap();
     assert!(stagings.advance(id, 1, &to(8)).await.unwrap());
-    stagings.take_turn(id, "ceph").await.unwrap();
+    stagings.take_over(id, "ceph").await.unwrap();
     let before = stagings.find(id).await.unwrap();
     let late = Advance {
         removed: vec![0],
@@ -88,8 +88,11 @@ async fn who_lost_the_turn_changes_nothing(database: &Database, _: &TestDatabase
 
 async fn turns_that_are_taken_at_once_are_different_ones(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
-    let taken = join_all((0..16).map(|_| stagings.take_turn(id, "ceph"))).await;
-    let mut turns: Vec<i64> = taken.into_iter().map(|taken| taken.unwrap().turn).collect();
+    let taken = join_all((0..16).map(|_| stagings.take_over(id, "ceph"))).await;
+    let mut turns: Vec<i64> = taken
+        .into_iter()
+        .map(|taken| taken.unwrap().epoch)
+        .collect();
     turns.sort_unstable();
     assert_eq!(turns, (1..=16).collect::<Vec<_>>());
     // All of them go on at once, and only the last may.
@@ -104,7 +107,7 @@ async fn turns_that_are_taken_at_once_are_different_ones(database: &Database, _:
 
 async fn bytes_and_segments_that_are_read_go_together(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
-    stagings.take_turn(id, "ceph").await.unwrap();
+    stagings.take_over(id, "ceph").await.unwrap();
     let adding = async {
         for number in 0..30 {
             let advance = Advance {
@@ -131,7 +134,7 @@ async fn what_is_removed_leaves_nothing(database: &Database, _: &TestDatabase) {
     let mut ids: Vec<_> = (0..5).map(|_| some_id()).collect();
     ids.sort_unstable();
     for id in &ids {
-        stagings.take_turn(*id, "ceph").await.unwrap();
+        stagings.take_over(*id, "ceph").await.unwrap();
         assert!(stagings.advance(*id, 1, &to(8)).await.unwrap());
     }
     let page = stagings.list(None, 3).await.unwrap();
@@ -144,8 +147,8 @@ async fn what_is_removed_leaves_nothing(database: &Database, _: &TestDatabase) {
     assert_eq!(stagings.list(None, 9).await.unwrap(), ids[1..]);
     assert_eq!(stagings.segments(ids[0]).await.unwrap(), []);
     assert_eq!(stagings.segments(ids[1]).await.unwrap().len(), 1);
-    let again = stagings.take_turn(ids[0], "oss").await.unwrap();
-    assert_eq!((again.turn, again.segments), (1, Vec::new()));
+    let again = stagings.take_over(ids[0], "oss").await.unwrap();
+    assert_eq!((again.epoch, again.segments), (1, Vec::new()));
 }
 
 /// An upload of which so many bytes were staged in one segment.

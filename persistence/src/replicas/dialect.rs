@@ -6,10 +6,10 @@ use sea_orm::{
     ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement, TryGetable, Value,
 };
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How long to wait before a replica that cannot wait by itself is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The kinds of servers that replicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Dialect {
 
 /// How far a server is in what the primary wrote, as servers of its kind say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Position(String);
+pub(super) struct ReplicationPosition(String);
 
 /// What talks to the server of a database's URL.
 ///
@@ -44,7 +44,7 @@ impl Dialect {
         if server.get_database_backend() == DbBackend::Postgres {
             return Ok(Self::Postgres);
         }
-        let version: String = ask(server, "SELECT VERSION()", []).await?;
+        let version: String = query(server, "SELECT VERSION()", []).await?;
         Ok(if version.contains("MariaDB") {
             Self::MariaDb
         } else {
@@ -53,12 +53,12 @@ impl Dialect {
     }
 
     /// Whether a server lets its rows be changed.
-    pub(super) async fn takes_writes(self, server: &DatabaseConnection) -> Result<bool, DbErr> {
-        let ask = match self {
+    pub(super) async fn accepts_writes(self, server: &DatabaseConnection) -> Result<bool, DbErr> {
+        let query = match self {
             Self::MySql | Self::MariaDb => "SELECT CAST(@@global.read_only AS CHAR)",
             Self::Postgres => "SELECT current_setting('transaction_read_only')",
         };
-        let is_read_only: String = self::ask(server, ask, []).await?;
+        let is_read_only: String = self::query(server, query, []).await?;
         Ok(matches!(is_read_only.as_str(), "0" | "OFF" | "off"))
     }
 
@@ -66,8 +66,8 @@ impl Dialect {
     pub(super) async fn position(
         self,
         primary: &DatabaseConnection,
-    ) -> Result<Option<Position>, DbErr> {
-        let ask = match self {
+    ) -> Result<Option<ReplicationPosition>, DbErr> {
+        let query = match self {
             // It does not move with what is written without a number, or without a log.
             Self::MySql => {
                 "SELECT CAST(IF(@@global.gtid_mode IN ('ON', 'ON_PERMISSIVE') AND @@global.log_bin, \
@@ -76,25 +76,25 @@ impl Dialect {
             Self::MariaDb => "SELECT @@global.gtid_binlog_pos",
             Self::Postgres => "SELECT CAST(pg_current_wal_lsn() AS TEXT)",
         };
-        let position: String = self::ask(primary, ask, []).await?;
-        Ok((!position.is_empty()).then_some(Position(position)))
+        let position: String = self::query(primary, query, []).await?;
+        Ok((!position.is_empty()).then_some(ReplicationPosition(position)))
     }
 
     /// Whether a replica is as far as a position, or gets there in time.
     pub(super) async fn reaches(
         self,
         replica: &DatabaseConnection,
-        position: &Position,
-        patience: Duration,
+        position: &ReplicationPosition,
+        timeout: Duration,
     ) -> Result<bool, DbErr> {
         let position = Value::from(position.0.as_str());
         let wait = match self {
             // Waiting for no time is waiting for ever.
             Self::MySql => "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, GREATEST(?, 0.001))",
             Self::MariaDb => "SELECT MASTER_GTID_WAIT(?, ?)",
-            Self::Postgres => return has_replayed(replica, position, patience).await,
+            Self::Postgres => return has_replayed(replica, position, timeout).await,
         };
-        let waited: i32 = ask(replica, wait, [position, patience.as_secs_f64().into()]).await?;
+        let waited: i32 = query(replica, wait, [position, timeout.as_secs_f64().into()]).await?;
         Ok(waited == 0)
     }
 }
@@ -103,22 +103,22 @@ impl Dialect {
 async fn has_replayed(
     replica: &DatabaseConnection,
     position: Value,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<bool, DbErr> {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + timeout;
     loop {
         let question = "SELECT pg_last_wal_replay_lsn() >= CAST($1 AS pg_lsn)";
-        if ask(replica, question, [position.clone()]).await? {
+        if query(replica, question, [position.clone()]).await? {
             return Ok(true);
         }
         if Instant::now() >= end {
             return Ok(false);
         }
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn ask<T: TryGetable>(
+async fn query<T: TryGetable>(
     server: &DatabaseConnection,
     question: &str,
     values: impl IntoIterator<Item = Value>,

@@ -3,19 +3,22 @@
 //! The bytes are there before, and the copy that no longer counts stays for a time after, since
 //! somebody may be reading it.
 
-use domain::{Address, RandomId, Timestamp};
+use domain::{Address, JobId, RandomId, StoredContent, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, ExprTrait, sea_query::Expr};
 
 use crate::{
-    Database, JobId, Result, Shard, StoredContent, contents,
-    database::transact,
+    contents,
+    database::Database,
     entities::{AVAILABLE, file},
-    jobs, leftovers, transfers,
+    error::Result,
+    jobs, pending_deletions,
+    shard::Shard,
+    transfers,
 };
 
 /// A copy that was made.
 #[derive(Debug, Clone)]
-pub struct Switch<'a> {
+pub struct Relocation<'a> {
     /// The content, as it was seen when the copy was begun.
     pub content: &'a StoredContent,
     /// Where the copy is.
@@ -27,14 +30,14 @@ pub struct Switch<'a> {
     /// The transfer that counts it.
     pub transfer: Option<RandomId>,
     /// Until when copies stay that the content's row no longer points at.
-    pub leftover_due: Timestamp,
+    pub deletion_due: Timestamp,
     /// When it is.
     pub now: Timestamp,
 }
 
 impl Database {
     /// Makes a content's row point at a copy, if the content is available and still lies where it
-    /// was seen to, the copy is still expected ([`Leftovers::expect`](crate::Leftovers::expect))
+    /// was seen to, the copy is still expected ([`PendingDeletions::expect`](crate::PendingDeletions::expect))
     /// or is the second place already, and the job is still held by who says so; gives whether all
     /// that is so.
     ///
@@ -48,47 +51,43 @@ impl Database {
     ///
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown) when the copy has to stay because the
     /// row may point at it; otherwise nothing was changed.
-    pub async fn switch(&self, switch: &Switch<'_>) -> Result<bool> {
-        transact(|| async {
-            let transaction = self.begin().await?;
-            let work = self::switch(&transaction, switch).await;
-            Ok((transaction, work))
-        })
-        .await
+    pub async fn relocate(&self, relocation: &Relocation<'_>) -> Result<bool> {
+        self.transact(|transaction| async move { relocate(&transaction, relocation).await })
+            .await
     }
 }
 
-async fn switch(transaction: &DatabaseTransaction, switch: &Switch<'_>) -> Result<bool> {
-    let content = &switch.content.content;
-    let address = switch.content.address.to_string();
-    let expected = leftovers::lock(transaction, &content.sha1, switch.to).await?;
-    let locked = contents::locked(transaction, &content.sha1).await?;
+async fn relocate(transaction: &DatabaseTransaction, relocation: &Relocation<'_>) -> Result<bool> {
+    let content = &relocation.content.content;
+    let address = relocation.content.address.to_string();
+    let expected = pending_deletions::lock(transaction, &content.sha1, relocation.to).await?;
+    let lock = contents::lock(transaction, &content.sha1).await?;
     let is_as_seen = |row: &file::Model| row.status == AVAILABLE && row.file_addr == address;
-    let Some(row) = locked.filter(is_as_seen) else {
+    let Some(row) = lock.filter(is_as_seen) else {
         return Ok(false);
     };
     let old = StoredContent::try_from(row)?;
     // Nothing is changed before the last of what may stand against it.
-    if expected.is_none() && old.second.as_ref() != Some(switch.to) {
+    if expected.is_none() && old.second.as_ref() != Some(relocation.to) {
         return Ok(false);
     }
-    if let Some((id, holder)) = switch.job
-        && !jobs::finish_in(transaction, id, holder).await?
+    if let Some((id, holder)) = relocation.job
+        && !jobs::remove_in(transaction, id, holder).await?
     {
         return Ok(false);
     }
-    let (first, second) = if switch.keeps_source {
-        (&old.address, Some(switch.to))
+    let (first, second) = if relocation.keeps_source {
+        (&old.address, Some(relocation.to))
     } else {
         // No store has the same bytes twice.
-        let elsewhere = |second: &&Address| second.store != switch.to.store;
-        (switch.to, old.second.as_ref().filter(elsewhere))
+        let elsewhere = |second: &&Address| second.store != relocation.to.store;
+        (relocation.to, old.second.as_ref().filter(elsewhere))
     };
     let update = Shard::of(&content.sha1)
         .update()
         .value(file::Column::FileAddr, first.to_string())
         .value(file::Column::Ext2, second.map(Address::to_string))
-        .value(file::Column::UpdateAt, switch.now.microseconds())
+        .value(file::Column::UpdateAt, relocation.now.microseconds())
         .and_where(Expr::col(file::Column::FileSha1).eq(content.sha1.to_string()))
         .and_where(Expr::col(file::Column::Status).eq(AVAILABLE))
         .and_where(Expr::col(file::Column::FileAddr).eq(&address))
@@ -97,12 +96,18 @@ async fn switch(transaction: &DatabaseTransaction, switch: &Switch<'_>) -> Resul
     for gone in std::iter::once(&old.address).chain(&old.second) {
         if gone != first && Some(gone) != second {
             let gone = gone.to_string();
-            leftovers::expect_in(transaction, &content.sha1, &gone, switch.leftover_due).await?;
+            pending_deletions::schedule_in(
+                transaction,
+                &content.sha1,
+                &gone,
+                relocation.deletion_due,
+            )
+            .await?;
         }
     }
-    leftovers::forget_in(transaction, &expected.unwrap_or_default()).await?;
-    if let Some(transfer) = switch.transfer {
-        transfers::count_in(transaction, transfer, content.size).await?;
+    pending_deletions::remove_in(transaction, &expected.unwrap_or_default()).await?;
+    if let Some(transfer) = relocation.transfer {
+        transfers::add_copied(transaction, transfer, content.size).await?;
     }
     Ok(true)
 }

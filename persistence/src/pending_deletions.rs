@@ -13,14 +13,23 @@ use sea_orm::{
     PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 
-use crate::{Database, Error, Result, database::attempt, entities::leftover};
+use crate::{
+    database::Database,
+    entities::leftover,
+    error::{Error, Result},
+    row::OrCorrupt as _,
+    transaction::attempt,
+};
+
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_leftover";
 
 /// When an object is due that was condemned.
-const CONDEMNED: i64 = 0;
+const CLAIMED: i64 = 0;
 
 /// An object that is to go at a time, unless a content's row points at it by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
+pub struct PendingDeletion {
     /// Its row's number.
     pub id: i64,
     /// The content that it has, or was to have.
@@ -33,18 +42,26 @@ pub struct Leftover {
 
 /// The objects that are to go at a time.
 #[derive(Clone, Copy)]
-pub struct Leftovers<'a>(pub(crate) &'a Database);
+pub struct PendingDeletions<'a>(&'a Database);
 
-impl Leftovers<'_> {
+impl Database {
+    /// The repository of pending deletions.
+    #[must_use]
+    pub fn pending_deletions(&self) -> PendingDeletions<'_> {
+        PendingDeletions(self)
+    }
+}
+
+impl PendingDeletions<'_> {
     /// Says that an object is to go at a time, unless a content's row points at it by then.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn expect(&self, sha1: &Sha1, address: &Address, due: Timestamp) -> Result<()> {
+    pub async fn schedule(&self, sha1: &Sha1, address: &Address, due: Timestamp) -> Result<()> {
         let address = address.to_string();
-        let expect = || expect_in(self.0.writing(), sha1, &address, due);
-        attempt(expect).await
+        let schedule = || schedule_in(self.0.writing(), sha1, &address, due);
+        attempt(schedule).await
     }
 
     /// Says that an object is not to go any more, or is gone.
@@ -52,14 +69,14 @@ impl Leftovers<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn forget(&self, sha1: &Sha1, address: &Address) -> Result<()> {
-        let forget = || {
+    pub async fn cancel(&self, sha1: &Sha1, address: &Address) -> Result<()> {
+        let cancel = || {
             leftover::Entity::delete_many()
                 .filter(leftover::Column::FileSha1.eq(sha1.to_string()))
                 .filter(leftover::Column::FileAddr.eq(address.to_string()))
                 .exec(self.0.writing())
         };
-        attempt(forget).await.map(drop)
+        attempt(cancel).await.map(drop)
     }
 
     /// Condemns an object that is still due when it was seen to be: nothing puts it off any more,
@@ -70,15 +87,15 @@ impl Leftovers<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn condemn(&self, seen: &Leftover) -> Result<bool> {
-        let condemn = || {
+    pub async fn claim(&self, seen: &PendingDeletion) -> Result<bool> {
+        let claim = || {
             leftover::Entity::update_many()
-                .col_expr(leftover::Column::DueAt, Expr::val(CONDEMNED))
+                .col_expr(leftover::Column::DueAt, Expr::val(CLAIMED))
                 .filter(leftover::Column::Id.eq(seen.id))
                 .filter(leftover::Column::DueAt.eq(seen.due_at.microseconds()))
                 .exec(self.0.writing())
         };
-        Ok(attempt(condemn).await?.rows_affected == 1)
+        Ok(attempt(claim).await?.rows_affected == 1)
     }
 
     /// Puts off when an object is to go; gives whether it was still to go, and not condemned.
@@ -92,7 +109,7 @@ impl Leftovers<'_> {
                 .col_expr(leftover::Column::DueAt, Expr::val(due.microseconds()))
                 .filter(leftover::Column::FileSha1.eq(sha1.to_string()))
                 .filter(leftover::Column::FileAddr.eq(address.to_string()))
-                .filter(leftover::Column::DueAt.ne(CONDEMNED))
+                .filter(leftover::Column::DueAt.ne(CLAIMED))
                 .exec(self.0.writing())
         };
         Ok(attempt(postpone).await?.rows_affected > 0)
@@ -108,7 +125,7 @@ impl Leftovers<'_> {
         now: Timestamp,
         after: Option<(Timestamp, i64)>,
         limit: u64,
-    ) -> Result<Vec<Leftover>> {
+    ) -> Result<Vec<PendingDeletion>> {
         let (since, last) = after.unwrap_or((Timestamp::EPOCH, 0));
         let since = since.microseconds();
         let is_later = Expr::col(leftover::Column::DueAt)
@@ -133,7 +150,7 @@ impl Leftovers<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn is_expected(&self, sha1: &Sha1, address: &Address) -> Result<bool> {
+    pub async fn is_scheduled(&self, sha1: &Sha1, address: &Address) -> Result<bool> {
         let find = || {
             leftover::Entity::find()
                 .select_only()
@@ -151,7 +168,7 @@ impl Leftovers<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn is_expected_at(&self, address: &Address) -> Result<bool> {
+    pub async fn is_scheduled_at(&self, address: &Address) -> Result<bool> {
         let find = || {
             leftover::Entity::find()
                 .select_only()
@@ -168,7 +185,7 @@ impl Leftovers<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
-    pub async fn list_of(&self, sha1s: &[Sha1]) -> Result<Vec<Leftover>> {
+    pub async fn list_of(&self, sha1s: &[Sha1]) -> Result<Vec<PendingDeletion>> {
         let list = || {
             leftover::Entity::find()
                 .filter(leftover::Column::FileSha1.is_in(sha1s.iter().map(Sha1::to_string)))
@@ -191,7 +208,7 @@ impl Leftovers<'_> {
 }
 
 /// Says that an object at an address, as a row has it, is to go at a time.
-pub(crate) async fn expect_in(
+pub(crate) async fn schedule_in(
     connection: &impl ConnectionTrait,
     sha1: &Sha1,
     address: &str,
@@ -200,7 +217,7 @@ pub(crate) async fn expect_in(
     let row = leftover::ActiveModel {
         file_sha1: Set(sha1.to_string()),
         file_addr: Set(address.to_owned()),
-        due_at: Set(Ord::max(due.microseconds(), CONDEMNED + 1)),
+        due_at: Set(Ord::max(due.microseconds(), CLAIMED + 1)),
         ..Default::default()
     };
     leftover::Entity::insert(row)
@@ -222,15 +239,15 @@ pub(crate) async fn lock(
         .lock_exclusive()
         .all(transaction)
         .await?;
-    let is_condemned = rows.iter().any(|row| row.due_at == CONDEMNED);
+    let is_claimed = rows.iter().any(|row| row.due_at == CLAIMED);
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    Ok(Some(ids).filter(|ids| !ids.is_empty() && !is_condemned))
+    Ok(Some(ids).filter(|ids| !ids.is_empty() && !is_claimed))
 }
 
 /// Removes the rows that tell of an object, since a content's row does from this transaction on.
 ///
 /// By their ids: MySQL would look at, and wait for, those of the content's other objects as well.
-pub(crate) async fn forget_in(transaction: &DatabaseTransaction, ids: &[i64]) -> Result<()> {
+pub(crate) async fn remove_in(transaction: &DatabaseTransaction, ids: &[i64]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -241,20 +258,15 @@ pub(crate) async fn forget_in(transaction: &DatabaseTransaction, ids: &[i64]) ->
     Ok(())
 }
 
-impl TryFrom<leftover::Model> for Leftover {
+impl TryFrom<leftover::Model> for PendingDeletion {
     type Error = Error;
 
     fn try_from(row: leftover::Model) -> Result<Self> {
         Ok(Self {
             id: row.id,
-            sha1: row.file_sha1.parse().map_err(corrupt)?,
-            address: row.file_addr.parse().map_err(corrupt)?,
+            sha1: row.file_sha1.parse().or_corrupt(TABLE)?,
+            address: row.file_addr.parse().or_corrupt(TABLE)?,
             due_at: Timestamp::from_microseconds(row.due_at),
         })
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_leftover", &reason)
 }

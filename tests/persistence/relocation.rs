@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{Address, Content, MediaType, Quota};
+use domain::{Address, Content, EntryUpdate, Job, MediaType, Quota, StoredContent};
 use harness::{TestDatabase, unique_text};
-use persistence::{
-    Arrival, CopyTo, Database, EntryChange, Job, Recording, Shard, StoredContent, Switch,
-};
+use persistence::{CopyTarget, Database, RecordOutcome, Relocation, Shard, UploadRecord};
 
 use crate::{at, on_every_database, owner, record, some_content, transfers::transfer};
 
@@ -49,7 +47,7 @@ async fn what_comes_is_expected_no_longer_and_is_to_be_copied(
 
     // What is where it is to be is not copied.
     arrive(database, &some_content(), &address("oss"), None).await;
-    assert_eq!(database.jobs().standing().await.unwrap().waiting, 1);
+    assert_eq!(database.jobs().counts().await.unwrap().waiting, 1);
 }
 
 async fn what_comes_second_is_still_to_go(database: &Database, _: &TestDatabase) {
@@ -61,27 +59,27 @@ async fn what_comes_second_is_still_to_go(database: &Database, _: &TestDatabase)
         assert_ne!(stored.address, *address);
     }
     assert_eq!(left(database, &content).await, [(first, 90), (second, 90)]);
-    assert_eq!(database.jobs().standing().await.unwrap().waiting, 0);
+    assert_eq!(database.jobs().counts().await.unwrap().waiting, 0);
 }
 
 async fn an_upload_counts_or_is_condemned(database: &Database, _: &TestDatabase) {
-    let leftovers = database.leftovers();
+    let pending = database.pending_deletions();
     for _ in 0..10 {
         let (content, address) = (some_content(), address("ceph"));
         expect(database, &content, &address).await;
-        let seen = leftovers.list_of(&[content.sha1]).await.unwrap();
-        let (recording, is_condemned) = tokio::join!(
+        let seen = pending.list_of(&[content.sha1]).await.unwrap();
+        let (recording, is_claimed) = tokio::join!(
             try_arrive(database, &content, &address, None),
-            leftovers.condemn(&seen[0])
+            pending.claim(&seen[0])
         );
-        let is_condemned = is_condemned.unwrap();
+        let is_claimed = is_claimed.unwrap();
         match recording {
-            Recording::Done { .. } => assert!(!is_condemned),
-            Recording::BytesNeeded => assert!(is_condemned),
+            RecordOutcome::Recorded { .. } => assert!(!is_claimed),
+            RecordOutcome::ContentMissing => assert!(is_claimed),
             other => panic!("{other:?}"),
         }
         let found = database.contents().find(&content.sha1).await.unwrap();
-        assert_eq!(found.is_none(), is_condemned);
+        assert_eq!(found.is_none(), is_claimed);
     }
 }
 
@@ -93,7 +91,7 @@ async fn copies_that_are_replaced_are_to_go(database: &Database, _: &TestDatabas
     let job = only_job(database).await;
     assert!(switch(database, &to(&stored, &second, true)).await);
     let jobs = database.jobs();
-    let held = jobs.hold(job.id, "a", at(11), at(99)).await.unwrap();
+    let held = jobs.claim(job.id, "a", at(11), at(99)).await.unwrap();
     assert!(held.is_some());
 
     let stored = arrive(database, &content, &again, Some(&first)).await;
@@ -112,7 +110,7 @@ async fn a_content_moves(database: &Database, _: &TestDatabase) {
     let job = held_job(database, "a").await;
     let transfer = transfer(1);
     database.transfers().insert(&transfer).await.unwrap();
-    let made = Switch {
+    let made = Relocation {
         job: Some((job.id, "a")),
         transfer: Some(transfer.id),
         ..to(&stored, &to_address, false)
@@ -129,7 +127,7 @@ async fn a_content_moves(database: &Database, _: &TestDatabase) {
         (1, content.size)
     );
     // It is not where it was seen to be any more.
-    let again = Switch { job: None, ..made };
+    let again = Relocation { job: None, ..made };
     assert!(!switch(database, &again).await);
     let unknown = StoredContent {
         content: some_content(),
@@ -175,7 +173,7 @@ async fn a_copy_that_is_there_already_becomes_the_first(database: &Database, _: 
     assert!(switch(database, &to(&stored, &copy, true)).await);
     let copied = find(database, &content).await;
     // Nobody expects it to go.
-    let is_moved = database.switch(&to(&copied, &copy, false)).await;
+    let is_moved = database.relocate(&to(&copied, &copy, false)).await;
     assert!(is_moved.unwrap());
     let moved = find(database, &content).await;
     assert_eq!((moved.address, moved.second), (copy, None));
@@ -191,12 +189,12 @@ async fn a_job_that_another_holds_changes_nothing(database: &Database, _: &TestD
     database.transfers().insert(&transfer).await.unwrap();
     let job = held_job(database, "another").await;
     for job in [(job.id, "a"), (job.id + 1, "another")] {
-        let switch = Switch {
+        let switch = Relocation {
             job: Some(job),
             transfer: Some(transfer.id),
             ..to(&stored, &copy, false)
         };
-        assert!(!database.switch(&switch).await.unwrap());
+        assert!(!database.relocate(&switch).await.unwrap());
     }
     assert_eq!(find(database, &content).await, stored);
     assert_eq!(left(database, &content).await, [(copy, 90)]);
@@ -217,11 +215,11 @@ async fn one_of_two_copies_counts(database: &Database, _: &TestDatabase) {
         for copy in &copies {
             expect(database, &content, copy).await;
         }
-        let [first, second] = copies.each_ref().map(|copy| Switch {
+        let [first, second] = copies.each_ref().map(|copy| Relocation {
             transfer: Some(transfer.id),
             ..to(&stored, copy, false)
         });
-        let (first, second) = tokio::join!(database.switch(&first), database.switch(&second));
+        let (first, second) = tokio::join!(database.relocate(&first), database.relocate(&second));
         let (first, second) = (first.unwrap(), second.unwrap());
         assert!(first != second);
         let moved = find(database, &content).await;
@@ -242,7 +240,7 @@ async fn a_content_is_moved_or_withdrawn(database: &Database, _: &TestDatabase) 
         expect(database, &content, &copy).await;
         let (switch, purging) = (to(&stored, &copy, false), database.purging());
         let (is_moved, is_withdrawn) = tokio::join!(
-            database.switch(&switch),
+            database.relocate(&switch),
             purging.withdraw(&stored, at(100), at(100)),
         );
         let is_moved = is_moved.unwrap();
@@ -257,38 +255,38 @@ async fn what_is_condemned_does_not_come_back(database: &Database, _: &TestDatab
     let stored = arrive(database, &content, &address("ceph"), None).await;
     let copy = address("oss");
     let switch = to(&stored, &copy, false);
-    assert!(!database.switch(&switch).await.unwrap(), "not expected");
+    assert!(!database.relocate(&switch).await.unwrap(), "not expected");
     expect(database, &content, &copy).await;
-    let leftovers = database.leftovers();
-    let due = leftovers.list_due(at(90), None, 9).await.unwrap();
-    let postponed = leftovers.postpone(&content.sha1, &copy, at(95)).await;
+    let pending = database.pending_deletions();
+    let due = pending.list_due(at(90), None, 9).await.unwrap();
+    let postponed = pending.postpone(&content.sha1, &copy, at(95)).await;
     assert!(postponed.unwrap());
-    assert!(!leftovers.condemn(&due[0]).await.unwrap(), "put off since");
-    let due = leftovers.list_due(at(95), None, 9).await.unwrap();
-    assert!(leftovers.condemn(&due[0]).await.unwrap());
-    let postponed = leftovers.postpone(&content.sha1, &copy, at(99)).await;
+    assert!(!pending.claim(&due[0]).await.unwrap(), "put off since");
+    let due = pending.list_due(at(95), None, 9).await.unwrap();
+    assert!(pending.claim(&due[0]).await.unwrap());
+    let postponed = pending.postpone(&content.sha1, &copy, at(99)).await;
     assert!(!postponed.unwrap());
-    assert!(!database.switch(&switch).await.unwrap());
+    assert!(!database.relocate(&switch).await.unwrap());
     assert_eq!(find(database, &content).await, stored);
     // After a crash it is found and gone on with.
-    let due = leftovers.list_due(at(1), None, 9).await.unwrap();
+    let due = pending.list_due(at(1), None, 9).await.unwrap();
     assert_eq!(due.len(), 1);
-    assert!(leftovers.condemn(&due[0]).await.unwrap());
+    assert!(pending.claim(&due[0]).await.unwrap());
 }
 
 async fn a_copy_counts_or_is_condemned(database: &Database, _: &TestDatabase) {
-    let leftovers = database.leftovers();
+    let pending = database.pending_deletions();
     for _ in 0..10 {
         let content = some_content();
         let stored = arrive(database, &content, &address("ceph"), None).await;
         let copy = address("oss");
         expect(database, &content, &copy).await;
-        let seen = leftovers.list_of(&[content.sha1]).await.unwrap();
+        let seen = pending.list_of(&[content.sha1]).await.unwrap();
         let switch = to(&stored, &copy, true);
-        let (counts, is_condemned) =
-            tokio::join!(database.switch(&switch), leftovers.condemn(&seen[0]));
+        let (counts, is_claimed) =
+            tokio::join!(database.relocate(&switch), pending.claim(&seen[0]));
         let counts = counts.unwrap();
-        assert!(counts != is_condemned.unwrap());
+        assert!(counts != is_claimed.unwrap());
         let second = find(database, &content).await.second;
         assert_eq!(second, counts.then_some(copy));
     }
@@ -328,7 +326,7 @@ async fn a_content_with_another_second_place_is_not_withdrawn(
         "it still tells of both"
     );
     assert!(!switch(database, &to(&copied, &address("oss"), false)).await);
-    let forget = purging.forget(&content.sha1, Some(&copied.address), &[], at(100));
+    let forget = purging.remove(&content.sha1, Some(&copied.address), &[], at(100));
     forget.await.unwrap();
     let rows = database.contents().find_many(shard, &[content.sha1]).await;
     assert_eq!(rows.unwrap(), []);
@@ -381,7 +379,10 @@ async fn arrive(
 ) -> StoredContent {
     expect(database, content, address).await;
     let recording = try_arrive(database, content, address, lost).await;
-    assert!(matches!(recording, Recording::Done { .. }), "{recording:?}");
+    assert!(
+        matches!(recording, RecordOutcome::Recorded { .. }),
+        "{recording:?}"
+    );
     find(database, content).await
 }
 
@@ -390,61 +391,61 @@ async fn try_arrive(
     content: &Content,
     address: &Address,
     lost: Option<&Address>,
-) -> Recording {
-    let arrival = Arrival {
+) -> RecordOutcome {
+    let record = UploadRecord {
         owner: &owner("bob"),
         file_name: &"b".parse().unwrap(),
         content_type: &MediaType::default(),
         content,
         address: Some(address),
-        is_expected: true,
-        copy_to: Some(CopyTo {
+        is_scheduled: true,
+        copy_to: Some(CopyTarget {
             store: "oss",
             keeps_source: true,
         }),
         lost,
-        leftover_grace: Duration::from_micros(5),
+        deletion_grace: Duration::from_micros(5),
         session: None,
         quota: Some(Quota::NONE),
         at: at(10),
     };
-    database.record(&arrival).await.unwrap()
+    database.record(&record).await.unwrap()
 }
 
 /// Says that an object is to go at 90 unless a row points at it.
 async fn expect(database: &Database, content: &Content, address: &Address) {
-    let leftovers = database.leftovers();
-    let expect = leftovers.expect(&content.sha1, address, at(90));
+    let pending = database.pending_deletions();
+    let expect = pending.schedule(&content.sha1, address, at(90));
     expect.await.unwrap();
 }
 
 /// Switches to a copy that was expected to go.
-async fn switch(database: &Database, switch: &Switch<'_>) -> bool {
+async fn switch(database: &Database, switch: &Relocation<'_>) -> bool {
     expect(database, &switch.content.content, switch.to).await;
-    database.switch(switch).await.unwrap()
+    database.relocate(switch).await.unwrap()
 }
 
 /// Gives the only entry of a content up.
 async fn give_up(database: &Database, content: &Content) {
     let (entries, bob) = (database.entries(), owner("bob"));
     let seen = entries.find(&bob, &content.sha1).await.unwrap().unwrap();
-    let change = EntryChange {
+    let change = EntryUpdate {
         file_name: seen.meta.file_name.clone(),
         status: None,
         at: at(20),
     };
-    assert!(entries.change(&bob, &seen, &change).await.unwrap());
+    assert!(entries.update(&bob, &seen, &change).await.unwrap());
 }
 
 /// A copy at 30, what it replaces being due at 70.
-fn to<'a>(content: &'a StoredContent, to: &'a Address, keeps_source: bool) -> Switch<'a> {
-    Switch {
+fn to<'a>(content: &'a StoredContent, to: &'a Address, keeps_source: bool) -> Relocation<'a> {
+    Relocation {
         content,
         to,
         keeps_source,
         job: None,
         transfer: None,
-        leftover_due: at(70),
+        deletion_due: at(70),
         now: at(30),
     }
 }
@@ -456,7 +457,11 @@ async fn find(database: &Database, content: &Content) -> StoredContent {
 
 /// What is to go of a content, and when.
 async fn left(database: &Database, content: &Content) -> Vec<(Address, i64)> {
-    let left = database.leftovers().list_of(&[content.sha1]).await.unwrap();
+    let left = database
+        .pending_deletions()
+        .list_of(&[content.sha1])
+        .await
+        .unwrap();
     left.into_iter()
         .map(|left| (left.address, left.due_at.microseconds()))
         .collect()
@@ -471,7 +476,7 @@ async fn only_job(database: &Database) -> Job {
 /// The only job, which somebody holds.
 async fn held_job(database: &Database, holder: &str) -> Job {
     let job = only_job(database).await;
-    let held = database.jobs().hold(job.id, holder, at(10), at(99)).await;
+    let held = database.jobs().claim(job.id, holder, at(10), at(99)).await;
     held.unwrap().unwrap()
 }
 
