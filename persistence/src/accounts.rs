@@ -1,4 +1,4 @@
-//! What is kept about how much each owner has, and may have.
+//! Accounts: the usage and the own quota of each owner.
 
 pub(crate) mod row;
 
@@ -22,10 +22,10 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_usage";
 
-/// How often to compare counts and entries before others have to wait.
+/// The number of comparisons without a lock before an audit locks the owner's row.
 const AUDIT_ATTEMPTS: u32 = 5;
 
-/// How much owners have, and may have.
+/// The repository of accounts: the usage and the own quota of each owner.
 #[derive(Clone, Copy)]
 pub struct Accounts<'a>(&'a Database);
 
@@ -38,9 +38,10 @@ impl Database {
 }
 
 impl Accounts<'_> {
-    /// Finds how much an owner has in files, and may have; nothing yet is nothing.
+    /// Finds an owner's usage of stored files and the owner's own quota; an owner without a row has
+    /// used nothing.
     ///
-    /// One look-up by primary key; what running uploads take is not looked up.
+    /// One lookup by primary key; running uploads are not counted.
     ///
     /// # Errors
     ///
@@ -49,16 +50,16 @@ impl Accounts<'_> {
         find(self.0.reading(), owner).await
     }
 
-    /// The same before something is added: the primary is asked, which is written to next.
+    /// The same before a write: only the primary is asked, since the write goes there.
     ///
     /// # Errors
     ///
-    /// As [`Accounts::find`].
+    /// The same as those of [`Accounts::find`].
     pub async fn find_for_update(&self, owner: &Owner) -> Result<Account> {
         find(self.0.newest(), owner).await
     }
 
-    /// Adds to an account what the owner's running uploads take at a moment.
+    /// Adds an owner's running uploads to the usage of an account.
     ///
     /// # Errors
     ///
@@ -69,16 +70,16 @@ impl Accounts<'_> {
         owner: &Owner,
         now: Timestamp,
     ) -> Result<Account> {
-        let look = || async {
+        let query = || async {
             let mut usage = account.usage;
             add_uploads(self.0.reading(), owner, now, None, &mut usage).await?;
             Ok::<_, Error>(usage)
         };
-        account.usage = attempt(look).await?;
+        account.usage = attempt(query).await?;
         Ok(account)
     }
 
-    /// Gives an owner a quota of its own.
+    /// Sets an owner's own quota.
     ///
     /// # Errors
     ///
@@ -99,7 +100,8 @@ impl Accounts<'_> {
             .await
     }
 
-    /// Lists owners and what they have in files, in the order of their names, from after one on.
+    /// Lists up to `limit` owners and their usage of stored files, ordered by name, from the first
+    /// name after `after`.
     ///
     /// # Errors
     ///
@@ -118,9 +120,9 @@ impl Accounts<'_> {
             .collect()
     }
 
-    /// The owner after one, in the order of their names, who has files or is counted to.
+    /// Finds the next owner, ordered by name, who has files or a usage count.
     ///
-    /// Two look-ups in indexes.
+    /// Two index lookups.
     ///
     /// # Errors
     ///
@@ -153,27 +155,28 @@ impl Accounts<'_> {
             .transpose()
     }
 
-    /// Compares an owner's counts with the entries, and gives what differs.
+    /// Compares an owner's usage count with the owner's entries and returns the difference.
     ///
-    /// Reads all of the owner's entries; nobody waits for that unless they differ again and again.
+    /// Reads all entries of the owner; locks the count only if several comparisons in a row find a
+    /// difference.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn audit(&self, owner: &Owner) -> Result<Option<Miscount>> {
         for _ in 0..AUDIT_ATTEMPTS {
-            // What is added in between makes them differ.
+            // A file that is added between the two reads makes them differ.
             let find = || usage::Entity::find_by_id(owner.as_str()).one(self.0.newest());
             let counted = attempt(find).await?.map(|row| (row.bytes, row.files));
-            let look = || async { sum(self.0.newest(), owner).await };
-            if attempt(look).await? == counted.unwrap_or_default() {
+            let query = || async { sum(self.0.newest(), owner).await };
+            if attempt(query).await? == counted.unwrap_or_default() {
                 return Ok(None);
             }
         }
         self.recount_if(owner, false).await
     }
 
-    /// Counts an owner's entries anew, and gives what was wrong.
+    /// Replaces an owner's usage count by the sum over the entries and returns the difference.
     ///
     /// # Errors
     ///
@@ -182,9 +185,9 @@ impl Accounts<'_> {
         self.recount_if(owner, true).await
     }
 
-    async fn recount_if(&self, owner: &Owner, corrects: bool) -> Result<Option<Miscount>> {
+    async fn recount_if(&self, owner: &Owner, corrected: bool) -> Result<Option<Miscount>> {
         self.0
-            .transact(|transaction| async move { recount(&transaction, owner, corrects).await })
+            .transact(|transaction| async move { recount(&transaction, owner, corrected).await })
             .await
     }
 }
@@ -198,7 +201,7 @@ async fn find(connection: &Connection, owner: &Owner) -> Result<Account> {
 async fn recount(
     transaction: &DatabaseTransaction,
     owner: &Owner,
-    corrects: bool,
+    corrected: bool,
 ) -> Result<Option<Miscount>> {
     add_usage(transaction, owner, 0, 0).await?;
     let row = lock(transaction, owner).await?;
@@ -207,7 +210,7 @@ async fn recount(
     if counted == found {
         return Ok(None);
     }
-    if corrects {
+    if corrected {
         usage::Entity::update_many()
             .col_expr(usage::Column::Bytes, Expr::val(found.0))
             .col_expr(usage::Column::Files, Expr::val(found.1))
@@ -222,7 +225,7 @@ async fn recount(
     }))
 }
 
-/// The bytes and the number of an owner's entries.
+/// The total size and the number of an owner's entries.
 async fn sum(connection: &impl ConnectionTrait, owner: &Owner) -> Result<(i64, i64)> {
     let integer = big_integer(connection.get_database_backend());
     let bytes = Expr::col(user_file::Column::FileSize).sum();

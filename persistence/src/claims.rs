@@ -1,4 +1,4 @@
-//! The claims on contents: who has offered to prove that they have what.
+//! Claims: an owner's offer to prove the possession of a content.
 
 use domain::{Claim, Owner, RandomId, Sha256, Timestamp};
 use sea_orm::{
@@ -20,7 +20,7 @@ const TABLE: &str = "tbl_claim";
 const OPEN: i32 = 0;
 const USED: i32 = 1;
 
-/// The claims on contents.
+/// The repository of claims.
 #[derive(Clone, Copy)]
 pub struct Claims<'a>(&'a Database);
 
@@ -56,10 +56,10 @@ impl Claims<'_> {
         attempt(insert).await.map(drop)
     }
 
-    /// When the claim was made that comes `count` before this one among its owner's since a time;
-    /// `None` if there are not so many.
+    /// Finds the creation time of the claim that is `count` places before this one among its
+    /// owner's claims after `since`; `None` if there are fewer.
     ///
-    /// One look-up in an index, of at most so many entries.
+    /// One index lookup that reads at most `count + 1` entries.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Claims<'_> {
         count: u64,
     ) -> Result<Option<Timestamp>> {
         let (own, id) = (claim.create_at.microseconds(), claim.id.to_string());
-        let look = || {
+        let query = || {
             claim::Entity::find()
                 .select_only()
                 .column(claim::Column::CreateAt)
@@ -90,7 +90,7 @@ impl Claims<'_> {
                 .into_tuple::<i64>()
                 .one(self.0.newest())
         };
-        let found = attempt(look).await?;
+        let found = attempt(query).await?;
         Ok(found.map(Timestamp::from_microseconds))
     }
 
@@ -108,9 +108,9 @@ impl Claims<'_> {
         attempt(remove).await.map(drop)
     }
 
-    /// Uses an owner's claim up, if it was not used before, and is not over.
+    /// Marks an owner's claim as used, if it is unused and has not expired, and returns it.
     ///
-    /// Of several who try only one gets it.
+    /// Of several concurrent requests, only one gets the claim.
     ///
     /// # Errors
     ///
@@ -145,7 +145,7 @@ impl Claims<'_> {
         row.try_into().map(Some)
     }
 
-    /// Removes the claims that were over before a time.
+    /// Removes the claims that expired before a given time.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What statements are sent to: one pool, or whichever of several servers it is to be.
+//! The target of statements: one pool, or one of several servers.
 
 use std::sync::Arc;
 
@@ -13,15 +13,16 @@ use crate::{
     replicas::{ReplicaSet, Server, Source, no_primary},
 };
 
-/// Where statements go.
+/// The target of statements.
 #[derive(Clone, Debug)]
 pub(crate) enum Connection {
-    /// To the one database.
+    /// The only database.
     Single(DatabaseConnection),
-    /// To the server that takes writes.
+    /// The primary: the server that accepts writes.
     Primary(Arc<ReplicaSet>),
-    /// To any server that has all that was committed before; while none takes writes, to one that
-    /// has nearly all. It is never said of that one that it has no such row.
+    /// Any server that has everything that was committed before; while there is no primary, a
+    /// replica with an acceptable lag. A missing row in such a replica counts as an error, not as
+    /// absence.
     Any(Arc<ReplicaSet>),
 }
 
@@ -30,7 +31,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the database says against it, or that no server takes writes.
+    /// When the database refuses it, or there is no primary.
     pub(crate) async fn begin(
         &self,
         options: TransactionOptions,
@@ -48,11 +49,11 @@ impl Connection {
         }
     }
 
-    /// Says that what was not found is not there, if that is certain.
+    /// Checks that a row that was not found does not exist.
     ///
     /// # Errors
     ///
-    /// While no server takes writes: a replica may have too little.
+    /// While there is no primary: a replica may lack the row.
     pub(crate) fn ensure_authoritative(&self) -> Result<(), DbErr> {
         match self {
             Self::Single(_) => Ok(()),
@@ -60,10 +61,10 @@ impl Connection {
         }
     }
 
-    /// Closes all connections, once they are idle.
+    /// Closes all connections once they are idle.
     pub(crate) async fn close(&self) {
         match self {
-            // What cannot be closed in good order is closed by the process's end.
+            // A connection that cannot be closed cleanly is closed when the process ends.
             Self::Single(pool) => drop(pool.close_by_ref().await),
             Self::Primary(replicas) | Self::Any(replicas) => replicas.close().await,
         }
@@ -124,7 +125,7 @@ impl Connection {
 
 /// A statement that reads.
 enum Query {
-    /// One row, if there is one.
+    /// At most one row.
     One(Statement),
     All(Statement),
 }
@@ -141,8 +142,8 @@ impl Query {
     }
 }
 
-/// Reads from a replica if one is well, else from the primary; if whoever is asked goes away
-/// meanwhile, from another.
+/// Reads from a replica in sync, or else from the primary; if that server becomes unreachable
+/// meanwhile, from another one.
 async fn read(replicas: &ReplicaSet, query: &Query) -> Result<Vec<QueryResult>, DbErr> {
     if let Source::Current(server) = replicas.source().await {
         if let Some(answer) = ask(server, query).await {
@@ -163,7 +164,7 @@ async fn read(replicas: &ReplicaSet, query: &Query) -> Result<Vec<QueryResult>, 
     Ok(found)
 }
 
-/// What a server answers; nothing if it is gone.
+/// A server's answer; `None` if the server becomes unreachable.
 async fn ask(server: &Server, query: &Query) -> Option<Result<Vec<QueryResult>, DbErr>> {
     let pool = server.pool();
     tokio::select! {
@@ -175,7 +176,7 @@ async fn ask(server: &Server, query: &Query) -> Option<Result<Vec<QueryResult>, 
     }
 }
 
-/// Has the servers looked at if one could not be used.
+/// Requests a check of the servers if an operation failed because one is unavailable.
 fn request_check_on_error<T>(replicas: &ReplicaSet, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
     if outcome.as_ref().is_err_and(is_unavailable) {
         replicas.request_check();

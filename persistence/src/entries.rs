@@ -1,4 +1,4 @@
-//! The owners' entries: who has which content, under which name.
+//! Entries: which owner has which content, under which name.
 
 pub(crate) mod row;
 
@@ -32,7 +32,7 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_user_file";
 
-/// The owners' entries.
+/// The repository of entries.
 #[derive(Clone, Copy)]
 pub struct Entries<'a>(&'a Database);
 
@@ -45,9 +45,9 @@ impl Database {
 }
 
 impl Entries<'_> {
-    /// Finds an owner's entry for a content, whether available or deleted.
+    /// Finds an owner's entry for a content, available or deleted.
     ///
-    /// One look-up by a unique index.
+    /// One lookup by a unique index.
     ///
     /// # Errors
     ///
@@ -56,19 +56,19 @@ impl Entries<'_> {
         find(self.0.reading(), owner, sha1).await
     }
 
-    /// The same for an entry that is to be changed: the primary is asked.
+    /// The same before a write: only the primary is asked.
     ///
     /// # Errors
     ///
-    /// As [`Entries::find`].
+    /// The same as those of [`Entries::find`].
     pub async fn find_for_update(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
         find(self.0.newest(), owner, sha1).await
     }
 
-    /// Lists an owner's entries, newest first, from after a position on.
+    /// Lists an owner's entries, newest first, from the first one after a position.
     ///
-    /// Costs the same wherever it starts: it reads `limit` rows of an index from there on, unless
-    /// a name is searched for, which reads that owner's rows until there are enough.
+    /// The cost is independent of the position: reads `limit` rows of an index from there. A search
+    /// by name reads the owner's rows until it has found enough.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Entries<'_> {
                 .all(self.0.reading())
         };
         let rows = attempt(list).await?;
-        // Whoever asks for certain contents takes what is missing for what is not there.
+        // A caller that asks for certain contents concludes that the missing ones do not exist.
         if let Some(sha1s) = &filter.sha1s
             && rows.len() < sha1s.len()
         {
@@ -95,9 +95,7 @@ impl Entries<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Changes an entry, unless somebody else did since it was read.
-    ///
-    /// Gives whether it was changed.
+    /// Updates an entry, unless it has changed since it was read; returns whether it was updated.
     ///
     /// # Errors
     ///
@@ -114,7 +112,7 @@ impl Entries<'_> {
             .await
     }
 
-    /// Whether an entry of any owner is for a content, and can be used or restored.
+    /// Reports whether any owner has an entry for a content that is available or can be restored.
     ///
     /// # Errors
     ///
@@ -132,7 +130,7 @@ impl Entries<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Finds those of the given contents that any entry is for, even one that was given up.
+    /// Finds which of the given contents have an entry, even one that is being purged.
     ///
     /// # Errors
     ///
@@ -154,9 +152,9 @@ impl Entries<'_> {
             .collect()
     }
 
-    /// Lists the contents that entries of any owner are for, from after the given row on.
+    /// Lists up to `limit` contents with an entry of any owner, from the first row after `after`.
     ///
-    /// Gives up to `limit` of them, each with the row's number to go on from.
+    /// Each comes with the number of its row, which is `after` for the next page.
     ///
     /// # Errors
     ///
@@ -180,8 +178,8 @@ impl Entries<'_> {
     }
 }
 
-/// Changes an entry to what nobody can download, and so ends the links to it; one that was given
-/// up no longer counts.
+/// Updates an entry to a status in which it cannot be downloaded, and removes the links to it; an
+/// entry that is marked for the purge no longer counts as used.
 async fn withdraw(
     transaction: &DatabaseTransaction,
     owner: &Owner,
@@ -200,7 +198,7 @@ async fn withdraw(
     Ok(true)
 }
 
-/// Changes an entry unless somebody else did since it was read.
+/// The update of an entry, guarded by the version that was read.
 fn guarded(owner: &Owner, seen: &Entry, update: &EntryUpdate) -> UpdateMany<user_file::Entity> {
     user_file::Entity::update_many()
         .col_expr(
@@ -236,8 +234,8 @@ async fn find(connection: &Connection, owner: &Owner, sha1: &Sha1) -> Result<Opt
     row.map(Entry::try_from).transpose()
 }
 
-/// `upload_at <= x AND (upload_at < x OR id < y)` rather than a comparison of pairs, for which
-/// MySQL would not use the index.
+/// Uses `upload_at <= x AND (upload_at < x OR id < y)` instead of comparing pairs, for which MySQL
+/// would not use the index.
 pub(crate) fn newest(
     owner: &Owner,
     filter: &EntryFilter,
@@ -262,8 +260,8 @@ pub(crate) fn newest(
         let sha1s = sha1s.iter().map(Sha1::to_string);
         select = select.filter(user_file::Column::FileSha1.is_in(sha1s));
     } else {
-        // MariaDB would read the index from its end to the position, for the sake of the rows
-        // that it expects without the limit. The others do not know this hint.
+        // Without this hint MariaDB would read the index from its end to the position, because it
+        // expects more rows than the limit allows. The other databases ignore the hint.
         QueryTrait::query(&mut select).force_index("ix_user_file_newest", IndexHintScope::All);
     }
     if let Some(name) = &filter.name {
@@ -273,7 +271,7 @@ pub(crate) fn newest(
     select
 }
 
-/// A text in which what `LIKE` gives a meaning to has none.
+/// Escapes the characters that have a meaning in `LIKE`.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

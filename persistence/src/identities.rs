@@ -1,4 +1,4 @@
-//! Which disk a store is whose contents the rows mean.
+//! Identities: which disk each store must be.
 
 use domain::RandomId;
 use sea_orm::{ActiveValue::Set, EntityTrait};
@@ -10,7 +10,7 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_store";
 
-/// The identities of stores, by name.
+/// The repository of store identities, by the store's name.
 #[derive(Clone, Copy)]
 pub struct Identities<'a>(&'a Database);
 
@@ -36,7 +36,8 @@ impl Identities<'_> {
             .or_corrupt(TABLE)
     }
 
-    /// Gives a store an identity, unless it has one; gives the one that it has then.
+    /// Assigns an identity to a store that has none; returns the identity that the store has
+    /// afterwards.
     ///
     /// # Errors
     ///

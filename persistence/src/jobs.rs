@@ -1,7 +1,8 @@
-//! The copies that are to be made from store to store.
+//! Jobs: copies to make from one store to another.
 //!
-//! A job is made in the transaction that makes it necessary, and goes in the one that says that the
-//! copy counts. In between, whoever works on it holds it for a time, and nobody else does.
+//! The transaction that makes a copy necessary creates the job; the transaction that makes the copy
+//! count removes it. In between, a worker claims the job for a limited time, during which no other
+//! worker has it.
 
 mod row;
 
@@ -17,13 +18,13 @@ use crate::{
     database::Database, entities::job, error::Result, row::OrCorrupt as _, transaction::attempt,
 };
 
-/// How many jobs one statement adds; each takes a parameter for each of its columns.
+/// The number of jobs that one statement inserts; each takes a parameter for each of its columns.
 const BATCH_SIZE: usize = 500;
 
-/// The longest text of an error that is kept, in characters.
+/// The maximum length of a stored error text, in characters.
 const MAX_ERROR_CHARS: usize = 1000;
 
-/// The copies that are to be made.
+/// The repository of jobs.
 #[derive(Clone, Copy)]
 pub struct Jobs<'a>(&'a Database);
 
@@ -36,11 +37,11 @@ impl Database {
 }
 
 impl Jobs<'_> {
-    /// Adds jobs, except those for which there is one; gives how many were added.
+    /// Adds jobs, except those that exist already; returns the number of added jobs.
     ///
     /// # Errors
     ///
-    /// When the database fails; none is added then.
+    /// When the database fails; no job is added then.
     pub async fn insert_many(&self, jobs: &[NewJob], now: Timestamp) -> Result<u64> {
         self.0
             .transact(|transaction| async move {
@@ -53,7 +54,7 @@ impl Jobs<'_> {
             .await
     }
 
-    /// Finds a job, as it is now.
+    /// Finds a job. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -63,8 +64,8 @@ impl Jobs<'_> {
         attempt(find).await?.map(Job::try_from).transpose()
     }
 
-    /// Lists up to `limit` jobs that are to be done by now, the longest due first: those that nobody
-    /// holds, and those whose holder's time is over.
+    /// Lists up to `limit` jobs that are due, the longest due first: unclaimed jobs, and jobs whose
+    /// claim has expired.
     ///
     /// # Errors
     ///
@@ -83,10 +84,8 @@ impl Jobs<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Keeps a job from being listed before a time, since others were told of it, if it is still due
-    /// when it was seen to be; nobody holds it then.
-    ///
-    /// Gives whether it was.
+    /// Hides a job from [`Jobs::list_due`] until a given time, because it was published; removes an
+    /// expired claim. Does so only if the due time is still `seen_due`; returns whether it was.
     ///
     /// # Errors
     ///
@@ -102,9 +101,10 @@ impl Jobs<'_> {
         Ok(attempt(defer).await?.rows_affected == 1)
     }
 
-    /// Holds a job until a time, unless somebody else does; gives it, or `None` if it cannot be had.
+    /// Claims a job until a given time, unless another worker has a claim on it; returns the job,
+    /// or `None` if it cannot be claimed.
     ///
-    /// A job that nobody holds can be had before it is due.
+    /// An unclaimed job can be claimed before it is due.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Jobs<'_> {
             update_waiting(id)
                 .col_expr(job::Column::Holder, Expr::val(holder))
                 .col_expr(job::Column::DueAt, Expr::val(until.microseconds()))
-                .filter(is_free(now).add(job::Column::Holder.eq(holder)))
+                .filter(is_unclaimed(now).add(job::Column::Holder.eq(holder)))
                 .exec(self.0.writing())
         };
         if attempt(claim).await?.rows_affected == 0 {
@@ -128,12 +128,12 @@ impl Jobs<'_> {
         }
         let find = || job::Entity::find_by_id(id).one(self.0.newest());
         let row = attempt(find).await?;
-        // Its time may be over already, and somebody else have it.
+        // The claim may have expired already, and another worker may have claimed the job.
         let own = row.filter(|row| row.status == WAITING && row.holder.as_deref() == Some(holder));
         own.map(Job::try_from).transpose()
     }
 
-    /// Holds a job that is held for longer; gives whether it still was.
+    /// Extends the claim on a job; returns whether the claim was still valid.
     ///
     /// # Errors
     ///
@@ -147,10 +147,10 @@ impl Jobs<'_> {
         Ok(attempt(keep).await?.rows_affected == 1)
     }
 
-    /// Says that a job that is held failed, and is to be tried again at a time; gives whether it
-    /// still was held.
+    /// Records that a claimed job failed and when to retry it; returns whether the claim was still
+    /// valid.
     ///
-    /// Of the error's text, no more than the first 1,000 characters are kept.
+    /// Keeps the first 1,000 characters of the error text.
     ///
     /// # Errors
     ///
@@ -175,10 +175,10 @@ impl Jobs<'_> {
         Ok(attempt(retry).await?.rows_affected == 1)
     }
 
-    /// Says that a job that is held failed, and is not to be tried again; gives whether it still was
-    /// held.
+    /// Records that a claimed job failed and will not be retried; returns whether the claim was
+    /// still valid.
     ///
-    /// Of the error's text, no more than the first 1,000 characters are kept.
+    /// Keeps the first 1,000 characters of the error text.
     ///
     /// # Errors
     ///
@@ -198,8 +198,8 @@ impl Jobs<'_> {
         Ok(attempt(mark_dead).await?.rows_affected == 1)
     }
 
-    /// Removes a job that is held, and that there is nothing to do for; gives whether it still was
-    /// held.
+    /// Removes a claimed job for which nothing is left to do; returns whether the claim was still
+    /// valid.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl Jobs<'_> {
         attempt(finish).await
     }
 
-    /// Lists up to `limit` jobs that are tried no more, oldest first, from after one on.
+    /// Lists up to `limit` dead jobs, oldest first, from the first one after `after`.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl Jobs<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Begins anew with one job that is tried no more, or with all; gives how many these are.
+    /// Requeues one dead job, or all of them; returns their number.
     ///
     /// # Errors
     ///
@@ -247,8 +247,7 @@ impl Jobs<'_> {
         Ok(attempt(requeue).await?.rows_affected)
     }
 
-    /// Removes the copies between two stores that failed too often: they are ordered anew, or not
-    /// at all.
+    /// Removes the dead jobs between two stores, so that the copies can be requested again.
     ///
     /// # Errors
     ///
@@ -264,8 +263,7 @@ impl Jobs<'_> {
         attempt(remove).await.map(drop)
     }
 
-    /// Removes the jobs of a transfer that are to be done and that nobody holds at a moment; gives
-    /// how many these were.
+    /// Removes the waiting, unclaimed jobs of a transfer; returns their number.
     ///
     /// # Errors
     ///
@@ -275,14 +273,13 @@ impl Jobs<'_> {
             job::Entity::delete_many()
                 .filter(job::Column::TransferId.eq(transfer.to_string()))
                 .filter(job::Column::Status.eq(WAITING))
-                .filter(is_free(now))
+                .filter(is_unclaimed(now))
                 .exec(self.0.writing())
         };
         Ok(attempt(remove).await?.rows_affected)
     }
 
-    /// Counts the jobs of a transfer: those that are to be done or being done, and those that are
-    /// tried no more.
+    /// Counts the jobs of a transfer: those that are waiting or running, and the dead ones.
     ///
     /// # Errors
     ///
@@ -300,8 +297,8 @@ impl Jobs<'_> {
         Ok((count(WAITING).await?, count(DEAD).await?))
     }
 
-    /// Counts the jobs for copies from one store to another, whoever ordered them: those that are to
-    /// be done or being done, and those that are tried no more.
+    /// Counts the jobs from one store to another, inside or outside of transfers: those that are
+    /// waiting or running, and the dead ones.
     ///
     /// # Errors
     ///
@@ -320,7 +317,7 @@ impl Jobs<'_> {
         Ok((count(WAITING).await?, count(DEAD).await?))
     }
 
-    /// Counts all jobs, and tells since when the oldest is to be done.
+    /// Counts all jobs, and finds the creation time of the oldest one that is waiting or running.
     ///
     /// # Errors
     ///
@@ -350,7 +347,7 @@ impl Jobs<'_> {
     }
 }
 
-/// Adds jobs that no statement is too long for, except those for which there is one.
+/// Adds the jobs of one batch, except those that exist already.
 async fn insert_batch(
     transaction: &DatabaseTransaction,
     jobs: &[NewJob],
@@ -362,8 +359,8 @@ async fn insert_batch(
         .iter()
         .map(|job| to_row(job, now, mark.clone()))
         .collect();
-    // To set the id to itself, as nothing is done by default, MySQL refuses once the statement has
-    // made an id.
+    // The default, which sets the id to itself, is not possible: MySQL refuses that after the
+    // statement has generated an id.
     let nothing = OnConflict::columns([
         job::Column::FileSha1,
         job::Column::FromStore,
@@ -382,7 +379,7 @@ async fn insert_batch(
     let Some(mark) = mark else {
         return Ok(added);
     };
-    // MySQL counts those as well for which there was one.
+    // MySQL also counts the jobs that existed already, so the inserted ones are marked and counted.
     let unmark = job::Entity::update_many()
         .col_expr(job::Column::Holder, Expr::val(None::<String>))
         .filter(job::Column::FileSha1.is_in(jobs.iter().map(|job| job.sha1.to_string())))
@@ -391,16 +388,16 @@ async fn insert_batch(
     Ok(unmark.await?.rows_affected)
 }
 
-/// Adds a job for a copy of what has just come to its store.
+/// Adds the job that copies a content which has just reached its store.
 ///
-/// One that there is already is for bytes that lay there before: it begins anew, and whoever holds
-/// it does no longer, and so cannot remove it as done.
+/// An existing job refers to older bytes at the source: it starts again, and loses its claim, so
+/// that its worker cannot remove it as done.
 pub(crate) async fn upsert_in(
     transaction: &DatabaseTransaction,
     job: &NewJob,
     now: Timestamp,
 ) -> Result<()> {
-    let anew = OnConflict::columns([
+    let restart = OnConflict::columns([
         job::Column::FileSha1,
         job::Column::FromStore,
         job::Column::ToStore,
@@ -411,13 +408,13 @@ pub(crate) async fn upsert_in(
     .value(job::Column::DueAt, Expr::val(job.due_at.microseconds()))
     .to_owned();
     job::Entity::insert(to_row(job, now, None)?)
-        .on_conflict(anew)
+        .on_conflict(restart)
         .exec_without_returning(transaction)
         .await?;
     Ok(())
 }
 
-/// Makes those jobs of a transfer due that nobody holds.
+/// Makes the unclaimed jobs of a transfer due.
 pub(crate) async fn release(
     transaction: &DatabaseTransaction,
     transfer: RandomId,
@@ -433,7 +430,7 @@ pub(crate) async fn release(
     Ok(())
 }
 
-/// Removes a job that is held; gives whether it was.
+/// Removes a claimed job; returns whether the claim was still valid.
 pub(crate) async fn remove_in(
     connection: &impl ConnectionTrait,
     id: JobId,
@@ -448,8 +445,8 @@ pub(crate) async fn remove_in(
     Ok(done.rows_affected == 1)
 }
 
-/// Nobody holds it, or whoever does has no more time.
-fn is_free(now: Timestamp) -> Condition {
+/// The condition that a job is unclaimed, or its claim has expired.
+fn is_unclaimed(now: Timestamp) -> Condition {
     Condition::any()
         .add(job::Column::Holder.is_null())
         .add(job::Column::DueAt.lte(now.microseconds()))

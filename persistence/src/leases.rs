@@ -1,8 +1,8 @@
-//! Who does what is to be done once in the whole cluster.
+//! Leases: rights that one process of the cluster has at a time.
 //!
-//! Clocks of machines differ, so a row tells no time. Whoever holds a lease raises its beat again
-//! and again; whoever saw the same beat for long enough, by a clock of their own, takes it over,
-//! guarded by what they saw.
+//! The clocks of machines differ, so a row holds no time. The holder of a lease increases its
+//! heartbeat periodically; a process that sees the same heartbeat for long enough, by its own
+//! clock, takes the lease over, guarded by the heartbeat that it saw.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
@@ -10,19 +10,19 @@ use sea_orm::{
 
 use crate::{database::Database, entities::lease, error::Result, transaction::attempt};
 
-/// Whom a lease is held by that nobody holds.
+/// The holder in the row of a lease that no process holds.
 const UNHELD: &str = "";
 
-/// A lease, as its row has it.
+/// The state of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it, if anybody does.
+    /// The holder, if there is one.
     pub holder: Option<String>,
-    /// What grows as long as somebody holds it, and whenever it changes hands.
+    /// A counter that increases while the lease is held, and whenever it changes hands.
     pub heartbeat: i64,
 }
 
-/// The leases, by name.
+/// The repository of leases, by name.
 #[derive(Clone, Copy)]
 pub struct Leases<'a>(&'a Database);
 
@@ -35,7 +35,7 @@ impl Database {
 }
 
 impl Leases<'_> {
-    /// Finds a lease; `None` if nobody ever held it.
+    /// Finds a lease; `None` if no process has ever held it.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Leases<'_> {
         }))
     }
 
-    /// Takes a lease, if it is still as it was seen; gives whether it was.
+    /// Takes a lease if its state is still the one that was seen; returns whether it was.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Leases<'_> {
         Ok(attempt(take).await?.rows_affected == 1)
     }
 
-    /// Takes a lease that has no row yet; somebody else may be faster.
+    /// Takes a lease that has no row yet, unless another process inserts the row first.
     async fn insert(&self, name: &str, holder: &str) -> Result<bool> {
         let row = lease::ActiveModel {
             name: Set(name.to_owned()),
@@ -88,7 +88,7 @@ impl Leases<'_> {
         Ok(found.is_some_and(|found| found.holder.as_deref() == Some(holder)))
     }
 
-    /// Gives the sign of life of whoever holds a lease; gives whether they still do.
+    /// Sends the heartbeat of a lease's holder; returns whether the process still holds the lease.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Leases<'_> {
         Ok(attempt(heartbeat).await?.rows_affected == 1)
     }
 
-    /// Gives a lease up, if one holds it, so that the next who looks takes it.
+    /// Releases a lease if the process holds it, so that another process can take it at once.
     ///
     /// # Errors
     ///

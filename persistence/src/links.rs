@@ -1,4 +1,4 @@
-//! The links to owners' files, by which whoever has one gets the file.
+//! Links: URLs that let anyone download an owner's file.
 
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
@@ -21,7 +21,7 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_link";
 
-/// The links to owners' files.
+/// The repository of links.
 #[derive(Clone, Copy)]
 pub struct Links<'a>(&'a Database);
 
@@ -34,9 +34,9 @@ impl Database {
 }
 
 impl Links<'_> {
-    /// Adds a link to a file that its owner has; gives whether the owner has it.
+    /// Adds a link to an owner's available file; returns whether the owner has the file.
     ///
-    /// The entry is locked meanwhile, so that no deletion leaves the link behind.
+    /// Locks the entry, so that a concurrent deletion cannot leave the link behind.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Links<'_> {
             .await
     }
 
-    /// Finds a link that is neither over nor used up.
+    /// Finds a link that has neither expired nor reached its number of downloads.
     ///
     /// # Errors
     ///
@@ -82,12 +82,13 @@ impl Links<'_> {
         let find = || link::Entity::find_by_id(id.to_string()).one(self.0.reading());
         let row = attempt(find).await?.filter(|row| {
             row.expires_at > now.microseconds()
-                && row.max_downloads.is_none_or(|most| row.downloads < most)
+                && row.max_downloads.is_none_or(|max| row.downloads < max)
         });
         row.map(Link::try_from).transpose()
     }
 
-    /// Counts a download by a link whose downloads are counted; gives whether there was one left.
+    /// Counts a download through a link with a limited number of downloads; returns whether one was
+    /// left.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl Links<'_> {
         attempt(remove).await.map(drop)
     }
 
-    /// Removes the links that were over before a time.
+    /// Removes the links that expired before a given time.
     ///
     /// # Errors
     ///
@@ -133,7 +134,7 @@ impl Links<'_> {
     }
 }
 
-/// Removes all links to an owner's file, together with what else happens to it.
+/// Removes all links to an owner's file in the transaction that changes the file.
 pub(crate) async fn remove_all(
     transaction: &DatabaseTransaction,
     owner: &Owner,
@@ -153,13 +154,13 @@ impl TryFrom<link::Model> for Link {
     type Error = Error;
 
     fn try_from(row: link::Model) -> Result<Self> {
-        let most: Option<Result<u64, _>> = row.max_downloads.map(TryInto::try_into);
+        let max: Option<Result<u64, _>> = row.max_downloads.map(TryInto::try_into);
         Ok(Self {
             id: row.id.parse().or_corrupt(TABLE)?,
             owner: row.owner.parse().or_corrupt(TABLE)?,
             file_sha1: row.file_sha1.parse().or_corrupt(TABLE)?,
             inline: row.disposition != 0,
-            max_downloads: most.transpose().or_corrupt(TABLE)?,
+            max_downloads: max.transpose().or_corrupt(TABLE)?,
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: Timestamp::from_microseconds(row.expires_at),
         })

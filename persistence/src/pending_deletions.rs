@@ -1,11 +1,13 @@
-//! The objects that are to go at a time, unless a content's row points at them by then.
+//! Pending deletions: objects to delete at a given time, unless a content's row refers to them by
+//! then.
 //!
-//! One is expected before its bytes are written, and forgotten in the transaction that makes a row
-//! point at it; or it comes here in the transaction that makes a row point elsewhere. So there is
-//! no moment at which neither a row nor this tells of it.
+//! A deletion is scheduled before the object's bytes are written, and cancelled in the transaction
+//! that makes a row refer to the object; or it is scheduled in the transaction that makes a row
+//! refer to another object. So at every moment, either a content's row or a pending deletion refers
+//! to the object.
 //!
-//! Whoever removes one condemns it first, and from then on no row comes to point at it, however
-//! late whoever wrote it is.
+//! A process claims a deletion before it deletes the object. From then on no row comes to refer to
+//! the object, however late its writer is.
 
 use domain::{Address, Sha1, Timestamp};
 use sea_orm::{
@@ -24,23 +26,23 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_leftover";
 
-/// When an object is due that was condemned.
+/// The due time of a claimed deletion.
 const CLAIMED: i64 = 0;
 
-/// An object that is to go at a time, unless a content's row points at it by then.
+/// An object to delete at a given time, unless a content's row refers to it by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingDeletion {
-    /// Its row's number.
+    /// The number of the row.
     pub id: i64,
-    /// The content that it has, or was to have.
+    /// The SHA-1 of the object's content, present or planned.
     pub sha1: Sha1,
-    /// Where it is, if it is.
+    /// The address of the object, which may not exist.
     pub address: Address,
-    /// When it is to go.
+    /// The time of the deletion.
     pub due_at: Timestamp,
 }
 
-/// The objects that are to go at a time.
+/// The repository of pending deletions.
 #[derive(Clone, Copy)]
 pub struct PendingDeletions<'a>(&'a Database);
 
@@ -53,7 +55,7 @@ impl Database {
 }
 
 impl PendingDeletions<'_> {
-    /// Says that an object is to go at a time, unless a content's row points at it by then.
+    /// Schedules the deletion of an object at a given time.
     ///
     /// # Errors
     ///
@@ -64,7 +66,7 @@ impl PendingDeletions<'_> {
         attempt(schedule).await
     }
 
-    /// Says that an object is not to go any more, or is gone.
+    /// Cancels the deletion of an object, or removes the row after the deletion.
     ///
     /// # Errors
     ///
@@ -79,10 +81,11 @@ impl PendingDeletions<'_> {
         attempt(cancel).await.map(drop)
     }
 
-    /// Condemns an object that is still due when it was seen to be: nothing puts it off any more,
-    /// and no row comes to point at it. Gives whether it was; a second time changes nothing.
+    /// Claims a deletion whose due time is still the one that was seen; returns whether it was. The
+    /// deletion can then no longer be postponed, and no row comes to refer to the object. Claiming
+    /// it a second time changes nothing.
     ///
-    /// A row may point at it already, which [`Database::is_recorded`] tells.
+    /// A row may refer to the object already; [`Database::is_recorded`] reports that.
     ///
     /// # Errors
     ///
@@ -98,7 +101,7 @@ impl PendingDeletions<'_> {
         Ok(attempt(claim).await?.rows_affected == 1)
     }
 
-    /// Puts off when an object is to go; gives whether it was still to go, and not condemned.
+    /// Postpones a deletion; returns whether it was still pending and unclaimed.
     ///
     /// # Errors
     ///
@@ -115,7 +118,8 @@ impl PendingDeletions<'_> {
         Ok(attempt(postpone).await?.rows_affected > 0)
     }
 
-    /// Lists up to `limit` objects that are to go by now, the longest due first, from after one on.
+    /// Lists up to `limit` deletions that are due, the longest due first, from the first one after
+    /// `after`.
     ///
     /// # Errors
     ///
@@ -131,7 +135,7 @@ impl PendingDeletions<'_> {
         let is_later = Expr::col(leftover::Column::DueAt)
             .gt(since)
             .or(Expr::col(leftover::Column::Id).gt(last));
-        let look = || {
+        let query = || {
             leftover::Entity::find()
                 .filter(leftover::Column::DueAt.gte(since))
                 .filter(leftover::Column::DueAt.lte(now.microseconds()))
@@ -141,11 +145,11 @@ impl PendingDeletions<'_> {
                 .limit(limit)
                 .all(self.0.newest())
         };
-        let rows = attempt(look).await?;
+        let rows = attempt(query).await?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Tells whether an object is to go, now or later, unless a content's row points at it.
+    /// Reports whether the deletion of an object is pending, due or not.
     ///
     /// # Errors
     ///
@@ -163,7 +167,7 @@ impl PendingDeletions<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Tells whether an object is to go, now or later, whatever content it has.
+    /// Reports whether the deletion of an object with any content is pending, due or not.
     ///
     /// # Errors
     ///
@@ -180,7 +184,7 @@ impl PendingDeletions<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Lists the objects of some contents that are to go, now or later.
+    /// Lists the pending deletions of the given contents' objects, due or not.
     ///
     /// # Errors
     ///
@@ -196,7 +200,7 @@ impl PendingDeletions<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Counts the objects that are to go, now or later.
+    /// Counts the pending deletions, due or not.
     ///
     /// # Errors
     ///
@@ -207,7 +211,7 @@ impl PendingDeletions<'_> {
     }
 }
 
-/// Says that an object at an address, as a row has it, is to go at a time.
+/// Schedules the deletion of an object, given its address as a row holds it.
 pub(crate) async fn schedule_in(
     connection: &impl ConnectionTrait,
     sha1: &Sha1,
@@ -226,8 +230,8 @@ pub(crate) async fn schedule_in(
     Ok(())
 }
 
-/// Keeps an object from being condemned until the transaction ends; gives the rows that tell of it,
-/// or `None` if there is none, or it is condemned.
+/// Locks the deletions of an object until the transaction ends, so that no process can claim them;
+/// returns the numbers of their rows, or `None` if none is pending or one is claimed.
 pub(crate) async fn lock(
     transaction: &DatabaseTransaction,
     sha1: &Sha1,
@@ -244,9 +248,10 @@ pub(crate) async fn lock(
     Ok(Some(ids).filter(|ids| !ids.is_empty() && !is_claimed))
 }
 
-/// Removes the rows that tell of an object, since a content's row does from this transaction on.
+/// Removes the deletions of an object to which this transaction makes a content's row refer.
 ///
-/// By their ids: MySQL would look at, and wait for, those of the content's other objects as well.
+/// Selects them by their numbers: with another condition MySQL would also read, and wait for, the
+/// rows of the content's other objects.
 pub(crate) async fn remove_in(transaction: &DatabaseTransaction, ids: &[i64]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());

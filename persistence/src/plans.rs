@@ -1,6 +1,6 @@
-//! How the database would run the statements that have to stay cheap however much there is.
+//! The query plans of the statements whose cost must not grow with the number of rows.
 //!
-//! For tests and benchmarks: these are the very statements that the repositories make.
+//! For tests and benchmarks: the repositories run the same statements.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     error::Result,
 };
 
-/// The plan for finding an owner's entry by its content.
+/// The plan of the lookup of an owner's entry by its content.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub async fn find(database: &Database, owner: &Owner, sha1: &Sha1) -> Result<Str
     explain(database, &by_key(owner, sha1)).await
 }
 
-/// The plan for a page of an owner's listing.
+/// The plan of a page of an owner's listing.
 ///
 /// # Errors
 ///
@@ -68,8 +68,8 @@ async fn explain(database: &Database, select: &impl QueryTrait) -> Result<String
     Ok(lines.join("\n"))
 }
 
-/// Fills the entries with those numbered from `from` up to, not including, `to`, of the owner
-/// `bench`: the number is the content's SHA-1 and the microsecond of its upload.
+/// Inserts the entries `from..to` of the owner `bench`: the number of an entry is the SHA-1 of its
+/// content and the microsecond of its upload.
 ///
 /// # Errors
 ///

@@ -1,9 +1,9 @@
-//! Giving up what was deleted long ago, and the contents that nobody has any more.
+//! Purging: the removal of entries that were deleted long ago, and of contents without entries.
 //!
-//! In this order: an entry is given up; when no entry refers to its content any more, the
-//! content's row is, under the lock that everybody takes who records the content; then its bytes
-//! go; then the rows. Entries that were given up stay until then, and are what is found and gone
-//! on with after a crash.
+//! The steps are, in this order: mark a deleted entry for the purge; when no other entry refers to
+//! its content, withdraw the content's row, under the lock that recording an upload also takes;
+//! delete the bytes; remove the rows. A marked entry stays until the last step, so that the purge
+//! continues from it after a crash.
 
 use domain::{Address, Owner, Sha1, StoredContent, Timestamp};
 use sea_orm::{
@@ -26,12 +26,12 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_user_file";
 
-/// The contents that nobody has any more.
+/// The operations that purge entries and contents.
 #[derive(Clone, Copy)]
 pub struct Purging<'a>(&'a Database);
 
 impl Database {
-    /// The operations that purge contents.
+    /// The operations that purge entries and contents.
     #[must_use]
     pub fn purging(&self) -> Purging<'_> {
         Purging(self)
@@ -39,7 +39,8 @@ impl Database {
 }
 
 impl Purging<'_> {
-    /// Gives up to `limit` entries up that were deleted before a time; gives how many.
+    /// Marks up to `limit` entries for the purge that were deleted before a given time; returns
+    /// their number.
     ///
     /// # Errors
     ///
@@ -68,8 +69,8 @@ impl Purging<'_> {
         Ok(deleted.len())
     }
 
-    /// Lists up to `limit` entries that were given up before a time, the longest ago first, from
-    /// after a row on that [`Purging::list`] gave.
+    /// Lists up to `limit` entries that were marked for the purge before a given time, the longest
+    /// marked first, from the first one after a row of the previous page.
     ///
     /// # Errors
     ///
@@ -85,7 +86,7 @@ impl Purging<'_> {
         let is_later = Expr::col(user_file::Column::UpdateAt)
             .gt(since)
             .or(Expr::col(user_file::Column::Id).gt(last));
-        let look = || {
+        let query = || {
             user_file::Entity::find()
                 .select_only()
                 .columns([
@@ -103,7 +104,7 @@ impl Purging<'_> {
                 .into_tuple::<(i64, i64, String)>()
                 .all(self.0.newest())
         };
-        let rows = attempt(look).await?;
+        let rows = attempt(query).await?;
         rows.into_iter()
             .map(|(at, id, sha1)| {
                 let sha1 = sha1.parse().or_corrupt(TABLE)?;
@@ -112,11 +113,11 @@ impl Purging<'_> {
             .collect()
     }
 
-    /// Withdraws a content if no entry refers to it, and all that did were given up before a time,
-    /// and its row still has the addresses that were seen; gives whether it is withdrawn.
+    /// Withdraws a content if all of its entries were marked for the purge before a given time, and
+    /// its row still has the addresses that were seen; returns whether it is withdrawn.
     ///
-    /// Whoever records the content at that moment is either seen here, or finds it withdrawn and
-    /// brings bytes of their own.
+    /// A concurrent upload of the content either prevents this, or finds the content withdrawn and
+    /// stores its own bytes.
     ///
     /// # Errors
     ///
@@ -132,8 +133,9 @@ impl Purging<'_> {
             .await
     }
 
-    /// Removes what is left of a content: its row, if it is withdrawn with its bytes at an address
-    /// where they are no more; and those of these entries that were given up before a time.
+    /// Removes the rest of a content: its row, if the content is withdrawn and the row has the
+    /// address at which the bytes were deleted; and the given entries that were marked for the
+    /// purge before a given time.
     ///
     /// # Errors
     ///
@@ -168,7 +170,7 @@ async fn expire(
         .exec(transaction)
         .await?;
     if done.rows_affected == 0 {
-        // Its owner was faster.
+        // The owner changed the entry first.
         return Ok(());
     }
     let owner: Owner = row.owner.parse().or_corrupt(TABLE)?;
@@ -195,18 +197,18 @@ async fn withdraw(
     let Some(row) = lock.filter(is_as_seen) else {
         return Ok(false);
     };
-    let is_wanted = Expr::col(user_file::Column::Status)
+    let is_referenced = Expr::col(user_file::Column::Status)
         .ne(PURGING)
         .or(Expr::col(user_file::Column::UpdateAt).gte(before.microseconds()));
-    let wanted = user_file::Entity::find()
+    let referenced = user_file::Entity::find()
         .select_only()
         .column(user_file::Column::Id)
         .filter(user_file::Column::FileSha1.eq(sha1.to_string()))
-        .filter(is_wanted)
+        .filter(is_referenced)
         .into_tuple::<i64>()
         .one(transaction)
         .await?;
-    if wanted.is_some() {
+    if referenced.is_some() {
         return Ok(false);
     }
     if row.status != PURGING {

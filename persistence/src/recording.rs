@@ -163,7 +163,7 @@ async fn record(
         insert_copy_job(transaction, record, &address).await?;
     }
     let claimed = claim_entry(transaction, record).await?;
-    if claimed.is_counted_anew {
+    if claimed.adds_usage {
         add_usage(transaction, record, session.as_ref()).await?;
     }
     if let (Some(id), Some(session)) = (record.session, &session) {

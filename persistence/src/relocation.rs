@@ -1,7 +1,7 @@
-//! Saying that a copy counts which was made in another store.
+//! Relocation: making a copy in another store count.
 //!
-//! The bytes are there before, and the copy that no longer counts stays for a time after, since
-//! somebody may be reading it.
+//! The bytes are there before. The copy that no longer counts stays for a while, because a download
+//! may still read it.
 
 use domain::{Address, JobId, RandomId, StoredContent, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, ExprTrait, sea_query::Expr};
@@ -16,41 +16,42 @@ use crate::{
     transfers,
 };
 
-/// A copy that was made.
+/// A finished copy that is to count.
 #[derive(Debug, Clone)]
 pub struct Relocation<'a> {
-    /// The content, as it was seen when the copy was begun.
+    /// The content, as it was when the copy began.
     pub content: &'a StoredContent,
-    /// Where the copy is.
+    /// The address of the copy.
     pub to: &'a Address,
-    /// Whether the copy becomes the second place, rather than the first.
+    /// True if the copy becomes the second copy, false if it replaces the first one.
     pub keeps_source: bool,
-    /// The job that this completes, and who holds it.
+    /// The job that this completes, and the worker that claimed it.
     pub job: Option<(JobId, &'a str)>,
-    /// The transfer that counts it.
+    /// The transfer that counts the copy.
     pub transfer: Option<RandomId>,
-    /// Until when copies stay that the content's row no longer points at.
+    /// The time at which to delete copies that the content's row no longer refers to.
     pub deletion_due: Timestamp,
-    /// When it is.
+    /// The current time.
     pub now: Timestamp,
 }
 
 impl Database {
-    /// Makes a content's row point at a copy, if the content is available and still lies where it
-    /// was seen to, the copy is still expected ([`PendingDeletions::expect`](crate::PendingDeletions::expect))
-    /// or is the second place already, and the job is still held by who says so; gives whether all
-    /// that is so.
+    /// Makes a content's row refer to a copy; returns whether it does.
     ///
-    /// The job goes, and is counted for its transfer, in the same transaction. The copy is to go no
-    /// longer; what the row pointed at before, and does no more, is to go instead. Nothing is
-    /// changed otherwise.
+    /// It does not, and nothing changes, unless the content is available and still has the address
+    /// that was seen, the deletion of the copy is still pending
+    /// ([`PendingDeletions::schedule`](crate::PendingDeletions::schedule)) or the copy is the
+    /// second one already, and the worker's claim on the job is still valid.
     ///
-    /// Locks are taken in the order in which who records the content takes them.
+    /// The same transaction removes the job, counts the copy for the transfer, cancels the deletion
+    /// of the copy, and schedules the deletion of copies that the row no longer refers to.
+    ///
+    /// Takes locks in the same order as the transaction that records an upload.
     ///
     /// # Errors
     ///
-    /// [`Error::CommitUnknown`](crate::Error::CommitUnknown) when the copy has to stay because the
-    /// row may point at it; otherwise nothing was changed.
+    /// [`Error::CommitUnknown`](crate::Error::CommitUnknown) when the copy must stay because the
+    /// row may refer to it; after any other error nothing has changed.
     pub async fn relocate(&self, relocation: &Relocation<'_>) -> Result<bool> {
         self.transact(|transaction| async move { relocate(&transaction, relocation).await })
             .await
@@ -67,7 +68,7 @@ async fn relocate(transaction: &DatabaseTransaction, relocation: &Relocation<'_>
         return Ok(false);
     };
     let old = StoredContent::try_from(row)?;
-    // Nothing is changed before the last of what may stand against it.
+    // All conditions are checked before the first change.
     if expected.is_none() && old.second.as_ref() != Some(relocation.to) {
         return Ok(false);
     }
@@ -79,7 +80,7 @@ async fn relocate(transaction: &DatabaseTransaction, relocation: &Relocation<'_>
     let (first, second) = if relocation.keeps_source {
         (&old.address, Some(relocation.to))
     } else {
-        // No store has the same bytes twice.
+        // A store never has two copies of the same content.
         let elsewhere = |second: &&Address| second.store != relocation.to.store;
         (relocation.to, old.second.as_ref().filter(elsewhere))
     };

@@ -1,6 +1,6 @@
-//! The uploads that can be resumed: what they are to become, and how long they are kept.
+//! Resumable uploads: the files that they are to become, and their expiry.
 //!
-//! How many bytes have come is not here, but where the bytes are.
+//! The number of received bytes is stored with the bytes, not here.
 
 pub(crate) mod completion;
 mod quota;
@@ -16,7 +16,7 @@ use self::{
 };
 use crate::{database::Database, entities::upload, error::Result, transaction::attempt};
 
-/// The uploads that can be resumed.
+/// The repository of resumable uploads.
 #[derive(Clone, Copy)]
 pub struct Sessions<'a>(&'a Database);
 
@@ -29,10 +29,10 @@ impl Database {
 }
 
 impl Sessions<'_> {
-    /// Adds an upload, if its owner has room for it.
+    /// Adds an upload if it is within the owner's quota.
     ///
-    /// `reserved` is what the owner's other uploads take that have no row. Who adds one upload waits
-    /// for whoever adds another of the same owner, if there is a quota.
+    /// `reserved` is the usage of the owner's uploads that have no row. If there is a quota,
+    /// concurrent calls for one owner run one after the other.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Sessions<'_> {
             .await
     }
 
-    /// Finds an owner's upload, as it is now.
+    /// Finds an owner's upload. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -76,13 +76,13 @@ impl Sessions<'_> {
     ) -> Result<Option<Session>> {
         let find = || by_id(id).one(self.0.newest());
         let row = attempt(find).await?;
-        // The id is compared by the index, the rest here.
+        // The index selects by the id; the other conditions are checked here.
         let own = row
             .filter(|row| row.owner == owner.as_str() && row.protocol == stored_protocol(protocol));
         own.map(Session::try_from).transpose()
     }
 
-    /// Finds those of an owner's tus uploads that are named, in any order, as they are now.
+    /// Finds an owner's tus uploads by their ids, in any order. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -99,8 +99,7 @@ impl Sessions<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Finds an owner's newest upload that was said to be made of the same parts, and has neither
-    /// failed nor expired.
+    /// Finds an owner's newest concatenation of the same parts that has neither failed nor expired.
     ///
     /// # Errors
     ///
@@ -125,10 +124,8 @@ impl Sessions<'_> {
         row.map(Session::try_from).transpose()
     }
 
-    /// Says how many bytes an upload will have, unless that was said before, if its owner has room
-    /// for them.
-    ///
-    /// Gives whether it was not said before.
+    /// Sets the length of an upload, unless it was set before, if it is within the owner's quota;
+    /// returns whether this call set it.
     ///
     /// # Errors
     ///
@@ -164,7 +161,7 @@ impl Sessions<'_> {
             .await
     }
 
-    /// Says how many bytes of the owner's quota are set aside for an upload of unknown length.
+    /// Sets the bytes of the owner's quota that are reserved for an upload of unknown length.
     ///
     /// # Errors
     ///
@@ -179,7 +176,7 @@ impl Sessions<'_> {
         attempt(update).await.map(drop)
     }
 
-    /// Keeps an upload until another time.
+    /// Sets the expiry of an upload.
     ///
     /// # Errors
     ///
@@ -197,7 +194,7 @@ impl Sessions<'_> {
         attempt(update).await.map(drop)
     }
 
-    /// Says that an open upload cannot become a file any more.
+    /// Marks an open upload as failed: it can no longer become a file.
     ///
     /// # Errors
     ///
@@ -225,7 +222,7 @@ impl Sessions<'_> {
         attempt(remove).await.map(drop)
     }
 
-    /// Lists up to `limit` uploads that were kept until before a time.
+    /// Lists up to `limit` uploads that have expired.
     ///
     /// # Errors
     ///
@@ -242,9 +239,7 @@ impl Sessions<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Removes an upload if it is still kept until before a time.
-    ///
-    /// Gives whether it was.
+    /// Removes an upload if it has still expired; returns whether it had.
     ///
     /// # Errors
     ///
@@ -259,7 +254,7 @@ impl Sessions<'_> {
         Ok(attempt(remove).await?.rows_affected == 1)
     }
 
-    /// Lists up to `limit` uploads of any owner, in the order of their ids, from after one on.
+    /// Lists up to `limit` uploads of any owner, ordered by id, from the first one after `after`.
     ///
     /// # Errors
     ///

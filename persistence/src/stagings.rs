@@ -1,7 +1,8 @@
-//! What is staged of the uploads that can be resumed, in stores that are no local disk.
+//! The staged bytes of resumable uploads in stores other than a local disk.
 //!
-//! An upload's bytes lie in objects, one after the other, and the row tells how many count. Who is
-//! to add some takes the turn first: from then on nobody who had it before can change anything.
+//! The bytes of an upload are in consecutive objects, and the row holds the number of bytes that
+//! count. A request that appends bytes takes the upload over first: it increases the epoch, and
+//! from then on no request with an older epoch can change anything.
 
 mod row;
 
@@ -22,51 +23,51 @@ use crate::{
     transaction::attempt,
 };
 
-/// What is staged of an upload.
+/// The staged bytes of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staging {
-    /// The store that has the bytes.
+    /// The store of the bytes.
     pub store: String,
-    /// How many bytes count.
+    /// The number of bytes that count.
     pub bytes: u64,
-    /// How often the turn was taken.
+    /// The number of times that the upload was taken over.
     pub epoch: i64,
-    /// What the bytes that count came to, in the form of who computed it.
+    /// The hash state over these bytes, in the format of the hasher.
     pub hash_state: Option<Vec<u8>>,
-    /// The objects that have the bytes, in the bytes' order.
+    /// The objects with the bytes, in the order of the bytes.
     pub segments: Vec<Segment>,
 }
 
-/// An object that has some of an upload's bytes.
+/// An object with some of an upload's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// Where in the upload its first byte is.
+    /// The offset of its first byte in the upload.
     pub start: u64,
-    /// How many bytes it has.
+    /// The number of its bytes.
     pub size: u64,
-    /// Its key in the store.
+    /// The object's key in the store.
     pub key: String,
 }
 
-/// How an upload goes on.
+/// The progress of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advance {
-    /// How many bytes count now.
+    /// The number of bytes that now count.
     pub bytes: u64,
-    /// What they came to; at most 512 bytes.
+    /// The hash state over these bytes; at most 512 bytes.
     pub hash_state: Vec<u8>,
-    /// The objects that were added.
+    /// The new objects.
     pub added: Vec<Segment>,
-    /// The starts of those that no longer count, which are taken away first.
+    /// The offsets of objects that no longer count; they are removed before the new ones are added.
     pub removed: Vec<u64>,
 }
 
-/// What is staged of the uploads that can be resumed.
+/// The repository of the staged bytes of resumable uploads.
 #[derive(Clone, Copy)]
 pub struct Stagings<'a>(&'a Database);
 
 impl Database {
-    /// The repository of resumable uploads' staged bytes.
+    /// The repository of the staged bytes of resumable uploads.
     #[must_use]
     pub fn stagings(&self) -> Stagings<'_> {
         Stagings(self)
@@ -74,9 +75,9 @@ impl Database {
 }
 
 impl Stagings<'_> {
-    /// Finds how many bytes of an upload count, as it is now.
+    /// Finds the number of bytes of an upload that count. Reads from the primary.
     ///
-    /// One look-up by primary key.
+    /// One lookup by primary key.
     ///
     /// # Errors
     ///
@@ -86,9 +87,9 @@ impl Stagings<'_> {
         bytes.map(|number| unsigned(TABLE, number)).transpose()
     }
 
-    /// Finds how often the turn to add to an upload was taken, as it is now.
+    /// Finds the epoch of an upload. Reads from the primary.
     ///
-    /// One look-up by primary key.
+    /// One lookup by primary key.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl Stagings<'_> {
         attempt(find).await
     }
 
-    /// Finds all that is known of what is staged of an upload, as it is now.
+    /// Finds the staged bytes of an upload. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -118,9 +119,9 @@ impl Stagings<'_> {
         attempt(find).await
     }
 
-    /// Takes the turn to add to an upload, which begins with that in a store if it has not begun.
+    /// Takes an upload over to append to it; starts its staging in the given store if it has none.
     ///
-    /// Gives all that is known, which nobody else can change until the turn is taken again.
+    /// Returns the staged bytes, which no other request can change until it takes the upload over.
     ///
     /// # Errors
     ///
@@ -131,9 +132,8 @@ impl Stagings<'_> {
             .await
     }
 
-    /// Says how an upload went on, if nobody has taken the turn since.
-    ///
-    /// Gives whether nobody has; nothing is changed if somebody has, or the upload is gone.
+    /// Records the progress of an upload if `epoch` is still current; returns whether it is.
+    /// Changes nothing if another request has taken the upload over, or the upload was removed.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Stagings<'_> {
             .await
     }
 
-    /// Removes all that is known of what is staged of an upload.
+    /// Removes the rows of an upload's staged bytes.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Stagings<'_> {
     pub async fn remove(&self, id: RandomId) -> Result<()> {
         self.0
             .transact(|transaction| async move {
-                // In the order in which they are added, behind the lock on the first.
+                // In the order in which they are added, after the lock on the first.
                 staging::Entity::delete_by_id(id.to_string())
                     .exec(&*transaction)
                     .await?;
@@ -167,8 +167,8 @@ impl Stagings<'_> {
             .await
     }
 
-    /// Lists up to `limit` uploads of which something is staged, in the order of their ids, from
-    /// after one on.
+    /// Lists up to `limit` ids of uploads with staged bytes, in order, from the first one after
+    /// `after`.
     ///
     /// # Errors
     ///
@@ -189,7 +189,7 @@ impl Stagings<'_> {
         ids.iter().map(|id| id.parse().or_corrupt(TABLE)).collect()
     }
 
-    /// Lists the objects that have an upload's bytes, in the bytes' order, as they are now.
+    /// Lists the objects with an upload's bytes, in the order of the bytes. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl Stagings<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Tells whether an object is one of an upload's segments.
+    /// Reports whether an object is one of an upload's segments.
     ///
     /// # Errors
     ///
@@ -223,7 +223,7 @@ impl Stagings<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Finds the store that an upload is staged in.
+    /// Finds the store of an upload's staged bytes.
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ impl Stagings<'_> {
     }
 }
 
-/// Reads the row and the segments in one statement, so that they go together.
+/// Reads the row and the segments in one statement, so that they are consistent.
 async fn find(connection: &impl ConnectionTrait, id: RandomId) -> Result<Option<Staging>> {
     let found = staging::Entity::find_by_id(id.to_string())
         .find_with_related(segment::Entity)
@@ -278,7 +278,7 @@ async fn take_over(
         hash_state: Set(None),
         turn: Set(1),
     };
-    // Either way the row is locked until the transaction ends.
+    // The insert and the update both lock the row until the transaction ends.
     let next = OnConflict::column(staging::Column::Id)
         .value(
             staging::Column::Turn,
@@ -290,7 +290,7 @@ async fn take_over(
         .exec_without_returning(transaction)
         .await?;
     let taken = find(transaction, id).await?;
-    taken.ok_or_else(|| Error::corrupt(TABLE, "it has no row of an upload whose turn was taken"))
+    taken.ok_or_else(|| Error::corrupt(TABLE, "an upload that was taken over has no row"))
 }
 
 async fn advance(

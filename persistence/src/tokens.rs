@@ -1,4 +1,4 @@
-//! The service's own tokens, of which only a hash is kept.
+//! The service's own tokens, of which it stores only a hash.
 
 use domain::{Owner, RandomId, Sha256, Timestamp, Token};
 use sea_orm::{
@@ -17,7 +17,7 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_token";
 
-/// The service's own tokens.
+/// The repository of tokens.
 #[derive(Clone, Copy)]
 pub struct Tokens<'a>(&'a Database);
 
@@ -51,9 +51,9 @@ impl Tokens<'_> {
         attempt(insert).await.map(drop)
     }
 
-    /// Finds the token with this hash, in whatever state, as it is now.
+    /// Finds the token with this hash, in any state.
     ///
-    /// One look-up by a unique index.
+    /// One lookup by a unique index.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Tokens<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Revokes a token, and gives whether there is one; a second time changes nothing.
+    /// Revokes a token; returns whether it exists. Revoking it again changes nothing.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Tokens<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Notes that a token was used, unless that was noted after `unless_after` already.
+    /// Records the use of a token, unless a use after `unless_after` is recorded already.
     ///
     /// # Errors
     ///

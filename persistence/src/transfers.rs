@@ -1,4 +1,5 @@
-//! The transfers of stores' contents to others: how far each is, and who plans it.
+//! Transfers of a store's contents to another store: their progress, and the process that plans
+//! them.
 
 mod row;
 
@@ -18,7 +19,7 @@ use crate::{
     transaction::attempt,
 };
 
-/// The transfers of stores' contents to others.
+/// The repository of transfers.
 #[derive(Clone, Copy)]
 pub struct Transfers<'a>(&'a Database);
 
@@ -43,7 +44,7 @@ impl Transfers<'_> {
         attempt(insert).await.map(drop)
     }
 
-    /// Finds a transfer, as it is now.
+    /// Finds a transfer. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -53,7 +54,7 @@ impl Transfers<'_> {
         attempt(find).await?.map(Transfer::try_from).transpose()
     }
 
-    /// Finds a transfer from one store to another that goes on, as it is now; the oldest of them.
+    /// Finds the oldest running transfer from one store to another. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -88,7 +89,7 @@ impl Transfers<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Lists the transfers that go on, oldest first.
+    /// Lists the running transfers, oldest first.
     ///
     /// # Errors
     ///
@@ -105,10 +106,10 @@ impl Transfers<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Takes on the planning of a transfer until a time, unless somebody else has it; gives the
-    /// transfer, or `None` if it cannot be had.
+    /// Claims the planning of a transfer until a given time, unless another process has it; returns
+    /// the transfer, or `None` if it cannot be claimed.
     ///
-    /// Whoever has it keeps it for longer in the same way.
+    /// The planner extends its claim in the same way.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ impl Transfers<'_> {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Transfer>> {
-        let is_free = Condition::any()
+        let is_unclaimed = Condition::any()
             .add(transfer::Column::Planner.is_null())
             .add(transfer::Column::Planner.eq(planner))
             .add(transfer::Column::PlannedUntil.lte(now.microseconds()));
@@ -131,21 +132,21 @@ impl Transfers<'_> {
                     transfer::Column::PlannedUntil,
                     Expr::val(until.microseconds()),
                 )
-                .filter(is_free.clone())
+                .filter(is_unclaimed.clone())
                 .exec(self.0.writing())
         };
         if attempt(take).await?.rows_affected == 0 {
             return Ok(None);
         }
         let found = self.find(id).await?;
-        // Its time may be over already, and somebody else have it.
+        // The claim may have expired already, and another process may have the planning.
         Ok(found.filter(|transfer| {
             transfer.state == TransferState::Running && transfer.planner.as_deref() == Some(planner)
         }))
     }
 
-    /// Says how far a transfer has been planned, if it goes on and its planner is still the same;
-    /// gives whether that is so.
+    /// Records the planning progress of a transfer if it is running and the planner is still the
+    /// same; returns whether that is so.
     ///
     /// # Errors
     ///
@@ -175,7 +176,7 @@ impl Transfers<'_> {
         Ok(attempt(advance).await?.rows_affected == 1)
     }
 
-    /// Ends a transfer that goes on; gives whether it did.
+    /// Ends a running transfer; returns whether it was running.
     ///
     /// # Errors
     ///
@@ -191,7 +192,7 @@ impl Transfers<'_> {
         Ok(attempt(end).await?.rows_affected == 1)
     }
 
-    /// Says how much there is to copy in all.
+    /// Sets the number and the size of the contents to copy.
     ///
     /// # Errors
     ///
@@ -207,7 +208,8 @@ impl Transfers<'_> {
         attempt(set).await.map(drop)
     }
 
-    /// Says how many bytes a second may be copied, if the transfer goes on; gives whether it does.
+    /// Sets the largest number of bytes to copy in a second, if the transfer is running; returns
+    /// whether it is.
     ///
     /// # Errors
     ///
@@ -234,14 +236,14 @@ async fn set_rate(
     if set.rows_affected == 0 {
         return Ok(false);
     }
-    // When they were to be done was worked out for the rate before.
+    // The due times of the waiting jobs were calculated from the previous rate.
     jobs::release(transaction, id, now).await?;
     Ok(true)
 }
 
-/// Counts one more content that a transfer has copied, also after its end.
+/// Adds a copied content to the counts of a transfer, even after its end.
 ///
-/// The last that a transaction touches, since others wait for it.
+/// The last step of a transaction, because it locks a row that others wait for.
 pub(crate) async fn add_copied(
     transaction: &DatabaseTransaction,
     id: RandomId,

@@ -1,7 +1,7 @@
-//! Counting what owners have, in the transactions that change it.
+//! Usage counts, updated in the transactions that change an owner's files.
 //!
-//! The count is the last that such a transaction touches: so whoever holds an owner's row sees what
-//! was committed, and nothing else is on its way.
+//! The count is the last row that such a transaction locks. So the transaction that holds it sees
+//! everything that was committed, and no other one is changing the owner's files.
 
 use domain::{Account, Owner, Quota, Role, Timestamp, Usage};
 use sea_orm::{
@@ -21,7 +21,7 @@ use crate::{
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_usage";
 
-/// Adds to what an owner is counted to have, and locks the count until the transaction ends.
+/// Adds to an owner's usage count, and locks it until the transaction ends.
 pub(crate) async fn add_usage(
     transaction: &DatabaseTransaction,
     owner: &Owner,
@@ -46,9 +46,10 @@ pub(crate) async fn add_usage(
     Ok(())
 }
 
-/// The quota of an owner who was [charged](charge), and what the owner has beside one upload.
+/// Loads the quota of an owner whose count [`add_usage`] has locked, and the usage without one
+/// upload.
 ///
-/// What running uploads take is looked up only if there is a limit to it.
+/// Reads the running uploads only if there is a limit.
 pub(crate) async fn load_quota(
     transaction: &DatabaseTransaction,
     owner: &Owner,
@@ -65,17 +66,17 @@ pub(crate) async fn load_quota(
     Ok((quota, usage))
 }
 
-/// The row that [`add_usage`] has locked.
+/// Reads the row that [`add_usage`] has locked.
 pub(crate) async fn lock(transaction: &DatabaseTransaction, owner: &Owner) -> Result<usage::Model> {
     let found = usage::Entity::find_by_id(owner.as_str())
         .one(transaction)
         .await?;
-    found.ok_or_else(|| Error::corrupt(TABLE, "it has no row for an owner"))
+    found.ok_or_else(|| Error::corrupt(TABLE, "an owner whose usage was changed has no row"))
 }
 
-/// Adds what an owner's running uploads will take, except for one.
+/// Adds an owner's running uploads to the usage, except for one.
 ///
-/// What is made of parts takes what they take, which are counted instead.
+/// A concatenation uses the bytes of its parts, which are counted instead of it.
 pub(crate) async fn add_uploads(
     connection: &impl ConnectionTrait,
     owner: &Owner,

@@ -14,8 +14,9 @@ impl TryFrom<usage::Model> for Account {
     fn try_from(row: usage::Model) -> Result<Self> {
         Ok(Self {
             usage: Usage {
-                // A release of before that runs beside this one does not count what it adds, so
-                // that less than nothing may be left; it is found by a check.
+                // A release that does not count yet may run beside this one and remove files that
+                // it did not add to the count. The count may then become negative; a check finds
+                // that.
                 bytes: Ord::max(row.bytes, 0).unsigned_abs(),
                 files: Ord::max(row.files, 0).unsigned_abs(),
                 ..Usage::default()
@@ -29,12 +30,12 @@ impl TryFrom<usage::Model> for Account {
     }
 }
 
-/// An own limit as the column has it: the largest number stands for none.
+/// An own limit as the column holds it: the largest number stands for no limit.
 pub(super) fn stored(limit: Option<Limit>) -> Result<Option<i64>> {
     match limit {
         None => Ok(None),
         Some(Limit::Unlimited) => Ok(Some(i64::MAX)),
-        Some(Limit::AtMost(most)) => signed(TABLE, most).map(Some),
+        Some(Limit::AtMost(max)) => signed(TABLE, max).map(Some),
     }
 }
 
@@ -42,6 +43,6 @@ fn limit(stored: Option<i64>) -> Result<Option<Limit>> {
     match stored {
         None => Ok(None),
         Some(i64::MAX) => Ok(Some(Limit::Unlimited)),
-        Some(most) => Ok(Some(Limit::AtMost(unsigned(TABLE, most)?))),
+        Some(max) => Ok(Some(Limit::AtMost(unsigned(TABLE, max)?))),
     }
 }

@@ -1,4 +1,4 @@
-//! One owner's entry for one content.
+//! The row of an owner's entry for a content.
 
 use domain::{Owner, Sha1};
 use sea_orm::entity::prelude::*;
@@ -12,7 +12,7 @@ pub(crate) struct Model {
     pub(crate) file_sha1: String,
     pub(crate) file_sha256: String,
     pub(crate) file_name: String,
-    /// The name in lower case, which a search by name compares with.
+    /// The name in lower case, for searches by name.
     pub(crate) file_name_folded: String,
     pub(crate) file_size: i64,
     pub(crate) content_type: String,

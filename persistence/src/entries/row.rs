@@ -47,8 +47,7 @@ pub(crate) fn stored_status(status: FileStatus) -> i32 {
     }
 }
 
-/// A name in the form that makes a search independent of upper and lower case, by Unicode's
-/// rules on every database.
+/// The form of a name for searches that ignore case, by Unicode's rules on every database.
 pub(crate) fn folded(name: &str) -> String {
     name.to_lowercase()
 }

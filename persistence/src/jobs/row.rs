@@ -1,4 +1,4 @@
-//! Jobs as their rows have them.
+//! The conversion between jobs and their rows.
 
 use domain::{Job, NewJob, Timestamp};
 use sea_orm::ActiveValue::Set;

@@ -14,7 +14,7 @@ use crate::{
     shard::Shard,
 };
 
-/// A content's row, after every transaction that could have made it.
+/// Returns the row of a content once every transaction that may have inserted it has ended.
 pub(super) async fn insert_to_lock(
     transaction: &DatabaseTransaction,
     sha1: &Sha1,
@@ -38,7 +38,7 @@ pub(super) async fn insert_to_lock(
     contents::lock(transaction, sha1).await
 }
 
-/// Makes sure that the content has a row, and locks it.
+/// Ensures that the content has a row, and locks it.
 pub(super) async fn claim_content(
     transaction: &DatabaseTransaction,
     record: &UploadRecord<'_>,
@@ -56,20 +56,20 @@ pub(super) async fn claim_content(
     match (locked, record.address) {
         (Some(row), _) if row.status == AVAILABLE && !is_lost(&row) => Ok(Some(row)),
         (Some(row), Some(address)) if row.content()? == *record.content => {
-            // The row was on its way out, or its bytes are gone: these take their place.
+            // The row was being purged, or its bytes are missing: the uploaded bytes replace them.
             replace_copies(transaction, record, row, address)
                 .await
                 .map(Some)
         }
         (Some(row), Some(_)) => Ok(Some(row)),
-        // It was there when it was to be inserted, and was purged since.
+        // The row existed at the time of the insert, and was purged since.
         (None, Some(_)) => Err(Error::Busy(DbErr::RecordNotFound(sha1.to_string()))),
         _ => Ok(None),
     }
 }
 
-/// Makes a content's row point at an address, and at no second one; the copies that it pointed at
-/// are to go.
+/// Makes a content's row refer to a single address, and schedules the deletion of the copies that
+/// it referred to before.
 async fn replace_copies(
     transaction: &DatabaseTransaction,
     record: &UploadRecord<'_>,
@@ -117,9 +117,9 @@ async fn insert_content(
         status: Set(AVAILABLE),
         ..Default::default()
     };
-    // On MySQL this updates a row that is there to what it is, which takes the lock that is
-    // needed next; ignoring the duplicate would take a weaker one, and two who then wanted the
-    // stronger would block each other.
+    // On MySQL this updates an existing row to its own values, which takes the lock that is needed
+    // next. Ignoring the duplicate would take a weaker lock, and two transactions that then want
+    // the stronger one would block each other.
     Shard::of(&record.content.sha1)
         .insert(row)
         .on_conflict_do_nothing_on([file::Column::FileSha1])

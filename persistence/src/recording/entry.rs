@@ -16,18 +16,18 @@ use crate::{
     error::{Error, Result},
 };
 
-/// An owner's entry after an upload.
+/// The owner's entry after an upload.
 pub(super) struct ClaimedEntry {
     pub(super) row: user_file::Model,
     pub(super) outcome: EntryOutcome,
-    /// Whether the owner is counted to have a file more.
-    pub(super) is_counted_anew: bool,
+    /// True if the owner's usage has to include one more file.
+    pub(super) adds_usage: bool,
 }
 
-/// Makes sure that the owner has an entry for the content.
+/// Ensures that the owner has an entry for the content.
 ///
-/// The content's lock is held. Locking the entry as well would only make MySQL lock the gap
-/// where a missing one goes, and uploads of one owner block each other.
+/// The transaction holds the lock of the content. It does not lock the entry: MySQL would lock the
+/// gap of a missing entry, and uploads of one owner would block each other.
 pub(super) async fn claim_entry(
     transaction: &DatabaseTransaction,
     record: &UploadRecord<'_>,
@@ -37,17 +37,17 @@ pub(super) async fn claim_entry(
         Some(row) if row.status == AVAILABLE => ClaimedEntry {
             row,
             outcome: EntryOutcome::Existing,
-            is_counted_anew: false,
+            adds_usage: false,
         },
         Some(row) => ClaimedEntry {
-            is_counted_anew: row.status == PURGING,
+            adds_usage: row.status == PURGING,
             row: restore_entry(transaction, record, row).await?,
             outcome: EntryOutcome::Restored,
         },
         None => ClaimedEntry {
             row: insert_entry(transaction, record).await?,
             outcome: EntryOutcome::Created,
-            is_counted_anew: true,
+            adds_usage: true,
         },
     })
 }
@@ -78,7 +78,7 @@ async fn insert_entry(
     Ok(row.try_into_model()?)
 }
 
-/// Takes the upload as a new beginning of an entry that was deleted, under the upload's name.
+/// Restores a deleted entry, with the name and the time of the upload.
 async fn restore_entry(
     transaction: &DatabaseTransaction,
     record: &UploadRecord<'_>,

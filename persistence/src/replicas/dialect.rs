@@ -1,4 +1,5 @@
-//! How servers of each kind tell whether they take writes, and how far they are.
+//! The queries that ask each kind of server whether it accepts writes, and for its replication
+//! position.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use sea_orm::{
 
 use crate::error::{Error, Result};
 
-/// How long to wait before a replica that cannot wait by itself is asked again.
+/// The wait between queries to a replica that has no query to wait for a position.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The kinds of servers that replicate.
@@ -19,11 +20,11 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// How far a server is in what the primary wrote, as servers of its kind say it.
+/// A position in the stream of the primary's writes, in the server's own notation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReplicationPosition(String);
 
-/// What talks to the server of a database's URL.
+/// The backend for a database URL.
 ///
 /// # Errors
 ///
@@ -39,7 +40,7 @@ pub(super) fn backend_of(url: &str) -> Result<DbBackend> {
 }
 
 impl Dialect {
-    /// That of a server.
+    /// Detects the kind of a server.
     pub(super) async fn of(server: &DatabaseConnection) -> Result<Self, DbErr> {
         if server.get_database_backend() == DbBackend::Postgres {
             return Ok(Self::Postgres);
@@ -52,7 +53,7 @@ impl Dialect {
         })
     }
 
-    /// Whether a server lets its rows be changed.
+    /// Reports whether a server accepts writes.
     pub(super) async fn accepts_writes(self, server: &DatabaseConnection) -> Result<bool, DbErr> {
         let query = match self {
             Self::MySql | Self::MariaDb => "SELECT CAST(@@global.read_only AS CHAR)",
@@ -62,13 +63,13 @@ impl Dialect {
         Ok(matches!(is_read_only.as_str(), "0" | "OFF" | "off"))
     }
 
-    /// How far the primary is; nothing if it does not count what it writes.
+    /// The position of the primary; `None` if the server does not record its writes.
     pub(super) async fn position(
         self,
         primary: &DatabaseConnection,
     ) -> Result<Option<ReplicationPosition>, DbErr> {
         let query = match self {
-            // It does not move with what is written without a number, or without a log.
+            // The position does not advance with writes that have no GTID or are not logged.
             Self::MySql => {
                 "SELECT CAST(IF(@@global.gtid_mode IN ('ON', 'ON_PERMISSIVE') AND @@global.log_bin, \
                  @@global.gtid_executed, '') AS CHAR)"
@@ -80,7 +81,7 @@ impl Dialect {
         Ok((!position.is_empty()).then_some(ReplicationPosition(position)))
     }
 
-    /// Whether a replica is as far as a position, or gets there in time.
+    /// Reports whether a replica has reached a position, or reaches it before the timeout.
     pub(super) async fn reaches(
         self,
         replica: &DatabaseConnection,
@@ -89,7 +90,7 @@ impl Dialect {
     ) -> Result<bool, DbErr> {
         let position = Value::from(position.0.as_str());
         let wait = match self {
-            // Waiting for no time is waiting for ever.
+            // A timeout of zero means no timeout.
             Self::MySql => "SELECT WAIT_FOR_EXECUTED_GTID_SET(?, GREATEST(?, 0.001))",
             Self::MariaDb => "SELECT MASTER_GTID_WAIT(?, ?)",
             Self::Postgres => return has_replayed(replica, position, timeout).await,
@@ -99,7 +100,7 @@ impl Dialect {
     }
 }
 
-/// Asks again and again, since this kind of server has nothing to wait for it by.
+/// Polls, because PostgreSQL has no query that waits for a position.
 async fn has_replayed(
     replica: &DatabaseConnection,
     position: Value,
@@ -126,6 +127,6 @@ async fn query<T: TryGetable>(
     let backend = server.get_database_backend();
     let question = Statement::from_sql_and_values(backend, question, values);
     let row = server.query_one_raw(question).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound("the answer has no row".to_owned()))?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the result has no row".to_owned()))?;
     row.try_get_by_index(0)
 }

@@ -9,7 +9,7 @@ use sea_orm::{
 use super::row::{DONE, OPEN, stored_length};
 use crate::{entities::upload, error::Result};
 
-/// Locks a session's row, and gives it if it is open.
+/// Locks a session's row and returns it if it is open.
 pub(crate) async fn lock_open(
     transaction: &DatabaseTransaction,
     id: RandomId,
@@ -18,7 +18,7 @@ pub(crate) async fn lock_open(
     Ok(row.filter(|row| row.status == OPEN))
 }
 
-/// Removes the uploads that an upload was made of; their bytes have no upload then, and go.
+/// Removes the parts of a concatenation; their bytes then belong to no upload and are deleted.
 pub(crate) async fn remove_parts(
     transaction: &DatabaseTransaction,
     session: &upload::Model,
@@ -34,7 +34,7 @@ pub(crate) async fn remove_parts(
     Ok(())
 }
 
-/// Says what became of a session that was found open.
+/// Records the content that an open session became.
 pub(crate) async fn complete(
     transaction: &DatabaseTransaction,
     id: RandomId,

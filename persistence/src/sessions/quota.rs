@@ -6,8 +6,8 @@ use sea_orm::{DatabaseTransaction, TryIntoModel as _};
 use super::row::{stored_role, to_row};
 use crate::{entities::upload, error::Result, usage};
 
-/// What an owner may have, and has beside an upload, which nobody changes until the transaction
-/// ends.
+/// Loads the quota of an owner and the usage without the given upload, and locks both until the
+/// transaction ends.
 pub(super) async fn load_quota(
     transaction: &DatabaseTransaction,
     session: &Session,
@@ -22,8 +22,8 @@ pub(super) async fn load_quota(
     Ok((quota, usage.plus(reserved), own))
 }
 
-/// Makes sure that there is room for what an upload is to become; what is made of others takes the
-/// room that they have.
+/// Checks that the file of an upload is within the quota; a concatenation uses the bytes of its
+/// parts.
 pub(super) fn admit_file(quota: &Quota, usage: &Usage, upload: &upload::Model) -> Result<()> {
     let bytes = upload.length.unwrap_or_default().unsigned_abs();
     if upload.role == stored_role(Role::Part) {

@@ -1,4 +1,4 @@
-//! Sessions as their rows have them.
+//! The conversion between sessions and their rows.
 
 use domain::{Protocol, Role, Session, SessionState, Timestamp};
 use sea_orm::ActiveValue::Set;

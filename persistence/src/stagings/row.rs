@@ -32,7 +32,10 @@ pub(super) fn to_hexadecimal(bytes: &[u8]) -> String {
 pub(super) fn from_hexadecimal(text: &str) -> Result<Vec<u8>> {
     let half = |digit: u8| char::from(digit).to_digit(16);
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return Err(Error::corrupt(TABLE, "an odd number of hexadecimal digits"));
+        return Err(Error::corrupt(
+            TABLE,
+            "the number of hexadecimal digits is odd",
+        ));
     };
     pairs
         .iter()
@@ -41,7 +44,7 @@ pub(super) fn from_hexadecimal(text: &str) -> Result<Vec<u8>> {
             u8::try_from(byte).ok()
         })
         .collect::<Option<_>>()
-        .ok_or_else(|| Error::corrupt(TABLE, "a character that is no hexadecimal digit"))
+        .ok_or_else(|| Error::corrupt(TABLE, "a character is not a hexadecimal digit"))
 }
 
 #[cfg(test)]

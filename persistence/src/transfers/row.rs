@@ -1,4 +1,4 @@
-//! Transfers as their rows have them.
+//! The conversion between transfers and their rows.
 
 use domain::{Timestamp, Transfer, TransferState};
 use sea_orm::ActiveValue::Set;
