@@ -1,7 +1,7 @@
-//! The types and rules of the file service, without any input or output.
+//! The values, rules and model of the file service, without I/O.
 //!
-//! A string from outside is parsed once, at the edge, into one of these types; whatever holds
-//! one may rely on what was checked.
+//! A string from outside is parsed once, at the edge, into one of these types; code that has such a
+//! value can rely on what parsing checked.
 
 mod account;
 mod address;

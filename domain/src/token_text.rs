@@ -4,28 +4,29 @@ use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// What tokens begin with, by which people and scanners know them.
+/// The prefix of tokens, by which people and secret scanners recognize them.
 const PREFIX: &str = "fst_";
 
-/// A token's secret: 256 random bits.
+/// The size of a token's secret in bytes: 256 random bits.
 const SECRET: usize = 32;
 
-/// A CRC-32 of the secret, so that what was mistyped or cut off is told without a look-up.
+/// The size of the CRC-32 of the secret, which detects a mistyped or truncated token without a
+/// lookup.
 const CHECK: usize = 4;
 
-/// Why a string is no token.
+/// The error for a string that is not a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no token of the service's")]
+#[error("this is not a token of the service")]
 pub struct TokenTextError;
 
-/// What somebody shows to be let in: `fst_`, and a secret with its checksum in base64url.
+/// A token as its bearer presents it: `fst_`, and a secret with its checksum in base64url.
 ///
 /// It is never stored and never logged; [`fmt::Debug`] does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenText(String);
 
 impl TokenText {
-    /// The token with a secret.
+    /// The token with a given secret.
     #[must_use]
     pub fn new(secret: [u8; SECRET]) -> Self {
         let mut bytes = [0; SECRET + CHECK];
@@ -34,13 +35,13 @@ impl TokenText {
         Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// Whether a string is meant to be such a token.
+    /// True if a string has the prefix of a token.
     #[must_use]
     pub fn looks_like(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// The token, to be given to whom it is for.
+    /// The token, to be shown to its bearer only.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_as_it_is_written_and_no_digit_can_be_another() {
+    fn a_token_round_trips_and_no_character_can_be_replaced() {
         let token = TokenText::new([7; SECRET]);
         assert_eq!(token.reveal().len(), 52);
         assert!(TokenText::looks_like(token.reveal()));

@@ -4,22 +4,21 @@
 //! count removes it. In between, a worker claims the job for a limited time, during which no other
 //! worker has it.
 
+mod counts;
+mod dead;
+pub(crate) mod insert;
 mod row;
 
-use domain::{Job, JobCounts, JobId, NewJob, RandomId, Timestamp};
+use domain::{Job, JobId, RandomId, Timestamp};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
-    ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult, UpdateMany,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
+    QueryFilter, QueryOrder, QuerySelect, UpdateMany, sea_query::Expr,
 };
 
-use self::row::{DEAD, TABLE, WAITING, to_row};
+use self::row::{DEAD, TABLE, WAITING};
 use crate::{
     database::Database, entities::job, error::Result, row::OrCorrupt as _, transaction::attempt,
 };
-
-/// The number of jobs that one statement inserts; each takes a parameter for each of its columns.
-const BATCH_SIZE: usize = 500;
 
 /// The maximum length of a stored error text, in characters.
 const MAX_ERROR_CHARS: usize = 1000;
@@ -37,23 +36,6 @@ impl Database {
 }
 
 impl Jobs<'_> {
-    /// Adds jobs, except those that exist already; returns the number of added jobs.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails; no job is added then.
-    pub async fn insert_many(&self, jobs: &[NewJob], now: Timestamp) -> Result<u64> {
-        self.0
-            .transact(|transaction| async move {
-                let mut added = 0;
-                for jobs in jobs.chunks(BATCH_SIZE) {
-                    added += insert_batch(&transaction, jobs, now).await?;
-                }
-                Ok(added)
-            })
-            .await
-    }
-
     /// Finds a job. Reads from the primary.
     ///
     /// # Errors
@@ -209,60 +191,6 @@ impl Jobs<'_> {
         attempt(finish).await
     }
 
-    /// Lists up to `limit` dead jobs, oldest first, from the first one after `after`.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails, or a row cannot be read.
-    pub async fn list_dead(&self, after: Option<JobId>, limit: u64) -> Result<Vec<Job>> {
-        let list = || {
-            job::Entity::find()
-                .filter(job::Column::Status.eq(DEAD))
-                .filter(job::Column::Id.gt(after.unwrap_or_default()))
-                .order_by_asc(job::Column::Id)
-                .limit(limit)
-                .all(self.0.newest())
-        };
-        let rows = attempt(list).await?;
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    /// Requeues one dead job, or all of them; returns their number.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn requeue(&self, id: Option<JobId>, now: Timestamp) -> Result<u64> {
-        let requeue = || {
-            let mut update = job::Entity::update_many()
-                .col_expr(job::Column::Status, Expr::val(WAITING))
-                .col_expr(job::Column::Attempts, Expr::val(0))
-                .col_expr(job::Column::DueAt, Expr::val(now.microseconds()))
-                .filter(job::Column::Status.eq(DEAD));
-            if let Some(id) = id {
-                update = update.filter(job::Column::Id.eq(id));
-            }
-            update.exec(self.0.writing())
-        };
-        Ok(attempt(requeue).await?.rows_affected)
-    }
-
-    /// Removes the dead jobs between two stores, so that the copies can be requested again.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn remove_dead(&self, from: &str, to: &str) -> Result<()> {
-        let remove = || {
-            job::Entity::delete_many()
-                .filter(job::Column::FromStore.eq(from))
-                .filter(job::Column::ToStore.eq(to))
-                .filter(job::Column::Status.eq(DEAD))
-                .exec(self.0.writing())
-        };
-        attempt(remove).await.map(drop)
-    }
-
     /// Removes the waiting, unclaimed jobs of a transfer; returns their number.
     ///
     /// # Errors
@@ -278,140 +206,6 @@ impl Jobs<'_> {
         };
         Ok(attempt(remove).await?.rows_affected)
     }
-
-    /// Counts the jobs of a transfer: those that are waiting or running, and the dead ones.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn count_in_transfer(&self, transfer: RandomId) -> Result<(u64, u64)> {
-        let count = |status: i32| async move {
-            let count = || {
-                job::Entity::find()
-                    .filter(job::Column::TransferId.eq(transfer.to_string()))
-                    .filter(job::Column::Status.eq(status))
-                    .count(self.0.newest())
-            };
-            attempt(count).await
-        };
-        Ok((count(WAITING).await?, count(DEAD).await?))
-    }
-
-    /// Counts the jobs from one store to another, inside or outside of transfers: those that are
-    /// waiting or running, and the dead ones.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn count_between(&self, from: &str, to: &str) -> Result<(u64, u64)> {
-        let count = |status: i32| async move {
-            let count = || {
-                job::Entity::find()
-                    .filter(job::Column::Status.eq(status))
-                    .filter(job::Column::FromStore.eq(from))
-                    .filter(job::Column::ToStore.eq(to))
-                    .count(self.0.newest())
-            };
-            attempt(count).await
-        };
-        Ok((count(WAITING).await?, count(DEAD).await?))
-    }
-
-    /// Counts all jobs, and finds the creation time of the oldest one that is waiting or running.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn counts(&self) -> Result<JobCounts> {
-        let count = || {
-            job::Entity::find()
-                .select_only()
-                .column(job::Column::Status)
-                .column_as(job::Column::Id.count(), "jobs")
-                .column_as(job::Column::CreateAt.min(), "oldest")
-                .group_by(job::Column::Status)
-                .into_tuple::<(i32, i64, Option<i64>)>()
-                .all(self.0.reading())
-        };
-        let mut counts = JobCounts::default();
-        for (status, jobs, oldest) in attempt(count).await? {
-            let jobs = jobs.try_into().or_corrupt(TABLE)?;
-            if status == WAITING {
-                counts.waiting = jobs;
-                counts.oldest = oldest.map(Timestamp::from_microseconds);
-            } else {
-                counts.dead += jobs;
-            }
-        }
-        Ok(counts)
-    }
-}
-
-/// Adds the jobs of one batch, except those that exist already.
-async fn insert_batch(
-    transaction: &DatabaseTransaction,
-    jobs: &[NewJob],
-    now: Timestamp,
-) -> Result<u64> {
-    let marks = transaction.get_database_backend() == DbBackend::MySql;
-    let mark = marks.then(|| format!("new {:016x}", getrandom::u64().unwrap_or_default()));
-    let rows: Result<Vec<_>> = jobs
-        .iter()
-        .map(|job| to_row(job, now, mark.clone()))
-        .collect();
-    // The default, which sets the id to itself, is not possible: MySQL refuses that after the
-    // statement has generated an id.
-    let nothing = OnConflict::columns([
-        job::Column::FileSha1,
-        job::Column::FromStore,
-        job::Column::ToStore,
-    ])
-    .do_nothing_on([job::Column::FileSha1])
-    .to_owned();
-    let insert = job::Entity::insert_many(rows?)
-        .on_conflict(nothing)
-        .try_insert()
-        .exec_without_returning(transaction);
-    let added = match insert.await? {
-        TryInsertResult::Inserted(added) => added,
-        TryInsertResult::Empty | TryInsertResult::Conflicted => 0,
-    };
-    let Some(mark) = mark else {
-        return Ok(added);
-    };
-    // MySQL also counts the jobs that existed already, so the inserted ones are marked and counted.
-    let unmark = job::Entity::update_many()
-        .col_expr(job::Column::Holder, Expr::val(None::<String>))
-        .filter(job::Column::FileSha1.is_in(jobs.iter().map(|job| job.sha1.to_string())))
-        .filter(job::Column::Holder.eq(mark))
-        .exec(transaction);
-    Ok(unmark.await?.rows_affected)
-}
-
-/// Adds the job that copies a content which has just reached its store.
-///
-/// An existing job refers to older bytes at the source: it starts again, and loses its claim, so
-/// that its worker cannot remove it as done.
-pub(crate) async fn upsert_in(
-    transaction: &DatabaseTransaction,
-    job: &NewJob,
-    now: Timestamp,
-) -> Result<()> {
-    let restart = OnConflict::columns([
-        job::Column::FileSha1,
-        job::Column::FromStore,
-        job::Column::ToStore,
-    ])
-    .value(job::Column::Holder, Expr::val(None::<String>))
-    .value(job::Column::Status, Expr::val(WAITING))
-    .value(job::Column::Attempts, Expr::val(0))
-    .value(job::Column::DueAt, Expr::val(job.due_at.microseconds()))
-    .to_owned();
-    job::Entity::insert(to_row(job, now, None)?)
-        .on_conflict(restart)
-        .exec_without_returning(transaction)
-        .await?;
-    Ok(())
 }
 
 /// Makes the unclaimed jobs of a transfer due.

@@ -2,15 +2,12 @@
 
 mod content;
 mod entry;
+mod record;
 
-use std::time::Duration;
-
-use domain::{
-    Address, Content, Entry, EntryOutcome, FileName, MediaType, NewJob, Owner, Quota, RandomId,
-    Sha1, StoredContent, Timestamp,
-};
+use domain::{Address, NewJob, Sha1, StoredContent};
 use sea_orm::DatabaseTransaction;
 
+pub use self::record::{CopyTarget, RecordOutcome, UploadRecord};
 use self::{
     content::{claim_content, insert_to_lock},
     entry::claim_entry,
@@ -20,74 +17,10 @@ use crate::{
     entities::{file, upload},
     error::{Error, Result},
     jobs, pending_deletions,
-    row::signed,
     sessions::completion,
     transaction::attempt,
     usage,
 };
-
-/// An upload whose bytes are at their final address.
-#[derive(Debug, Clone)]
-pub struct UploadRecord<'a> {
-    /// The owner who uploaded the content.
-    pub owner: &'a Owner,
-    /// The name of the file; ignored if the owner already has the content under another name.
-    pub file_name: &'a FileName,
-    /// The declared media type.
-    pub content_type: &'a MediaType,
-    /// The uploaded content.
-    pub content: &'a Content,
-    /// The address of the bytes; `None` if the service seems to have them already.
-    pub address: Option<&'a Address>,
-    /// True if the object at the address is scheduled for deletion
-    /// ([`PendingDeletions::schedule`](crate::PendingDeletions::schedule)). The content's row then
-    /// refers to the object only if the deletion is still pending.
-    pub is_scheduled: bool,
-    /// The copy to make, if the content's row then refers to the address.
-    pub copy_to: Option<CopyTarget<'a>>,
-    /// The address in the content's row, if the bytes are missing there.
-    pub lost: Option<&'a Address>,
-    /// The time after which to delete the copies that the content's row referred to before.
-    pub deletion_grace: Duration,
-    /// The session of the upload; recording the upload completes it.
-    pub session: Option<RandomId>,
-    /// The quota of owners who have no quota of their own; `None` if the owner had no limit when
-    /// the upload began.
-    pub quota: Option<Quota>,
-    /// The time of the upload.
-    pub at: Timestamp,
-}
-
-/// The copy to make of an uploaded content.
-#[derive(Debug, Clone, Copy)]
-pub struct CopyTarget<'a> {
-    /// The target store.
-    pub store: &'a str,
-    /// True if the store of the upload keeps its copy.
-    pub keeps_source: bool,
-}
-
-/// The outcome of recording an upload.
-#[derive(Debug)]
-pub enum RecordOutcome {
-    /// The owner has the file.
-    Recorded {
-        /// The owner's entry.
-        entry: Box<Entry>,
-        /// The effect of the upload on the entry.
-        outcome: EntryOutcome,
-        /// The address of the content's bytes: another one than the upload's if the content was
-        /// recorded before.
-        address: Address,
-    },
-    /// The service does not have the bytes, and the upload has no address; or the object at the
-    /// address is no longer scheduled for deletion, because the upload took too long.
-    ContentMissing,
-    /// The service has a content with the same SHA-1 and another SHA-256 or size.
-    Collision,
-    /// Another request completed, failed or removed the session.
-    SessionClosed,
-}
 
 impl Database {
     /// Records an upload: one row for the content, one entry for the owner, even if other requests
@@ -195,7 +128,7 @@ async fn insert_copy_job(
         transfer: None,
         due_at: record.at,
     };
-    jobs::upsert_in(transaction, &job, record.at).await
+    jobs::insert::upsert_in(transaction, &job, record.at).await
 }
 
 /// Adds the file to the owner's usage, if it is within the quota.
@@ -204,7 +137,7 @@ async fn add_usage(
     record: &UploadRecord<'_>,
     session: Option<&upload::Model>,
 ) -> Result<()> {
-    let size = stored_size(record.content)?;
+    let size = record.stored_size()?;
     usage::add_usage(transaction, record.owner, size, 1).await?;
     let Some(default_quota) = &record.quota else {
         return Ok(());
@@ -214,9 +147,4 @@ async fn add_usage(
     usage.bytes = usage.bytes.saturating_sub(record.content.size);
     usage.files = usage.files.saturating_sub(1);
     Ok(quota.admit_file(&usage, record.content.size)?)
-}
-
-/// The size of a content, as the column holds it.
-fn stored_size(content: &Content) -> Result<i64> {
-    signed("file", content.size)
 }

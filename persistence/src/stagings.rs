@@ -4,6 +4,7 @@
 //! count. A request that appends bytes takes the upload over first: it increases the epoch, and
 //! from then on no request with an older epoch can change anything.
 
+mod progress;
 mod row;
 
 use domain::RandomId;
@@ -14,6 +15,7 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
+pub use self::progress::{Advance, Segment, Staging};
 use self::row::{TABLE, from_hexadecimal, to_hexadecimal};
 use crate::{
     database::Database,
@@ -22,45 +24,6 @@ use crate::{
     row::{OrCorrupt as _, signed, unsigned},
     transaction::attempt,
 };
-
-/// The staged bytes of an upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staging {
-    /// The store of the bytes.
-    pub store: String,
-    /// The number of bytes that count.
-    pub bytes: u64,
-    /// The number of times that the upload was taken over.
-    pub epoch: i64,
-    /// The hash state over these bytes, in the format of the hasher.
-    pub hash_state: Option<Vec<u8>>,
-    /// The objects with the bytes, in the order of the bytes.
-    pub segments: Vec<Segment>,
-}
-
-/// An object with some of an upload's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// The offset of its first byte in the upload.
-    pub start: u64,
-    /// The number of its bytes.
-    pub size: u64,
-    /// The object's key in the store.
-    pub key: String,
-}
-
-/// The progress of an upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advance {
-    /// The number of bytes that now count.
-    pub bytes: u64,
-    /// The hash state over these bytes; at most 512 bytes.
-    pub hash_state: Vec<u8>,
-    /// The new objects.
-    pub added: Vec<Segment>,
-    /// The offsets of objects that no longer count; they are removed before the new ones are added.
-    pub removed: Vec<u64>,
-}
 
 /// The repository of the staged bytes of resumable uploads.
 #[derive(Clone, Copy)]

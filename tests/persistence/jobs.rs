@@ -1,4 +1,4 @@
-//! The copies that are to be made from store to store.
+//! Jobs: copies to make from one store to another.
 
 use domain::{Job, JobCounts, NewJob, RandomId, Sha1};
 use futures_util::future::join_all;
@@ -9,12 +9,12 @@ use crate::{at, on_every_database, some_content, some_id};
 
 on_every_database! {
     a_job_is_added_once,
-    jobs_that_are_added_at_once_are_counted_once,
+    jobs_that_are_added_concurrently_are_counted_once,
     a_job_has_one_holder,
-    who_holds_a_job_no_longer_changes_nothing,
-    a_job_that_others_were_told_of_is_not_listed_but_can_be_had,
-    a_job_that_failed_is_tried_again_until_it_is_dead,
-    the_jobs_of_a_transfer_are_counted_and_dropped,
+    an_expired_claim_on_a_job_changes_nothing,
+    a_published_job_is_not_listed_but_can_be_claimed,
+    a_failed_job_is_retried_until_it_is_dead,
+    the_jobs_of_a_transfer_are_counted_and_removed,
 }
 
 async fn a_job_is_added_once(database: &Database, _: &TestDatabase) {
@@ -64,9 +64,9 @@ async fn a_job_is_added_once(database: &Database, _: &TestDatabase) {
     assert_eq!(jobs.find(-1).await.unwrap(), None);
 }
 
-async fn jobs_that_are_added_at_once_are_counted_once(database: &Database, _: &TestDatabase) {
+async fn jobs_that_are_added_concurrently_are_counted_once(database: &Database, _: &TestDatabase) {
     let jobs = database.jobs();
-    // More than one statement adds.
+    // These take more than one statement.
     let all: Vec<NewJob> = (0..1100).map(|_| some_job()).collect();
     let added = join_all((0..4).map(|_| jobs.insert_many(&all, at(1)))).await;
     let added: u64 = added.into_iter().map(Result::unwrap).sum();
@@ -74,7 +74,7 @@ async fn jobs_that_are_added_at_once_are_counted_once(database: &Database, _: &T
     assert_eq!(jobs.counts().await.unwrap().waiting, 1100);
     let listed = jobs.list_due(at(5), 2000).await.unwrap();
     let held = jobs.claim(listed[0].id, "a", at(5), at(9)).await.unwrap();
-    assert!(held.is_some(), "nobody holds what is new");
+    assert!(held.is_some(), "a new job is unclaimed");
 }
 
 async fn a_job_has_one_holder(database: &Database, _: &TestDatabase) {
@@ -96,19 +96,19 @@ async fn a_job_has_one_holder(database: &Database, _: &TestDatabase) {
     }
 }
 
-async fn who_holds_a_job_no_longer_changes_nothing(database: &Database, _: &TestDatabase) {
+async fn an_expired_claim_on_a_job_changes_nothing(database: &Database, _: &TestDatabase) {
     let jobs = database.jobs();
     let id = add(database, some_job()).await;
     let held = jobs.claim(id, "first", at(10), at(20)).await.unwrap();
     assert_eq!(held.unwrap().due_at, at(20));
     let again = jobs.claim(id, "first", at(11), at(25)).await.unwrap();
-    assert!(again.is_some(), "it is its own");
+    assert!(again.is_some(), "a worker may claim its own job again");
     assert_eq!(jobs.list_due(at(24), 9).await.unwrap(), []);
     let early = jobs.claim(id, "second", at(24), at(40)).await.unwrap();
     assert_eq!(early, None);
     assert!(jobs.renew_claim(id, "first", at(30)).await.unwrap());
     let over = jobs.list_due(at(30), 9).await.unwrap();
-    assert_eq!(over.len(), 1, "its holder's time is over");
+    assert_eq!(over.len(), 1, "the claim has expired");
     let second = jobs.claim(id, "second", at(30), at(40)).await.unwrap();
     let second = second.unwrap();
 
@@ -123,10 +123,7 @@ async fn who_holds_a_job_no_longer_changes_nothing(database: &Database, _: &Test
     assert_eq!(gone, None);
 }
 
-async fn a_job_that_others_were_told_of_is_not_listed_but_can_be_had(
-    database: &Database,
-    _: &TestDatabase,
-) {
+async fn a_published_job_is_not_listed_but_can_be_claimed(database: &Database, _: &TestDatabase) {
     let jobs = database.jobs();
     let id = add(database, some_job()).await;
     let told = join_all((0..8).map(|_| jobs.defer(id, at(5), at(60)))).await;
@@ -135,16 +132,16 @@ async fn a_job_that_others_were_told_of_is_not_listed_but_can_be_had(
     assert_eq!(jobs.list_due(at(59), 9).await.unwrap(), []);
     let held = jobs.claim(id, "a", at(10), at(20)).await.unwrap();
     assert!(held.is_some());
-    // Who saw it before it was held tells nobody of it.
+    // A process that listed the job before it was claimed does not publish it.
     assert!(!jobs.defer(id, at(60), at(90)).await.unwrap());
-    // Its holder's time is over: it is told again, and is nobody's.
+    // The claim has expired: the job is published again, and is unclaimed.
     assert!(jobs.defer(id, at(20), at(90)).await.unwrap());
     assert!(!jobs.finish(id, "a").await.unwrap());
     let other = jobs.claim(id, "b", at(30), at(40)).await.unwrap();
     assert!(other.is_some());
 }
 
-async fn a_job_that_failed_is_tried_again_until_it_is_dead(database: &Database, _: &TestDatabase) {
+async fn a_failed_job_is_retried_until_it_is_dead(database: &Database, _: &TestDatabase) {
     let jobs = database.jobs();
     let [id, other] = [
         add(database, some_job()).await,
@@ -182,7 +179,7 @@ async fn a_job_that_failed_is_tried_again_until_it_is_dead(database: &Database, 
     assert_eq!(due, [(0, at(100)); 2]);
 }
 
-async fn the_jobs_of_a_transfer_are_counted_and_dropped(database: &Database, _: &TestDatabase) {
+async fn the_jobs_of_a_transfer_are_counted_and_removed(database: &Database, _: &TestDatabase) {
     let jobs = database.jobs();
     assert_eq!(jobs.counts().await.unwrap(), JobCounts::default());
     let transfer = some_id();
@@ -238,7 +235,7 @@ fn some_job() -> NewJob {
     }
 }
 
-/// Adds a job at 3, and gives its id.
+/// Adds a job at 3; returns its id.
 async fn add(database: &Database, job: NewJob) -> i64 {
     let jobs = database.jobs();
     let sha1: Sha1 = job.sha1;

@@ -1,4 +1,4 @@
-//! What the persistence promises, on every database.
+//! The guarantees of the persistence, on every database.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -74,12 +74,12 @@ fn some_content() -> Content {
     digests(unique_text().as_bytes())
 }
 
-/// An address that no other copy has.
+/// A new address, used by no other copy.
 fn some_address() -> Address {
     format!("disk:{}", unique_text()).parse().unwrap()
 }
 
-/// Records an upload of a content that comes with its bytes.
+/// Records an upload of a content with its bytes.
 async fn record(
     database: &Database,
     who: &str,

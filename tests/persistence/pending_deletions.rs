@@ -1,4 +1,4 @@
-//! The objects that are to go at a time.
+//! Pending deletions of objects.
 
 use domain::{Address, Sha1};
 use harness::TestDatabase;
@@ -7,14 +7,14 @@ use persistence::{Database, PendingDeletion};
 use crate::{at, on_every_database, some_address, some_content};
 
 on_every_database! {
-    what_is_due_is_listed_page_by_page,
-    what_is_forgotten_or_put_off_is_not_due,
+    due_deletions_are_listed_page_by_page,
+    cancelled_and_postponed_deletions_are_not_due,
 }
 
-async fn what_is_due_is_listed_page_by_page(database: &Database, _: &TestDatabase) {
+async fn due_deletions_are_listed_page_by_page(database: &Database, _: &TestDatabase) {
     let pending = database.pending_deletions();
     let mut expected: Vec<(Sha1, Address)> = Vec::new();
-    // Three are due at each time.
+    // Three deletions are due at each time.
     for time in [30, 10, 20] {
         for _ in 0..3 {
             let (sha1, address) = (some_content().sha1, some_address());
@@ -37,7 +37,7 @@ async fn what_is_due_is_listed_page_by_page(database: &Database, _: &TestDatabas
     assert_eq!(pending.count().await.unwrap(), 9);
 }
 
-async fn what_is_forgotten_or_put_off_is_not_due(database: &Database, _: &TestDatabase) {
+async fn cancelled_and_postponed_deletions_are_not_due(database: &Database, _: &TestDatabase) {
     let pending = database.pending_deletions();
     let sha1 = some_content().sha1;
     let [first, second, other] = [(); 3].map(|()| some_address());

@@ -1,4 +1,4 @@
-//! RecordOutcome uploads.
+//! Recording uploads.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use persistence::{Database, RecordOutcome, UploadRecord};
 use crate::{on_every_database, owner, record, some_address, some_content};
 
 on_every_database! {
-    a_content_lies_in_the_table_of_its_last_two_digits,
-    uploads_at_once_end_in_one_content_and_one_entry_for_each_owner,
-    uploads_of_one_owner_at_once_do_not_block_each_other,
-    an_entry_keeps_its_name_until_it_was_deleted,
-    an_entry_that_was_given_up_can_be_uploaded_anew,
+    a_content_is_stored_in_the_table_of_its_last_two_digits,
+    concurrent_uploads_make_one_content_and_one_entry_for_each_owner,
+    concurrent_uploads_of_one_owner_do_not_block_each_other,
+    an_entry_keeps_its_name_until_it_is_deleted,
+    a_purged_entry_can_be_uploaded_again,
     another_content_of_the_same_sha1_is_a_collision,
-    a_content_without_bytes_needs_them,
-    a_content_that_was_on_its_way_out_is_taken_back,
-    what_became_of_a_commit_can_be_told,
+    an_upload_without_bytes_of_an_unknown_content_is_refused,
+    a_content_that_is_being_purged_can_be_uploaded_again,
+    the_outcome_of_a_commit_can_be_determined,
 }
 
-async fn a_content_lies_in_the_table_of_its_last_two_digits(
+async fn a_content_is_stored_in_the_table_of_its_last_two_digits(
     database: &Database,
     place: &TestDatabase,
 ) {
@@ -52,7 +52,7 @@ async fn a_content_lies_in_the_table_of_its_last_two_digits(
     assert_eq!((stored.content, stored.address), (content, address));
 }
 
-async fn uploads_at_once_end_in_one_content_and_one_entry_for_each_owner(
+async fn concurrent_uploads_make_one_content_and_one_entry_for_each_owner(
     database: &Database,
     _: &TestDatabase,
 ) {
@@ -84,7 +84,7 @@ async fn uploads_at_once_end_in_one_content_and_one_entry_for_each_owner(
     }
 }
 
-async fn uploads_of_one_owner_at_once_do_not_block_each_other(
+async fn concurrent_uploads_of_one_owner_do_not_block_each_other(
     database: &Database,
     _: &TestDatabase,
 ) {
@@ -100,7 +100,7 @@ async fn uploads_of_one_owner_at_once_do_not_block_each_other(
     }
 }
 
-async fn an_entry_keeps_its_name_until_it_was_deleted(database: &Database, _: &TestDatabase) {
+async fn an_entry_keeps_its_name_until_it_is_deleted(database: &Database, _: &TestDatabase) {
     let content = some_content();
     let (first, outcome, _) = record(database, "alice", "first.txt", &content, 1).await;
     assert_eq!(outcome, EntryOutcome::Created);
@@ -121,7 +121,7 @@ async fn an_entry_keeps_its_name_until_it_was_deleted(database: &Database, _: &T
     assert_eq!(found, Some(third));
 }
 
-async fn an_entry_that_was_given_up_can_be_uploaded_anew(database: &Database, _: &TestDatabase) {
+async fn a_purged_entry_can_be_uploaded_again(database: &Database, _: &TestDatabase) {
     let content = some_content();
     let (entry, ..) = record(database, "alice", "a.txt", &content, 1).await;
     change(database, &entry, None).await;
@@ -183,7 +183,10 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
     );
 }
 
-async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabase) {
+async fn an_upload_without_bytes_of_an_unknown_content_is_refused(
+    database: &Database,
+    _: &TestDatabase,
+) {
     let content = some_content();
     let (who, name, kind) = (
         owner("alice"),
@@ -228,7 +231,7 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
     );
 }
 
-async fn a_content_that_was_on_its_way_out_is_taken_back(
+async fn a_content_that_is_being_purged_can_be_uploaded_again(
     database: &Database,
     place: &TestDatabase,
 ) {
@@ -247,7 +250,7 @@ async fn a_content_that_was_on_its_way_out_is_taken_back(
     assert_eq!(stored.address, new);
 }
 
-async fn what_became_of_a_commit_can_be_told(database: &Database, _: &TestDatabase) {
+async fn the_outcome_of_a_commit_can_be_determined(database: &Database, _: &TestDatabase) {
     let content = some_content();
     let (_, _, address) = record(database, "alice", "a.txt", &content, 1).await;
     let unknown = some_content();
@@ -260,7 +263,7 @@ async fn what_became_of_a_commit_can_be_told(database: &Database, _: &TestDataba
         let told = database.is_recorded(&content.sha1, address).await;
         assert_eq!(told.unwrap(), is_recorded);
     }
-    // Asking has left nothing.
+    // The question has left no row behind.
     let shard = persistence::Shard::of(&unknown.sha1);
     let rows = database
         .contents()

@@ -1,4 +1,4 @@
-//! Uploads that can be resumed, and claims.
+//! Resumable uploads and claims.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::{at, on_every_database, owner, some_address, some_content, some_id};
 
 on_every_database! {
     an_upload_is_found_by_its_owner_and_its_protocol,
-    a_length_is_settled_once,
-    a_file_and_its_uploads_end_are_recorded_together,
-    an_upload_that_is_over_is_listed_and_removed,
+    a_length_is_set_once,
+    a_file_and_the_end_of_its_upload_are_recorded_together,
+    an_expired_upload_is_listed_and_removed,
     a_claim_is_used_once_and_counted,
 }
 
@@ -74,7 +74,7 @@ async fn an_upload_is_found_by_its_owner_and_its_protocol(database: &Database, _
         None
     );
     let both = sessions.find_many(&owner("bob"), &[mine.id]).await.unwrap();
-    assert_eq!(both, [], "what is another's is not found");
+    assert_eq!(both, [], "an upload of another owner is not found");
     sessions.mark_failed(mine.id).await.unwrap();
     assert_eq!(
         sessions.find_final(&alice, &concat, at(5)).await.unwrap(),
@@ -82,7 +82,7 @@ async fn an_upload_is_found_by_its_owner_and_its_protocol(database: &Database, _
     );
 }
 
-async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
+async fn a_length_is_set_once(database: &Database, _: &TestDatabase) {
     let sessions = database.sessions();
     let upload = session("alice", Protocol::Tus);
     sessions
@@ -96,7 +96,10 @@ async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
     assert_eq!(settled.count(), 1);
 }
 
-async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _: &TestDatabase) {
+async fn a_file_and_the_end_of_its_upload_are_recorded_together(
+    database: &Database,
+    _: &TestDatabase,
+) {
     let sessions = database.sessions();
     let upload = session("alice", Protocol::Tus);
     sessions
@@ -119,7 +122,7 @@ async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _
         quota: Some(Quota::NONE),
         at: at(2),
     };
-    // Whoever records it does so once.
+    // Only one of several concurrent requests records the upload.
     let all = join_all((0..4).map(|_| database.record(&record))).await;
     let (done, over): (Vec<RecordOutcome>, Vec<RecordOutcome>) = all
         .into_iter()
@@ -134,13 +137,13 @@ async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _
     let found = found.unwrap().unwrap();
     assert_eq!(found.state, SessionState::Done(content.sha1));
     assert_eq!(found.length, Some(content.size));
-    // What was removed is not recorded either.
+    // A removed upload is not recorded either.
     sessions.remove(&[upload.id]).await.unwrap();
     let gone = database.record(&record).await.unwrap();
     assert!(matches!(gone, RecordOutcome::SessionClosed));
 }
 
-async fn an_upload_that_is_over_is_listed_and_removed(database: &Database, _: &TestDatabase) {
+async fn an_expired_upload_is_listed_and_removed(database: &Database, _: &TestDatabase) {
     let sessions = database.sessions();
     let (mut early, late) = (
         session("alice", Protocol::Tus),
@@ -156,7 +159,7 @@ async fn an_upload_that_is_over_is_listed_and_removed(database: &Database, _: &T
     assert_eq!(sessions.list(None, 10).await.unwrap().len(), 2);
     let over = sessions.list_expired(at(11), 10).await.unwrap();
     assert_eq!(over, [early.clone()]);
-    // Somebody may have heard of it since.
+    // A request may have extended the expiry since.
     sessions.set_expiry(early.id, at(20)).await.unwrap();
     assert!(!sessions.remove_expired(early.id, at(11)).await.unwrap());
     assert!(sessions.remove_expired(early.id, at(21)).await.unwrap());
@@ -179,7 +182,7 @@ async fn a_claim_is_used_once_and_counted(database: &Database, _: &TestDatabase)
         expires_at: at(moment).after(Duration::from_micros(100)),
     };
     let mut all = [claim(1), claim(2), claim(3)];
-    // Of the same moment, too, one comes before the other.
+    // Claims of the same time are ordered too.
     all[1].create_at = at(1);
     all[..2].sort_by_key(|claim| claim.id);
     for claim in &all {

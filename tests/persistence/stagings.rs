@@ -1,4 +1,4 @@
-//! What is staged of uploads in stores that are no local disk.
+//! The staged bytes of uploads in stores other than a local disk.
 
 use futures_util::future::join_all;
 use harness::TestDatabase;
@@ -7,20 +7,20 @@ use persistence::{Advance, Database, Segment, Staging};
 use crate::{on_every_database, some_id};
 
 on_every_database! {
-    an_upload_goes_on_turn_by_turn,
-    who_lost_the_turn_changes_nothing,
-    turns_that_are_taken_at_once_are_different_ones,
-    bytes_and_segments_that_are_read_go_together,
-    what_is_removed_leaves_nothing,
+    an_upload_continues_epoch_by_epoch,
+    an_old_epoch_changes_nothing,
+    concurrent_takeovers_get_different_epochs,
+    bytes_and_segments_are_read_consistently,
+    a_removed_staging_leaves_nothing_behind,
 }
 
-async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
+async fn an_upload_continues_epoch_by_epoch(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
     assert_eq!(stagings.find(id).await.unwrap(), None);
     assert_eq!(stagings.find_bytes(id).await.unwrap(), None);
     assert_eq!(stagings.current_epoch(id).await.unwrap(), None);
 
-    let begun = stagings.take_over(id, "ceph").await.unwrap();
+    let started = stagings.take_over(id, "ceph").await.unwrap();
     let nothing = Staging {
         store: "ceph".to_owned(),
         bytes: 0,
@@ -28,8 +28,8 @@ async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
         hash_state: None,
         segments: Vec::new(),
     };
-    assert_eq!(begun, nothing);
-    // In any order, as they came to their ends.
+    assert_eq!(started, nothing);
+    // In any order, as the segments were completed.
     let first = Advance {
         bytes: 12,
         hash_state: (0..=u8::MAX).chain(0..=u8::MAX).collect(),
@@ -39,7 +39,7 @@ async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
     assert!(stagings.advance(id, 1, &first).await.unwrap());
     assert_eq!(stagings.find_bytes(id).await.unwrap(), Some(12));
 
-    let gone_on = stagings.take_over(id, "another").await.unwrap();
+    let continued = stagings.take_over(id, "another").await.unwrap();
     let first = Staging {
         bytes: 12,
         epoch: 2,
@@ -47,9 +47,9 @@ async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
         segments: vec![segment(0, 8), segment(8, 4)],
         ..nothing
     };
-    assert_eq!(gone_on, first, "it stays in the store that it began in");
+    assert_eq!(continued, first, "it stays in its store");
     assert_eq!(stagings.current_epoch(id).await.unwrap(), Some(2));
-    // The last is written anew with more in it.
+    // The last segment is replaced by a longer one.
     let second = Advance {
         bytes: 20,
         hash_state: vec![7],
@@ -67,7 +67,7 @@ async fn an_upload_goes_on_turn_by_turn(database: &Database, _: &TestDatabase) {
     assert_eq!(stagings.segments(id).await.unwrap(), second.segments);
 }
 
-async fn who_lost_the_turn_changes_nothing(database: &Database, _: &TestDatabase) {
+async fn an_old_epoch_changes_nothing(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
     stagings.take_over(id, "ceph").await.unwrap();
     assert!(stagings.advance(id, 1, &to(8)).await.unwrap());
@@ -86,26 +86,26 @@ async fn who_lost_the_turn_changes_nothing(database: &Database, _: &TestDatabase
     assert_eq!(stagings.segments(id).await.unwrap(), []);
 }
 
-async fn turns_that_are_taken_at_once_are_different_ones(database: &Database, _: &TestDatabase) {
+async fn concurrent_takeovers_get_different_epochs(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
     let taken = join_all((0..16).map(|_| stagings.take_over(id, "ceph"))).await;
-    let mut turns: Vec<i64> = taken
+    let mut epochs: Vec<i64> = taken
         .into_iter()
         .map(|taken| taken.unwrap().epoch)
         .collect();
-    turns.sort_unstable();
-    assert_eq!(turns, (1..=16).collect::<Vec<_>>());
-    // All of them go on at once, and only the last may.
-    let all = join_all((1..=16).map(|turn| async move {
-        let advance = to(u64::try_from(turn).unwrap());
-        stagings.advance(id, turn, &advance).await.unwrap()
+    epochs.sort_unstable();
+    assert_eq!(epochs, (1..=16).collect::<Vec<_>>());
+    // All requests append concurrently; only the one with the last epoch may.
+    let all = join_all((1..=16).map(|epoch| async move {
+        let advance = to(u64::try_from(epoch).unwrap());
+        stagings.advance(id, epoch, &advance).await.unwrap()
     }));
-    let went_on: Vec<bool> = all.await;
-    assert_eq!(went_on.iter().filter(|done| **done).count(), 1);
+    let succeeded: Vec<bool> = all.await;
+    assert_eq!(succeeded.iter().filter(|done| **done).count(), 1);
     assert_eq!(stagings.find_bytes(id).await.unwrap(), Some(16));
 }
 
-async fn bytes_and_segments_that_are_read_go_together(database: &Database, _: &TestDatabase) {
+async fn bytes_and_segments_are_read_consistently(database: &Database, _: &TestDatabase) {
     let (stagings, id) = (database.stagings(), some_id());
     stagings.take_over(id, "ceph").await.unwrap();
     let adding = async {
@@ -129,7 +129,7 @@ async fn bytes_and_segments_that_are_read_go_together(database: &Database, _: &T
     tokio::join!(adding, reading);
 }
 
-async fn what_is_removed_leaves_nothing(database: &Database, _: &TestDatabase) {
+async fn a_removed_staging_leaves_nothing_behind(database: &Database, _: &TestDatabase) {
     let stagings = database.stagings();
     let mut ids: Vec<_> = (0..5).map(|_| some_id()).collect();
     ids.sort_unstable();
@@ -151,7 +151,7 @@ async fn what_is_removed_leaves_nothing(database: &Database, _: &TestDatabase) {
     assert_eq!((again.epoch, again.segments), (1, Vec::new()));
 }
 
-/// An upload of which so many bytes were staged in one segment.
+/// The progress of an upload with `bytes` bytes staged in one segment.
 fn to(bytes: u64) -> Advance {
     Advance {
         bytes,

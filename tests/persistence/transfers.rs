@@ -1,4 +1,4 @@
-//! The transfers of stores' contents to others.
+//! Transfers of a store's contents to another store.
 
 use domain::{RandomId, ScanProgress, Transfer, TransferState};
 use futures_util::future::join_all;
@@ -82,7 +82,7 @@ async fn a_transfer_has_one_planner(database: &Database, _: &TestDatabase) {
     );
 
     let next = transfers.plan(id, "next", at(30), at(40)).await.unwrap();
-    assert!(next.is_some(), "the time of the one before is over");
+    assert!(next.is_some(), "the previous claim has expired");
     let late = ScanProgress {
         pass: 3,
         ..progress
@@ -132,7 +132,7 @@ async fn add(database: &Database) -> RandomId {
     transfer.id
 }
 
-/// A transfer that was made at a time.
+/// A transfer that was created at a given time.
 pub(crate) fn transfer(time: i64) -> Transfer {
     Transfer {
         id: some_id(),

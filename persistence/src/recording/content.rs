@@ -5,7 +5,7 @@ use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, ExprTrait, sea_query::Expr,
 };
 
-use super::{UploadRecord, stored_size};
+use super::record::UploadRecord;
 use crate::{
     contents,
     entities::{AVAILABLE, PURGING, file},
@@ -110,7 +110,7 @@ async fn insert_content(
         file_sha1: Set(record.content.sha1.to_string()),
         file_sha256: Set(record.content.sha256.to_string()),
         file_name: Set(record.file_name.to_string()),
-        file_size: Set(stored_size(record.content)?),
+        file_size: Set(record.stored_size()?),
         file_addr: Set(address.to_string()),
         create_at: Set(now),
         update_at: Set(now),

@@ -6,7 +6,7 @@ use sea_orm::{
     TryIntoModel,
 };
 
-use super::{UploadRecord, stored_size};
+use super::record::UploadRecord;
 use crate::{
     entities::{
         AVAILABLE, PURGING,
@@ -63,7 +63,7 @@ async fn insert_entry(
         file_sha256: Set(record.content.sha256.to_string()),
         file_name: Set(record.file_name.to_string()),
         file_name_folded: Set(folded(record.file_name.as_str())),
-        file_size: Set(stored_size(record.content)?),
+        file_size: Set(record.stored_size()?),
         content_type: Set(record.content_type.to_string()),
         upload_at: Set(now),
         update_at: Set(now),

@@ -1,4 +1,6 @@
-use super::Segment;
+//! The conversion between segments or hash states and their columns.
+
+use super::progress::Segment;
 use crate::{
     entities::segment,
     error::{Error, Result},
