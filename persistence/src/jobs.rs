@@ -94,15 +94,15 @@ impl Jobs<'_> {
     pub async fn claim(
         &self,
         id: JobId,
-        holder: &str,
+        worker: &str,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Job>> {
         let claim = || {
             update_waiting(id)
-                .col_expr(job::Column::Holder, Expr::val(holder))
+                .col_expr(job::Column::Holder, Expr::val(worker))
                 .col_expr(job::Column::DueAt, Expr::val(until.microseconds()))
-                .filter(is_unclaimed(now).add(job::Column::Holder.eq(holder)))
+                .filter(is_unclaimed(now).add(job::Column::Holder.eq(worker)))
                 .exec(self.0.writing())
         };
         if attempt(claim).await?.rows_affected == 0 {
@@ -111,7 +111,7 @@ impl Jobs<'_> {
         let find = || job::Entity::find_by_id(id).one(self.0.newest());
         let row = attempt(find).await?;
         // The claim may have expired already, and another worker may have claimed the job.
-        let own = row.filter(|row| row.status == WAITING && row.holder.as_deref() == Some(holder));
+        let own = row.filter(|row| row.status == WAITING && row.holder.as_deref() == Some(worker));
         own.map(Job::try_from).transpose()
     }
 
@@ -120,9 +120,9 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn renew_claim(&self, id: JobId, holder: &str, until: Timestamp) -> Result<bool> {
+    pub async fn renew_claim(&self, id: JobId, worker: &str, until: Timestamp) -> Result<bool> {
         let keep = || {
-            update_claimed(id, holder)
+            update_claimed(id, worker)
                 .col_expr(job::Column::DueAt, Expr::val(until.microseconds()))
                 .exec(self.0.writing())
         };
@@ -140,14 +140,14 @@ impl Jobs<'_> {
     pub async fn retry(
         &self,
         id: JobId,
-        holder: &str,
+        worker: &str,
         due: Timestamp,
         attempts: u32,
         error: &str,
     ) -> Result<bool> {
         let attempts = i32::try_from(attempts).or_corrupt(TABLE)?;
         let retry = || {
-            update_claimed(id, holder)
+            update_claimed(id, worker)
                 .col_expr(job::Column::Holder, Expr::val(None::<String>))
                 .col_expr(job::Column::DueAt, Expr::val(due.microseconds()))
                 .col_expr(job::Column::Attempts, Expr::val(attempts))
@@ -165,9 +165,9 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn mark_dead(&self, id: JobId, holder: &str, error: &str) -> Result<bool> {
+    pub async fn mark_dead(&self, id: JobId, worker: &str, error: &str) -> Result<bool> {
         let mark_dead = || {
-            update_claimed(id, holder)
+            update_claimed(id, worker)
                 .col_expr(job::Column::Holder, Expr::val(None::<String>))
                 .col_expr(job::Column::Status, Expr::val(DEAD))
                 .col_expr(
@@ -186,8 +186,8 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn finish(&self, id: JobId, holder: &str) -> Result<bool> {
-        let finish = || async { remove_in(self.0.writing(), id, holder).await };
+    pub async fn finish(&self, id: JobId, worker: &str) -> Result<bool> {
+        let finish = || async { remove_in(self.0.writing(), id, worker).await };
         attempt(finish).await
     }
 
@@ -228,12 +228,12 @@ pub(crate) async fn release(
 pub(crate) async fn remove_in(
     connection: &impl ConnectionTrait,
     id: JobId,
-    holder: &str,
+    worker: &str,
 ) -> Result<bool> {
     let done = job::Entity::delete_many()
         .filter(job::Column::Id.eq(id))
         .filter(job::Column::Status.eq(WAITING))
-        .filter(job::Column::Holder.eq(holder))
+        .filter(job::Column::Holder.eq(worker))
         .exec(connection)
         .await?;
     Ok(done.rows_affected == 1)
@@ -252,8 +252,8 @@ fn update_waiting(id: JobId) -> UpdateMany<job::Entity> {
         .filter(job::Column::Status.eq(WAITING))
 }
 
-fn update_claimed(id: JobId, holder: &str) -> UpdateMany<job::Entity> {
-    update_waiting(id).filter(job::Column::Holder.eq(holder))
+fn update_claimed(id: JobId, worker: &str) -> UpdateMany<job::Entity> {
+    update_waiting(id).filter(job::Column::Holder.eq(worker))
 }
 
 fn shortened(error: &str) -> String {

@@ -53,7 +53,7 @@ pub const FAILURES: [&str; 6] = [
 
 /// The measurements of one kind of operation since the start; a retried operation counts once.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Reading {
+pub struct OperationStats {
     /// The number of operations in each latency bucket, not cumulative.
     pub latencies: [u64; LATENCY_BOUNDS.len() + 1],
     /// The total time of all operations.
@@ -78,10 +78,10 @@ static SYSTEM: OnceLock<&'static str> = OnceLock::new();
 
 /// The measurements of one kind of operation.
 #[must_use]
-pub fn counted(operation: Operation) -> Reading {
+pub fn counted(operation: Operation) -> OperationStats {
     let counts = &COUNTS[operation as usize];
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    Reading {
+    OperationStats {
         latencies: counts.latencies.each_ref().map(read),
         total: Duration::from_micros(read(&counts.microseconds)),
         retries: read(&counts.retries),
@@ -135,10 +135,10 @@ fn span(operation: Operation, closure: &'static str) -> Span {
         target: "trace",
         "database",
         otel.kind = "client",
-        otel.name = %Called(closure),
+        otel.name = %OperationName(closure),
         otel.status_code = Empty,
         db.system.name = SYSTEM.get(),
-        db.operation.name = %Called(closure),
+        db.operation.name = %OperationName(closure),
         error.type = Empty,
         fileserver.database.operation = operation.name(),
         fileserver.database.retries = Empty,
@@ -147,9 +147,9 @@ fn span(operation: Operation, closure: &'static str) -> Span {
 
 /// The name of a closure's method: `jobs.claim` for
 /// `persistence::jobs::Jobs<'_>::claim::{{closure}}`.
-struct Called(&'static str);
+struct OperationName(&'static str);
 
-impl std::fmt::Display for Called {
+impl std::fmt::Display for OperationName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let method = self.0.split("::{{closure}}").next().unwrap_or_default();
         let mut parts = method.split("::").skip(1);
@@ -199,24 +199,24 @@ mod tests {
     struct Jobs<'a>(&'a str);
 
     impl Jobs<'_> {
-        async fn hold(&self) -> (String, &str) {
-            let made = || async { self.0 };
-            (called(&made), made().await)
+        async fn claim(&self) -> (String, &str) {
+            let run = || async { self.0 };
+            (name_of(&run), run().await)
         }
     }
 
-    fn called<W: Fn() -> F, F: Future>(_: &W) -> String {
-        Called(std::any::type_name::<W>()).to_string()
+    fn name_of<W: Fn() -> F, F: Future>(_: &W) -> String {
+        OperationName(std::any::type_name::<W>()).to_string()
     }
 
     #[tokio::test]
-    async fn an_operation_is_called_by_its_method() {
-        assert_eq!(Jobs("").hold().await.0, "meter.hold");
+    async fn an_operation_has_the_name_of_its_method() {
+        assert_eq!(Jobs("").claim().await.0, "meter.claim");
         let plain = "persistence::sessions::Sessions<'_>::find::{{closure}}::{{closure}}";
-        assert_eq!(Called(plain).to_string(), "sessions.find");
+        assert_eq!(OperationName(plain).to_string(), "sessions.find");
         // Every type name results in some operation name, whatever the compiler calls the closure.
         for odd in ["", "x", "::", "a::b"] {
-            assert!(Called(odd).to_string().contains('.'), "{odd}");
+            assert!(OperationName(odd).to_string().contains('.'), "{odd}");
         }
     }
 }

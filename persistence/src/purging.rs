@@ -193,8 +193,8 @@ async fn withdraw(
     let second = seen.second.as_ref().map(Address::to_string);
     let is_as_seen =
         |row: &file::Model| row.file_addr == seen.address.to_string() && row.ext2 == second;
-    let lock = contents::lock(transaction, &sha1).await?;
-    let Some(row) = lock.filter(is_as_seen) else {
+    let locked = contents::lock(transaction, &sha1).await?;
+    let Some(row) = locked.filter(is_as_seen) else {
         return Ok(false);
     };
     let is_referenced = Expr::col(user_file::Column::Status)

@@ -61,19 +61,19 @@ impl Database {
 async fn relocate(transaction: &DatabaseTransaction, relocation: &Relocation<'_>) -> Result<bool> {
     let content = &relocation.content.content;
     let address = relocation.content.address.to_string();
-    let expected = pending_deletions::lock(transaction, &content.sha1, relocation.to).await?;
-    let lock = contents::lock(transaction, &content.sha1).await?;
+    let pending = pending_deletions::lock(transaction, &content.sha1, relocation.to).await?;
+    let locked = contents::lock(transaction, &content.sha1).await?;
     let is_as_seen = |row: &file::Model| row.status == AVAILABLE && row.file_addr == address;
-    let Some(row) = lock.filter(is_as_seen) else {
+    let Some(row) = locked.filter(is_as_seen) else {
         return Ok(false);
     };
     let old = StoredContent::try_from(row)?;
     // All conditions are checked before the first change.
-    if expected.is_none() && old.second.as_ref() != Some(relocation.to) {
+    if pending.is_none() && old.second.as_ref() != Some(relocation.to) {
         return Ok(false);
     }
-    if let Some((id, holder)) = relocation.job
-        && !jobs::remove_in(transaction, id, holder).await?
+    if let Some((id, worker)) = relocation.job
+        && !jobs::remove_in(transaction, id, worker).await?
     {
         return Ok(false);
     }
@@ -94,19 +94,19 @@ async fn relocate(transaction: &DatabaseTransaction, relocation: &Relocation<'_>
         .and_where(Expr::col(file::Column::FileAddr).eq(&address))
         .take();
     transaction.execute(&update).await?;
-    for gone in std::iter::once(&old.address).chain(&old.second) {
-        if gone != first && Some(gone) != second {
-            let gone = gone.to_string();
+    for old_address in std::iter::once(&old.address).chain(&old.second) {
+        if old_address != first && Some(old_address) != second {
+            let old_address = old_address.to_string();
             pending_deletions::schedule_in(
                 transaction,
                 &content.sha1,
-                &gone,
+                &old_address,
                 relocation.deletion_due,
             )
             .await?;
         }
     }
-    pending_deletions::remove_in(transaction, &expected.unwrap_or_default()).await?;
+    pending_deletions::remove_in(transaction, &pending.unwrap_or_default()).await?;
     if let Some(transfer) = relocation.transfer {
         transfers::add_copied(transaction, transfer, content.size).await?;
     }

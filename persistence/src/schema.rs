@@ -128,10 +128,10 @@ impl Schema {
     async fn acquire(&self, lock: String) -> Result<()> {
         let statement = Statement::from_string(self.0.get_database_backend(), lock);
         let row = self.0.query_one_raw(statement).await?;
-        let lock = row
+        let locked = row
             .map(|row| row.try_get::<i32>("", "locked"))
             .transpose()?;
-        match lock {
+        match locked {
             Some(1) => Ok(()),
             _ => Err(Error::Unusable(format!(
                 "another process has been changing the schema for {} s",

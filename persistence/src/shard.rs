@@ -70,7 +70,7 @@ mod tests {
     use sea_orm::DbBackend;
 
     #[test]
-    fn the_last_two_digits_name_the_table() {
+    fn the_last_two_digits_select_the_table() {
         let sha1 = "a9993e364706816aba3e25717850c26c9cd0d83f".parse().unwrap();
         let select = Shard::of(&sha1).select().build(DbBackend::Postgres);
         assert!(

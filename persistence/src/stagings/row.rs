@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_read_as_they_are_written() {
+    fn bytes_round_trip() {
         let bytes: Vec<u8> = (0..=u8::MAX).collect();
         let text = to_hexadecimal(&bytes);
         assert!(
