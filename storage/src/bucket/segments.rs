@@ -386,7 +386,7 @@ impl Open {
         self.land().await?;
         if self.is_verified {
             let mut checksums = mem::take(&mut self.hashes.checksums).into_iter();
-            if !checksums.all(|checksum| is_whole && checksum.is_right()) {
+            if !checksums.all(|checksum| is_whole && checksum.matches()) {
                 self.remove(&self.held.added).await;
                 return Ok(SegmentEnd::WrongChecksum(self.before));
             }
@@ -413,7 +413,7 @@ impl Open {
         });
         let hashes = hashing.await.map_err(|_| damaged())?;
         let mut checksums = hashes.checksums.into_iter();
-        if !checksums.all(domain::ChecksumVerifier::is_right) {
+        if !checksums.all(domain::ChecksumVerifier::matches) {
             return Ok(SegmentEnd::WrongChecksum(self.before));
         }
         Ok(SegmentEnd::Kept(Box::new(JoinedSegments {

@@ -156,7 +156,7 @@ impl Open {
         };
         let is_right = |hashes: Box<Hashes>| {
             let mut checksums = hashes.checksums.into_iter();
-            let is_right = checksums.all(|checksum| is_whole && checksum.is_right());
+            let is_right = checksums.all(|checksum| is_whole && checksum.matches());
             is_right.then_some(hashes.content)
         };
         let kept = settled.and_then(is_right);
