@@ -43,7 +43,7 @@ mod tests {
     fn held_lease(holder: &str, heartbeat: i64) -> persistence::Lease {
         persistence::Lease {
             holder: Some(holder.to_owned()),
-            heartbeat: beat,
+            heartbeat,
         }
     }
 
