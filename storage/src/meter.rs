@@ -7,7 +7,7 @@ use std::{
 
 use tracing::{Instrument as _, Span, field::Empty};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What a store is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Meter {
         let failure = match &done {
             Err(Error::Unavailable(_)) => "unavailable",
             Err(Error::Full(_)) => "full",
-            Err(Error::Ended(_)) => "ended",
+            Err(Error::Truncated(_)) => "ended",
             _ => return done,
         };
         counts.errors.fetch_add(1, Ordering::Relaxed);

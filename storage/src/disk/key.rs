@@ -1,26 +1,26 @@
-//! How objects are called.
+//! Keys of the objects on a disk.
 //!
-//! `3a/<sha1>-<unique>`: the folder is the last two digits of the SHA-1, which also name the table
-//! that has the content's row. So there are 256 folders, which are there from the beginning, and
-//! the two can be compared one by one. The unique part is new for every copy.
+//! A key is `3a/<sha1>-<unique>`. The folder is the last byte of the SHA-1, which also names the
+//! shard that holds the content's row. So there are 256 folders, which exist from the start, and
+//! folders and shards can be compared one by one. The unique part is new for every copy.
 
 use domain::Sha1;
 
-/// The folder, below the objects', of the contents whose SHA-1 ends in this byte.
-pub(crate) fn folder(last_byte: u8) -> String {
+/// The folder, below `objects/`, of the contents whose SHA-1 ends in this byte.
+pub(super) fn folder(last_byte: u8) -> String {
     format!("{last_byte:02x}")
 }
 
-/// A key that no copy of this content had before.
-pub(crate) fn fresh(sha1: &Sha1) -> std::io::Result<String> {
+/// Creates a key that no copy of this content had before.
+pub(super) fn fresh(sha1: &Sha1) -> std::io::Result<String> {
     let mut unique = [0; 16];
     getrandom::fill(&mut unique).map_err(std::io::Error::other)?;
     let unique = u128::from_ne_bytes(unique);
     Ok(format!("{}/{sha1}-{unique:032x}", folder_of(sha1)))
 }
 
-/// The key of an object with this file name, and the content that it is a copy of.
-pub(crate) fn of_file_name(name: &str) -> Option<(String, Sha1)> {
+/// Parses the file name of an object into its key and the SHA-1 of its content.
+pub(super) fn of_file_name(name: &str) -> Option<(String, Sha1)> {
     let (sha1, unique) = name.split_once('-')?;
     let is_unique = unique.len() == 32 && unique.bytes().all(|digit| digit.is_ascii_hexdigit());
     let sha1: Sha1 = sha1.parse().ok().filter(|_| is_unique)?;
@@ -28,13 +28,13 @@ pub(crate) fn of_file_name(name: &str) -> Option<(String, Sha1)> {
 }
 
 /// The file name at the end of a key.
-pub(crate) fn file_name(key: &str) -> &str {
+pub(super) fn file_name(key: &str) -> &str {
     key.rsplit_once('/').map_or(key, |(_, name)| name)
 }
 
-/// Whether a key is one that [`fresh`] makes; no other is ever looked up on the disk.
-pub(crate) fn is_valid(key: &str) -> bool {
-    of_file_name(file_name(key)).is_some_and(|(made, _)| made == key)
+/// Returns whether [`fresh`] can create this key. No other key is ever looked up on the disk.
+pub(super) fn is_valid(key: &str) -> bool {
+    of_file_name(file_name(key)).is_some_and(|(parsed, _)| parsed == key)
 }
 
 fn folder_of(sha1: &Sha1) -> String {
@@ -48,7 +48,7 @@ mod tests {
     const SHA1: &str = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed";
 
     #[test]
-    fn a_key_lies_in_its_shards_folder_and_is_never_made_twice() {
+    fn a_key_is_in_the_folder_of_its_shard_and_is_unique() {
         let sha1: Sha1 = SHA1.parse().unwrap();
         let key = fresh(&sha1).unwrap();
         assert!(key.starts_with(&format!("ed/{SHA1}-")), "{key}");
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_made_here_is_no_key() {
+    fn other_keys_are_invalid() {
         let unique = "0".repeat(32);
         for key in [
             format!("ee/{SHA1}-{unique}"),

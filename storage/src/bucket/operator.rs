@@ -1,4 +1,4 @@
-//! The client of a bucket: its timeouts, and how often it tries again.
+//! The HTTP client of a bucket: timeouts and retries.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use opendal::{
 };
 use opendal_http_transport_reqwest::ReqwestTransport;
 
-use super::{BucketKind, BucketOptions};
+use super::options::{BucketKind, BucketOptions};
 
-/// How long to wait for a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Time to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a request that failed for a passing reason is made again.
-const TRIES_AGAIN: usize = 3;
+/// The maximum number of retries of a request that failed for a temporary reason.
+const MAX_RETRIES: usize = 3;
 
-/// The shortest and the longest wait before that.
-const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// The shortest and the longest delay before a retry.
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-pub(super) fn operator(options: &BucketOptions) -> Result<Operator> {
+pub(super) fn build(options: &BucketOptions) -> Result<Operator> {
     let operator = match options.kind {
         BucketKind::S3 => Operator::new(s3(options))?,
         BucketKind::Oss => Operator::new(oss(options))?,
     };
-    let transport = HttpTransporter::new(Telling(ReqwestTransport::new(client()?)));
+    let transport = HttpTransporter::new(WithContentLength(ReqwestTransport::new(client()?)));
     let context = operator.context().with_http_transport(transport);
     Ok(operator
         .with_context(context)
@@ -38,17 +38,17 @@ pub(super) fn operator(options: &BucketOptions) -> Result<Operator> {
         .layer(
             RetryLayer::new()
                 .with_jitter()
-                .with_max_times(TRIES_AGAIN)
-                .with_min_delay(WAITS.0)
-                .with_max_delay(WAITS.1),
+                .with_max_times(MAX_RETRIES)
+                .with_min_delay(RETRY_DELAYS.0)
+                .with_max_delay(RETRY_DELAYS.1),
         ))
 }
 
-/// Tells the length of a request's body even if there is none: Ceph copies nothing into a part for
-/// those who do not (411).
-struct Telling(ReqwestTransport);
+/// Sends `Content-Length` with an empty body too: without it Ceph refuses to copy an object into a
+/// part (411).
+struct WithContentLength(ReqwestTransport);
 
-impl HttpTransport for Telling {
+impl HttpTransport for WithContentLength {
     async fn fetch(&self, mut request: Request<Buffer>) -> Result<Response<HttpBody>> {
         if request.method() == Method::PUT && request.body().is_empty() {
             request.headers_mut().insert(CONTENT_LENGTH, 0.into());
@@ -65,7 +65,7 @@ fn s3(options: &BucketOptions) -> S3 {
         .region(&options.region)
         .access_key_id(&options.access_key_id)
         .secret_access_key(options.secret.reveal())
-        // What is not in the settings is not to be found elsewhere.
+        // All settings come from the options, none from the environment.
         .disable_config_load()
         .disable_ec2_metadata();
     if options.virtual_host {
@@ -93,10 +93,10 @@ fn oss(options: &BucketOptions) -> Oss {
 }
 
 fn client() -> Result<reqwest::Client> {
-    // Another part of the process may have been first, with the same one.
+    // Another part of the process may have installed the same provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .pool_idle_timeout(Duration::from_secs(20))
         .no_proxy()
@@ -104,7 +104,7 @@ fn client() -> Result<reqwest::Client> {
         .map_err(|error| {
             opendal::Error::new(
                 opendal::ErrorKind::Unexpected,
-                "the HTTP client cannot be made",
+                "could not create the HTTP client",
             )
             .set_source(error)
         })

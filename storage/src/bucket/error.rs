@@ -1,21 +1,21 @@
-//! What a bucket's failures mean to whoever has to mend them.
+//! Error messages for the operator of a bucket.
 
 use std::io;
 
 use opendal::{Error as OpendalError, ErrorKind};
 
-use super::BucketOptions;
-use crate::Error;
+use super::options::BucketOptions;
+use crate::error::Error;
 
-/// How much of what the store said is repeated.
-const MOST: usize = 300;
+/// The maximum number of characters of the store's own message that are repeated.
+const MAX_MESSAGE: usize = 300;
 
-/// Whether the store said that there is no such object; or, by some answers, no such bucket.
+/// Returns whether the object is missing, or the bucket: some responses are the same for both.
 pub(super) fn is_missing(error: &OpendalError) -> bool {
-    error.kind() == ErrorKind::NotFound && !says(error, "NoSuchBucket")
+    error.kind() == ErrorKind::NotFound && !mentions(error, "NoSuchBucket")
 }
 
-/// Names the store and the cause; never a secret.
+/// Builds an error that names the store and the cause, and never a secret.
 pub(super) fn explain(
     store: &str,
     options: &BucketOptions,
@@ -23,19 +23,19 @@ pub(super) fn explain(
     is_listing: bool,
 ) -> Error {
     let no_bucket =
-        says(error, "NoSuchBucket") || (is_listing && error.kind() == ErrorKind::NotFound);
+        mentions(error, "NoSuchBucket") || (is_listing && error.kind() == ErrorKind::NotFound);
     let (bucket, endpoint) = (&options.bucket, &options.endpoint);
     let cause = if no_bucket {
         format!("there is no bucket {bucket} at {endpoint}")
-    } else if says(error, "RequestTimeTooSkewed") {
+    } else if mentions(error, "RequestTimeTooSkewed") {
         "this machine's clock is too far from the store's".to_owned()
-    } else if says(error, "InvalidAccessKeyId") {
+    } else if mentions(error, "InvalidAccessKeyId") {
         "the store does not know the access key".to_owned()
-    } else if says(error, "SignatureDoesNotMatch") {
+    } else if mentions(error, "SignatureDoesNotMatch") {
         "the secret key is not that of the access key".to_owned()
     } else if is_full(error) {
-        let told = io::Error::other(format!("the store {store} is full"));
-        return Error::Full(told);
+        let full = io::Error::other(format!("the store {store} is full"));
+        return Error::Full(full);
     } else if error.kind() == ErrorKind::PermissionDenied {
         "the store denies access".to_owned()
     } else if error.message().contains("timeout") {
@@ -45,27 +45,27 @@ pub(super) fn explain(
     } else {
         format!("{endpoint} failed")
     };
-    let said: String = said(error).chars().take(MOST).collect();
+    let message: String = error_chain(error).chars().take(MAX_MESSAGE).collect();
     Error::Unavailable(io::Error::other(format!(
-        "the store {store}: {cause} ({said})"
+        "the store {store}: {cause} ({message})"
     )))
 }
 
 fn is_full(error: &OpendalError) -> bool {
     ["QuotaExceeded", "InsufficientStorage", "StorageFull"]
         .iter()
-        .any(|code| says(error, code))
+        .any(|code| mentions(error, code))
 }
 
 fn is_unreachable(error: &OpendalError) -> bool {
     error.message() == "send http request"
 }
 
-fn says(error: &OpendalError, code: &str) -> bool {
+fn mentions(error: &OpendalError, code: &str) -> bool {
     error.message().contains(code)
 }
 
-fn said(error: &OpendalError) -> String {
+fn error_chain(error: &OpendalError) -> String {
     match std::error::Error::source(error) {
         Some(source) => {
             let mut text = error.message().to_owned();

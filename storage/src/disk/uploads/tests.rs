@@ -1,10 +1,15 @@
-//! What is promised of bytes that come in several requests.
+//! Tests of uploads that arrive in several requests.
 
-use domain::{ChecksumAlgorithm, Content, ContentHasher};
+use std::{fs, path::PathBuf};
 
-use super::*;
-use crate::End;
-use crate::pipeline::WORTH_A_SYNC;
+use domain::{Checksum, ChecksumAlgorithm, Content, ContentHasher, RandomId};
+
+use super::state::{PART, StateFile};
+use crate::{
+    disk::{Disk, sync::SYNC_THRESHOLD},
+    error::Error,
+    store::{AppendOutcome, AppendWriter, AppendedBytes},
+};
 
 const ID: [u8; 16] = [7; 16];
 
@@ -24,12 +29,20 @@ fn bytes(count: usize) -> Vec<u8> {
     (0..=250).cycle().take(count).collect()
 }
 
-async fn append(disk: &Disk, bytes: &[u8], checksums: Vec<Checksum>) -> End {
-    let mut appending = disk.append(ID.into(), checksums).await.unwrap();
+async fn append(disk: &Disk, bytes: &[u8], checksums: Vec<Checksum>) -> AppendOutcome {
+    let mut writer: AppendWriter = disk.append(ID.into(), checksums).await.unwrap().into();
     for piece in bytes.chunks(100_000) {
-        appending.write(piece).await.unwrap();
+        writer.write(piece).await.unwrap();
     }
-    appending.end(false).await.unwrap()
+    writer.end(false).await.unwrap()
+}
+
+/// Appends bytes without a checksum.
+async fn append_unverified(disk: &Disk, bytes: &[u8]) -> AppendedBytes {
+    match append(disk, bytes, Vec::new()).await {
+        AppendOutcome::Appended(appended) => *appended,
+        AppendOutcome::ChecksumMismatch(_) => panic!("nothing is verified"),
+    }
 }
 
 fn crc32(value: &[u8]) -> Vec<Checksum> {
@@ -43,13 +56,11 @@ async fn an_upload_is_hashed_over_many_requests() {
     let mut offset = 0;
     for piece in all.chunks(700_000) {
         assert_eq!(disk.staged(ID.into()).await.unwrap(), offset);
-        let End::Kept(kept) = append(&disk, piece, Vec::new()).await else {
-            panic!("nothing is verified");
-        };
+        let appended = append_unverified(&disk, piece).await;
         offset += piece.len() as u64;
-        assert_eq!(kept.offset(), offset);
+        assert_eq!(appended.offset(), offset);
         assert_eq!(
-            kept.content(),
+            appended.content(),
             content(&all[..usize::try_from(offset).unwrap()])
         );
     }
@@ -58,18 +69,18 @@ async fn an_upload_is_hashed_over_many_requests() {
 }
 
 #[tokio::test]
-async fn what_was_appended_is_kept_when_it_is_dropped() {
+async fn appended_bytes_are_kept_when_the_writer_is_dropped() {
     let (_folder, disk) = store().await;
-    let mut appending = disk.append(ID.into(), Vec::new()).await.unwrap();
-    appending.write(&bytes(1000)).await.unwrap();
-    drop(appending);
-    // It waits for what was dropped to be written.
-    let appending = disk.append(ID.into(), Vec::new()).await.unwrap();
-    assert_eq!(appending.offset(), 1000);
+    let mut writer = disk.append(ID.into(), Vec::new()).await.unwrap();
+    writer.write(&bytes(1000)).await.unwrap();
+    drop(writer);
+    // This waits until the dropped writer has written its bytes.
+    let writer = disk.append(ID.into(), Vec::new()).await.unwrap();
+    assert_eq!(writer.offset(), 1000);
 }
 
 #[tokio::test]
-async fn nobody_else_appends_meanwhile() {
+async fn only_one_request_appends_at_a_time() {
     let (_folder, disk) = store().await;
     let _first = disk.append(ID.into(), Vec::new()).await.unwrap();
     let second = disk.append(ID.into(), Vec::new()).await;
@@ -79,61 +90,59 @@ async fn nobody_else_appends_meanwhile() {
 }
 
 #[tokio::test]
-async fn what_is_not_verified_does_not_count() {
+async fn unverified_bytes_do_not_count() {
     let (_folder, disk) = store().await;
     append(&disk, b"123", Vec::new()).await;
-    // Cut off, as by a crash: the bytes are there, and do not count.
-    let mut appending = disk.append(ID.into(), crc32(&[0; 4])).await.unwrap();
-    appending.write(&bytes(2_000_000)).await.unwrap();
+    // Cut off, as by a crash: the bytes are in the file, but do not count.
+    let mut writer = disk.append(ID.into(), crc32(&[0; 4])).await.unwrap();
+    writer.write(&bytes(2_000_000)).await.unwrap();
     assert_eq!(disk.staged(ID.into()).await.unwrap(), 3);
-    assert_eq!(appending.break_off().await.unwrap(), 3);
+    assert_eq!(writer.suspend().await.unwrap(), 3);
 
     let wrong = append(&disk, b"456789", crc32(&[0; 4])).await;
-    assert!(matches!(wrong, End::WrongChecksum(3)));
+    assert!(matches!(wrong, AppendOutcome::ChecksumMismatch(3)));
     let right = append(&disk, b"456789", crc32(&[0xfb, 0x16, 0xb3, 0x75])).await;
-    let End::Kept(kept) = right else {
-        panic!("it has the checksum");
+    let AppendOutcome::Appended(appended) = right else {
+        panic!("the bytes match the checksum");
     };
-    assert_eq!(kept.content(), content(b"123456789"));
+    assert_eq!(appended.content(), content(b"123456789"));
     assert_eq!(disk.staged(ID.into()).await.unwrap(), 9);
 }
 
 fn files(folder: &tempfile::TempDir) -> (PathBuf, PathBuf) {
     let upload = folder.path().join("uploads");
     let upload = upload.join(RandomId::from(ID).to_string());
-    (upload.with_extension(PART), upload.with_extension(STATE))
+    (upload.with_extension(PART), upload.with_extension("state"))
 }
 
-async fn kept(disk: &Disk) -> Content {
-    match append(disk, b"", Vec::new()).await {
-        End::Kept(kept) => kept.content(),
-        End::WrongChecksum(_) => panic!("nothing is verified"),
-    }
+/// Returns the content that the upload has so far.
+async fn staged_content(disk: &Disk) -> Content {
+    append_unverified(disk, b"").await.content()
 }
 
 #[tokio::test]
-async fn what_was_hashed_is_not_read_again() {
+async fn hashed_bytes_are_not_read_again() {
     let (folder, disk) = store().await;
     append(&disk, b"123", Vec::new()).await;
-    // It would show if these were read.
+    // If these were read, the content would differ.
     fs::write(files(&folder).0, "xyz").unwrap();
-    assert_eq!(kept(&disk).await, content(b"123"));
+    assert_eq!(staged_content(&disk).await, content(b"123"));
 }
 
 #[tokio::test]
-async fn what_a_dead_process_had_not_hashed_is_hashed() {
+async fn bytes_that_a_dead_process_did_not_hash_are_hashed() {
     let (folder, disk) = store().await;
     append(&disk, b"123", Vec::new()).await;
     for left in ["123456", "12"] {
         fs::write(files(&folder).0, left).unwrap();
         assert_eq!(disk.staged(ID.into()).await.unwrap(), left.len() as u64);
-        assert_eq!(kept(&disk).await, content(left.as_bytes()), "{left}");
+        assert_eq!(staged_content(&disk).await, content(left.as_bytes()), "{left}");
     }
 }
 
 #[tokio::test]
-async fn after_a_power_failure_only_what_was_synced_counts() {
-    let sync = usize::try_from(WORTH_A_SYNC).unwrap();
+async fn after_a_power_failure_only_synced_bytes_count() {
+    let sync = usize::try_from(SYNC_THRESHOLD).unwrap();
     let (folder, disk) = store().await;
     let all = bytes(sync + 1000);
     append(&disk, &all[..sync], Vec::new()).await;
@@ -146,54 +155,52 @@ async fn after_a_power_failure_only_what_was_synced_counts() {
     }
     append(&disk, &all[sync..], Vec::new()).await;
     assert_eq!(disk.staged(ID.into()).await.unwrap(), all.len() as u64);
-    // Another boot, and zeros where bytes should be.
+    // Another boot ID, and zeros in place of bytes.
     let mut left = fs::read(&part).unwrap();
     left[sync..].fill(0);
     fs::write(&part, left).unwrap();
-    let mut said = fs::read(&state).unwrap();
-    said[18] ^= 1;
-    fs::write(&state, &said).unwrap();
-    assert_eq!(disk.staged(ID.into()).await.unwrap(), WORTH_A_SYNC);
-    assert_eq!(kept(&disk).await, content(&all[..sync]));
-    // What is known of the bytes may be zeros as well.
-    fs::write(&state, vec![0; said.len()]).unwrap();
+    let mut record = fs::read(&state).unwrap();
+    record[18] ^= 1;
+    fs::write(&state, &record).unwrap();
+    assert_eq!(disk.staged(ID.into()).await.unwrap(), SYNC_THRESHOLD);
+    assert_eq!(staged_content(&disk).await, content(&all[..sync]));
+    // The state may be zeros as well.
+    fs::write(&state, vec![0; record.len()]).unwrap();
     assert_eq!(disk.staged(ID.into()).await.unwrap(), 0);
-    assert_eq!(kept(&disk).await, content(b""));
+    assert_eq!(staged_content(&disk).await, content(b""));
 }
 
 #[tokio::test]
-async fn what_is_kept_whole_counts_after_a_power_failure() {
+async fn synced_bytes_count_after_a_power_failure() {
     let (folder, disk) = store().await;
-    let End::Kept(part) = append(&disk, b"hello", Vec::new()).await else {
-        panic!("nothing is verified");
-    };
-    part.sync().await.unwrap();
-    drop(part);
+    let appended = append_unverified(&disk, b"hello").await;
+    appended.sync().await.unwrap();
+    drop(appended);
     let (_, state) = files(&folder);
-    let mut said = fs::read(&state).unwrap();
-    said[18] ^= 1;
-    fs::write(&state, &said).unwrap();
+    let mut record = fs::read(&state).unwrap();
+    record[18] ^= 1;
+    fs::write(&state, &record).unwrap();
     assert_eq!(disk.staged(ID.into()).await.unwrap(), 5);
     assert_eq!(disk.open_staged(ID.into(), 5, 0).await.unwrap().size(), 5);
 }
 
 #[tokio::test]
-async fn what_is_being_written_is_taken_back_after_it_was() {
+async fn unverified_bytes_are_dropped_after_their_write_has_ended() {
     let (_folder, disk) = store().await;
     append(&disk, b"123", Vec::new()).await;
     for _ in 0..20 {
-        let mut appending = disk.append(ID.into(), crc32(&[0; 4])).await.unwrap();
+        let mut writer = disk.append(ID.into(), crc32(&[0; 4])).await.unwrap();
         let piece = bytes(3 * 512 * 1024);
-        // Cut off while it waits for a batch.
-        let writing = appending.write(&piece);
+        // Cut off while the writer waits for a batch.
+        let writing = writer.write(&piece);
         let _ = tokio::time::timeout(std::time::Duration::from_micros(300), writing).await;
-        drop(appending);
+        drop(writer);
         let after = disk.append(ID.into(), Vec::new()).await.unwrap();
         assert_eq!(after.offset(), 3);
         drop(after);
         assert_eq!(disk.staged(ID.into()).await.unwrap(), 3);
     }
-    assert_eq!(kept(&disk).await, content(b"123"));
+    assert_eq!(staged_content(&disk).await, content(b"123"));
 }
 
 #[tokio::test]
@@ -201,54 +208,48 @@ async fn bytes_that_could_not_be_synced_do_not_count() {
     let (folder, disk) = store().await;
     append(&disk, b"123", Vec::new()).await;
     let (_, state) = files(&folder);
-    StateFile::lock(&state).unwrap().lose().unwrap();
+    StateFile::lock(&state).unwrap().mark_lost().unwrap();
     assert_eq!(disk.staged(ID.into()).await.unwrap(), 0);
     assert!(disk.open_staged(ID.into(), 3, 0).await.is_err());
-    let End::Kept(kept) = append(&disk, b"abc", Vec::new()).await else {
-        panic!("nothing is verified");
-    };
-    assert_eq!(kept.content(), content(b"abc"));
+    let appended = append_unverified(&disk, b"abc").await;
+    assert_eq!(appended.content(), content(b"abc"));
 }
 
 #[tokio::test]
-async fn nothing_is_appended_to_what_may_be_an_object() {
+async fn no_bytes_are_appended_to_a_file_that_may_be_an_object() {
     let (_folder, disk) = store().await;
-    let End::Kept(kept) = append(&disk, b"hello", Vec::new()).await else {
-        panic!("nothing is verified");
-    };
-    let placed = kept.finish().unwrap().place().await.unwrap();
+    let appended = append_unverified(&disk, b"hello").await;
+    let object = appended.finish().unwrap().persist().await.unwrap();
     let blocked = disk.append(ID.into(), Vec::new()).await;
     assert!(matches!(blocked, Err(Error::InUse)));
-    placed.discard().await.unwrap();
+    object.discard().await.unwrap();
     disk.append(ID.into(), Vec::new()).await.unwrap();
 }
 
 #[tokio::test]
-async fn who_waits_for_the_lock_is_noticed() {
+async fn a_request_that_waits_for_the_lock_is_noticed() {
     let (_folder, disk) = store().await;
     let first = disk.append(ID.into(), Vec::new()).await.unwrap();
-    assert!(!first.is_wanted().await.unwrap());
+    assert!(!first.is_superseded().await.unwrap());
     let second = tokio::spawn({
         let disk = disk.clone();
         async move { disk.append(ID.into(), Vec::new()).await.map(drop) }
     });
-    while !first.is_wanted().await.unwrap() {
+    while !first.is_superseded().await.unwrap() {
         tokio::task::yield_now().await;
     }
-    first.break_off().await.unwrap();
+    first.suspend().await.unwrap();
     second.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_finished_upload_stays_until_it_is_removed() {
     let (_folder, disk) = store().await;
-    let End::Kept(kept) = append(&disk, b"hello", Vec::new()).await else {
-        panic!("nothing is verified");
-    };
-    let placed = kept.finish().unwrap().place().await.unwrap();
+    let appended = append_unverified(&disk, b"hello").await;
+    let object = appended.finish().unwrap().persist().await.unwrap();
     assert_eq!(disk.staged(ID.into()).await.unwrap(), 5);
-    let key = placed.address().key;
-    placed.keep().await;
+    let key = object.address().key;
+    object.commit().await;
     disk.remove_staged(ID.into()).await.unwrap();
     assert_eq!(disk.size(&key).await.unwrap(), Some(5));
 }

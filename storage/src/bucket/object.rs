@@ -1,4 +1,4 @@
-//! Reading from a bucket's object.
+//! Reading an object of a bucket.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,24 +6,50 @@ use bytes::{Bytes, BytesMut};
 use domain::ByteRange;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 
-use super::{Bucket, Segment};
-use crate::{Error, Result, object::PIECE};
+use super::client::Bucket;
+use crate::{
+    error::{Error, Result},
+    meter::Operation,
+    sizes::READ_SIZE,
+};
 
-/// An object of which a range is being read already.
+/// An open object in a bucket. A range of it is being read already.
 #[derive(Clone)]
-pub(crate) struct Remote {
+pub struct BucketObject {
     bucket: Bucket,
     key: String,
     size: u64,
     range: ByteRange,
-    /// The whole of the range, if it is short; else its beginning.
+    /// The bytes of the whole range if it is short, or else its first bytes.
     first: Bytes,
-    /// The rest of it, for whoever asks first.
+    /// The rest of the range, for the first stream.
     rest: Arc<Mutex<Option<BoxStream<'static, Result<Bytes>>>>>,
 }
 
-impl Remote {
-    pub(super) async fn open(
+impl Bucket {
+    /// Opens an object, and starts to read the wanted range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] if the object does not exist, or any other error of the store.
+    pub async fn open_object(
+        &self,
+        key: &str,
+        size: u64,
+        wanted: ByteRange,
+    ) -> Result<BucketObject> {
+        let opening = async {
+            if wanted.length() == 0 {
+                self.confirm_size(key, size).await?;
+            }
+            BucketObject::open(self.clone(), key.to_owned(), size, wanted).await
+        };
+        self.meter().time(Operation::Read, opening).await
+    }
+}
+
+impl BucketObject {
+    async fn open(
         bucket: Bucket,
         key: String,
         size: u64,
@@ -31,14 +57,14 @@ impl Remote {
     ) -> Result<Self> {
         let mut rest = stream_of(&bucket, &key, range);
         let mut first = BytesMut::new();
-        let is_short = range.length() <= PIECE;
+        let is_short = range.length() <= READ_SIZE;
         while (first.len() as u64) < range.length() && (is_short || first.is_empty()) {
             match rest.next().await {
                 Some(Ok(bytes)) => first.extend_from_slice(&bytes),
-                Some(Err(Error::Ended(_))) | None => {
-                    // It may have fewer bytes than it should.
+                Some(Err(Error::Truncated(_))) | None => {
+                    // The object may have fewer bytes than it should.
                     bucket.confirm_size(&key, size).await?;
-                    return Err(short(&key));
+                    return Err(truncated(&key));
                 }
                 Some(Err(error)) => return Err(error),
             }
@@ -80,7 +106,7 @@ impl Remote {
     }
 }
 
-/// The bytes of a range, which are as many as it has, or end in an error.
+/// Streams a range. The stream has all its bytes, or ends with an error.
 pub(super) fn stream_of(
     bucket: &Bucket,
     key: &str,
@@ -89,17 +115,17 @@ pub(super) fn stream_of(
     if range.length() == 0 {
         return stream::empty().boxed();
     }
-    let state = Reading {
+    let state = RangeReader {
         bucket: bucket.clone(),
         key: key.to_owned(),
         left: range.length(),
         source: None,
         range,
     };
-    stream::try_unfold(state, Reading::next).boxed()
+    stream::try_unfold(state, RangeReader::next).boxed()
 }
 
-struct Reading {
+struct RangeReader {
     bucket: Bucket,
     key: String,
     range: ByteRange,
@@ -107,7 +133,7 @@ struct Reading {
     source: Option<opendal::FuturesBytesStream>,
 }
 
-impl Reading {
+impl RangeReader {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
         if self.left == 0 {
             return Ok(None);
@@ -133,55 +159,31 @@ impl Reading {
                 Ok(Some((bytes, self)))
             }
             Some(Err(error)) => Err(self.failed(error).await),
-            None => Err(short(&self.key)),
+            None => Err(truncated(&self.key)),
         }
     }
 
-    /// What is in an I/O error that was made of the store's.
+    /// Converts an I/O error that contains the store's error.
     async fn failed(&self, error: std::io::Error) -> Error {
         match error
             .into_inner()
             .map(<dyn std::error::Error + Send + Sync>::downcast::<opendal::Error>)
         {
-            Some(Ok(error)) if is_short(&error) => Error::Ended(self.key.clone()),
+            Some(Ok(error)) if is_short(&error) => Error::Truncated(self.key.clone()),
             Some(Ok(error)) => self.bucket.explain_missing(&self.key, *error).await,
             Some(Err(other)) => Error::Unavailable(std::io::Error::other(other)),
-            None => short(&self.key),
+            None => truncated(&self.key),
         }
     }
 }
 
-/// The segments of an upload, one after the other, from a place on.
-pub(super) fn stream_of_segments(
-    bucket: &Bucket,
-    segments: Vec<Segment>,
-    range: ByteRange,
-) -> BoxStream<'static, Result<Bytes>> {
-    let bucket = bucket.clone();
-    let parts = segments.into_iter().filter_map(move |segment| {
-        let end = segment.start + segment.size;
-        let part = ByteRange {
-            start: range.start.max(segment.start),
-            end: range.end.min(end),
-        };
-        (part.start < part.end).then(|| {
-            let within = ByteRange {
-                start: part.start - segment.start,
-                end: part.end - segment.start,
-            };
-            stream_of(&bucket, &segment.key, within)
-        })
-    });
-    stream::iter(parts).flatten().boxed()
-}
-
-/// Whether there were fewer bytes than were asked for.
+/// Returns whether the object had fewer bytes than requested.
 fn is_short(error: &opendal::Error) -> bool {
     error.kind() == opendal::ErrorKind::RangeNotSatisfied
         || error.message().contains("too little data")
         || error.message().contains("InvalidRange")
 }
 
-fn short(key: &str) -> Error {
-    Error::Ended(key.to_owned())
+fn truncated(key: &str) -> Error {
+    Error::Truncated(key.to_owned())
 }

@@ -1,4 +1,6 @@
-//! What tells a disk's folder from any other, such as an empty one where a disk is not mounted.
+//! The identity of a store's folder.
+//!
+//! It tells the folder from any other, such as the empty folder of a disk that is not mounted.
 
 use std::{
     fs,
@@ -8,31 +10,34 @@ use std::{
 
 use domain::RandomId;
 
+use super::{
+    files::{remove_file, sync_folder},
+    layout::Disk,
+};
 use crate::{
-    Disk, Error, Result,
-    disk::{remove_file, sync_folder},
-    error::blocking,
+    blocking::blocking,
+    error::{Error, Result},
 };
 
 impl Disk {
-    /// Reads what the folder is told by from others; `None` if it was never told.
+    /// Reads the folder's identity; `None` if it has none yet.
     ///
     /// # Errors
     ///
-    /// When the disk fails, or the file is not the service's.
+    /// If the disk fails, or the file does not contain an identity.
     pub async fn identity(&self) -> Result<Option<RandomId>> {
         let disk = self.clone();
         blocking(move || read(&disk.identity_file())).await
     }
 
-    /// Tells the folder from others, unless it is; gives what it is told by then.
+    /// Assigns an identity to the folder unless it has one. Returns the folder's identity.
     ///
     /// # Errors
     ///
-    /// When the disk fails.
-    pub async fn identify(&self, identity: RandomId) -> Result<RandomId> {
+    /// If the disk fails.
+    pub async fn ensure_identity(&self, identity: RandomId) -> Result<RandomId> {
         let disk = self.clone();
-        blocking(move || give(&disk.identity_file(), identity)).await
+        blocking(move || ensure(&disk.identity_file(), identity)).await
     }
 }
 
@@ -42,22 +47,23 @@ fn read(path: &Path) -> Result<Option<RandomId>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let unreadable = |error| {
+    let malformed = |error| {
         let reason = format!("{}: {error}", path.display());
         Error::Unavailable(io::Error::other(reason))
     };
-    text.trim().parse().map(Some).map_err(unreadable)
+    text.trim().parse().map(Some).map_err(malformed)
 }
 
-/// The file gets its name when it is whole; of several processes that give one, one does.
-fn give(path: &Path, identity: RandomId) -> Result<RandomId> {
-    let whole = path.with_extension(identity.to_string());
-    let mut file = fs::File::create(&whole)?;
+/// Creates the identity file. It gets its name once it is complete, and if several processes do so
+/// at once, one of them wins.
+fn ensure(path: &Path, identity: RandomId) -> Result<RandomId> {
+    let temporary = path.with_extension(identity.to_string());
+    let mut file = fs::File::create(&temporary)?;
     writeln!(file, "{identity}")?;
     file.sync_all()?;
-    let named = fs::hard_link(&whole, path);
-    remove_file(&whole)?;
-    match named {
+    let linked = fs::hard_link(&temporary, path);
+    remove_file(&temporary)?;
+    match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}
     }
@@ -70,13 +76,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_told_by_what_it_was_given_first() {
+    fn a_folder_keeps_its_first_identity() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("identity");
         let (first, second) = (RandomId::from([1; 16]), RandomId::from([2; 16]));
         assert_eq!(read(&path).unwrap(), None);
-        assert_eq!(give(&path, first).unwrap(), first);
-        assert_eq!(give(&path, second).unwrap(), first);
+        assert_eq!(ensure(&path, first).unwrap(), first);
+        assert_eq!(ensure(&path, second).unwrap(), first);
         assert_eq!(read(&path).unwrap(), Some(first));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(&path, "").unwrap();
