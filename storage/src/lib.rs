@@ -16,7 +16,7 @@ mod bucket;
 mod disk;
 mod error;
 mod hashing;
-mod meter;
+mod metrics;
 mod sizes;
 mod store;
 
@@ -30,7 +30,7 @@ pub use disk::{
 };
 pub use error::{Error, Result};
 pub use hashing::BackgroundHasher;
-pub use meter::{LATENCY_BOUNDS, Operation, Reading};
+pub use metrics::{Operation, OperationMetrics};
 pub use store::{
     AppendOutcome, AppendWriter, AppendedBytes, Object, StagedObject, StagingWriter, Store,
     UncommittedObject,

@@ -16,7 +16,7 @@ use opendal::{Error as OpendalError, Operator};
 use super::{error, key::OBJECTS, operator, options::BucketOptions};
 use crate::{
     error::{Error, Result},
-    meter::{Meter, Operation},
+    metrics::{Metrics, Operation},
 };
 
 /// The maximum number of parts of an object, for both vendors.
@@ -38,7 +38,7 @@ struct Inner {
     has_decoy: AtomicBool,
     /// The last time when the bucket was known to exist.
     seen: Mutex<Option<Instant>>,
-    meter: Meter,
+    metrics: Metrics,
 }
 
 impl fmt::Debug for Bucket {
@@ -62,7 +62,7 @@ impl Bucket {
             operator,
             has_decoy: AtomicBool::new(false),
             seen: Mutex::new(None),
-            meter: Meter::of_bucket(name),
+            metrics: Metrics::of_bucket(name),
         })))
     }
 
@@ -96,8 +96,8 @@ impl Bucket {
         &self.0.options
     }
 
-    pub(crate) fn meter(&self) -> &Meter {
-        &self.0.meter
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     pub(crate) fn address(&self, key: String) -> Address {
@@ -130,7 +130,7 @@ impl Bucket {
                 _ => Ok(()),
             }
         };
-        self.0.meter.time(Operation::List, work).await?;
+        self.0.metrics.time(Operation::List, work).await?;
         *self.0.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(())
     }

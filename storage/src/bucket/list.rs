@@ -8,7 +8,7 @@ use super::{
     client::Bucket,
     key::{OBJECTS, UPLOADS},
 };
-use crate::{error::Result, meter::Operation};
+use crate::{error::Result, metrics::Operation};
 
 /// An object in a bucket's listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Bucket {
             let lister = self.operator().lister_with(&prefix).recursive(true).await;
             lister.map_err(|error| self.explain(&error))
         };
-        let lister = self.meter().time(Operation::List, opening).await?;
+        let lister = self.metrics().time(Operation::List, opening).await?;
         let bucket = self.clone();
         let objects = lister
             .try_filter(|entry| std::future::ready(entry.metadata().mode() == EntryMode::FILE))

@@ -10,7 +10,7 @@ use super::{client::Bucket, key};
 use crate::{
     error::{Error, Result},
     hashing::BackgroundHasher,
-    meter::Operation,
+    metrics::Operation,
 };
 
 /// Parts of an object that are sent at a time, besides the one that fills.
@@ -97,7 +97,7 @@ async fn write(
     mut writer: Writer,
     mut commands: mpsc::Receiver<Command>,
 ) -> Result<()> {
-    let meter = bucket.meter();
+    let metrics = bucket.metrics();
     let mut done = Ok(());
     while done.is_ok() {
         match commands.recv().await {
@@ -107,7 +107,7 @@ async fn write(
                     let closed = writer.close().await;
                     closed.map_err(|error| bucket.explain(&error))
                 };
-                let closed = meter.time(Operation::Write, closing).await;
+                let closed = metrics.time(Operation::Write, closing).await;
                 if closed.is_err() {
                     abort(&mut writer).await;
                 }
@@ -123,7 +123,7 @@ async fn write(
     commands.close();
     abort(&mut writer).await;
     let failed = async { done.map_err(|error| bucket.explain(&error)) };
-    meter.time(Operation::Write, failed).await
+    metrics.time(Operation::Write, failed).await
 }
 
 async fn abort(writer: &mut Writer) {

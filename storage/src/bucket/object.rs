@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use super::client::Bucket;
 use crate::{
     error::{Error, Result},
-    meter::Operation,
+    metrics::Operation,
     sizes::READ_SIZE,
 };
 
@@ -44,17 +44,12 @@ impl Bucket {
             }
             BucketObject::open(self.clone(), key.to_owned(), size, wanted).await
         };
-        self.meter().time(Operation::Read, opening).await
+        self.metrics().time(Operation::Read, opening).await
     }
 }
 
 impl BucketObject {
-    async fn open(
-        bucket: Bucket,
-        key: String,
-        size: u64,
-        range: ByteRange,
-    ) -> Result<Self> {
+    async fn open(bucket: Bucket, key: String, size: u64, range: ByteRange) -> Result<Self> {
         let mut rest = stream_of(&bucket, &key, range);
         let mut first = BytesMut::new();
         let is_short = range.length() <= READ_SIZE;

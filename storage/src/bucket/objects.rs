@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    meter::Operation,
+    metrics::Operation,
 };
 
 impl Bucket {
@@ -26,7 +26,7 @@ impl Bucket {
     ///
     /// If the store fails.
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
-        self.meter().time(Operation::Stat, self.stat(key)).await
+        self.metrics().time(Operation::Stat, self.stat(key)).await
     }
 
     async fn stat(&self, key: &str) -> Result<Option<u64>> {
@@ -80,7 +80,7 @@ impl Bucket {
                 .map(|range| self.read_range(path, found, range));
             Ok(try_join_all(reads).await?.concat())
         };
-        self.meter().time(Operation::Read, work).await
+        self.metrics().time(Operation::Read, work).await
     }
 
     async fn read_range(&self, key: &str, size: u64, range: ByteRange) -> Result<Vec<u8>> {
@@ -114,7 +114,7 @@ impl Bucket {
 
     /// Writes an object in one request.
     pub(super) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
-        self.meter()
+        self.metrics()
             .time(Operation::Write, self.write(key, bytes))
             .await
     }
@@ -136,6 +136,6 @@ impl Bucket {
             let deleted = self.operator().delete(key).await;
             deleted.map_err(|error| self.explain(&error))
         };
-        self.meter().time(Operation::Delete, work).await
+        self.metrics().time(Operation::Delete, work).await
     }
 }

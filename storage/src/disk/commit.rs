@@ -17,7 +17,7 @@ use super::{
     staging::StagedFile,
     uploads::{staged::StagedUpload, state::StateFile},
 };
-use crate::{blocking::blocking, error::Result, meter::Operation};
+use crate::{blocking::blocking, error::Result, metrics::Operation};
 
 /// The staged bytes of an object.
 pub(crate) enum ObjectSource {
@@ -63,7 +63,7 @@ impl Disk {
             let source = source.into_file(&disk)?;
             persist(disk, source, key)
         });
-        self.meter().time(Operation::Write, persisting).await
+        self.metrics().time(Operation::Write, persisting).await
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     blocking::blocking,
     error::{Error, Result},
-    meter::Meter,
+    metrics::Metrics,
 };
 
 /// A store on a local disk.
@@ -35,7 +35,7 @@ struct Layout {
     uploads: PathBuf,
     decoy: PathBuf,
     identity: PathBuf,
-    meter: Meter,
+    metrics: Metrics,
 }
 
 impl Disk {
@@ -52,7 +52,7 @@ impl Disk {
             let uploads = root.join("uploads");
             fs::create_dir_all(&uploads)?;
             Ok(Self(Arc::new(Layout {
-                meter: Meter::of_disk(&name),
+                metrics: Metrics::of_disk(&name),
                 name,
                 objects,
                 staging: StagingFolder::create(&root.join("staging"))?,
@@ -94,8 +94,8 @@ impl Disk {
         blocking(move || disk.staging().probe()).await
     }
 
-    pub(crate) fn meter(&self) -> &Meter {
-        &self.0.meter
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     pub(super) fn staging(&self) -> &StagingFolder {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     blocking::blocking,
     error::{Error, Result},
-    meter::Operation,
+    metrics::Operation,
 };
 
 /// The files in one of the store's folders.
@@ -51,7 +51,7 @@ impl Disk {
         let path = self.path(key)?;
         let key = key.to_owned();
         let opening = blocking(move || object::open(&path, &key, size, start));
-        self.meter().time(Operation::Read, opening).await
+        self.metrics().time(Operation::Read, opening).await
     }
 
     /// Returns the size of an object in bytes, or `None` if it does not exist.
@@ -68,7 +68,7 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         });
-        self.meter().time(Operation::Stat, stat).await
+        self.metrics().time(Operation::Stat, stat).await
     }
 
     /// Returns the time since an object was written, or `None` if it does not exist.
@@ -94,7 +94,7 @@ impl Disk {
     pub async fn list(&self, last_byte: u8) -> Result<Listing> {
         let disk = self.clone();
         let listing = blocking(move || disk.list_folder(last_byte));
-        self.meter().time(Operation::List, listing).await
+        self.metrics().time(Operation::List, listing).await
     }
 
     /// Removes an object, and syncs its folder so that a power failure does not bring it back. It is
@@ -112,7 +112,7 @@ impl Disk {
                 _ => Ok(()),
             }
         });
-        self.meter().time(Operation::Delete, removing).await
+        self.metrics().time(Operation::Delete, removing).await
     }
 
     /// Reads ranges of an object of this size, or of a decoy if there is no key.

@@ -10,7 +10,7 @@ use crate::{
     bucket::{Bucket, ObjectSummary},
     disk::Disk,
     error::Result,
-    meter::{Meter, Operation, Reading},
+    metrics::{Operation, OperationMetrics},
 };
 
 /// A store with a name in the settings: a local disk, or a bucket.
@@ -184,16 +184,12 @@ impl Store {
         }
     }
 
-    /// The counts of an operation since the store was opened.
+    /// The metrics of an operation.
     #[must_use]
-    pub fn counted(&self, operation: Operation) -> Reading {
-        self.meter().read(operation)
-    }
-
-    fn meter(&self) -> &Meter {
+    pub fn metrics(&self, operation: Operation) -> &OperationMetrics {
         match self {
-            Self::Disk(disk) => disk.meter(),
-            Self::Bucket(bucket) => bucket.meter(),
+            Self::Disk(disk) => disk.metrics().of(operation),
+            Self::Bucket(bucket) => bucket.metrics().of(operation),
         }
     }
 }

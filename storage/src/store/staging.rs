@@ -193,9 +193,7 @@ impl StagedObject {
     /// upload.
     pub async fn persist(self) -> Result<UncommittedObject> {
         match self.bytes {
-            StagedBytes::Disk(disk, source) => {
-                Ok(disk.persist(source, self.key).await?.into())
-            }
+            StagedBytes::Disk(disk, source) => Ok(disk.persist(source, self.key).await?.into()),
             StagedBytes::Bucket(bucket, source) => {
                 let size = self.content.size;
                 bucket.persist(source, &self.key, size).await?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use domain::{Content, ContentHasher};
 
 use super::index::Segment;
-use crate::{bucket::client::Bucket, error::Result, meter::Operation};
+use crate::{bucket::client::Bucket, error::Result, metrics::Operation};
 
 /// Parts that are copied into the object at a time.
 const CONCURRENT_COPIES: usize = 4;
@@ -40,7 +40,7 @@ impl SegmentedUpload {
             let copied = self.copy_segments(key).await;
             copied.map_err(|error| self.bucket.explain(&error))
         };
-        self.bucket.meter().time(Operation::Write, copying).await
+        self.bucket.metrics().time(Operation::Write, copying).await
     }
 
     async fn copy_segments(&self, key: &str) -> opendal::Result<()> {

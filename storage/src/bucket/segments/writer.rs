@@ -306,5 +306,7 @@ fn broken() -> Error {
 }
 
 pub(super) fn damaged() -> Error {
-    Error::Unavailable(std::io::Error::other("the progress of an upload is damaged"))
+    Error::Unavailable(std::io::Error::other(
+        "the progress of an upload is damaged",
+    ))
 }

@@ -250,7 +250,11 @@ fn hash_counted(staged: &StagedUpload, state: State) -> Result<ContentHasher> {
 
 /// Reads and hashes the bytes that `hasher` does not contain yet.
 fn hash_rest(staged: &StagedUpload, hasher: &mut ContentHasher, size: u64) -> Result<()> {
-    tracing::debug!(from = hasher.size(), to = size, "hashing staged bytes again");
+    tracing::debug!(
+        from = hasher.size(),
+        to = size,
+        "hashing staged bytes again"
+    );
     let mut piece = vec![0; BATCH_SIZE];
     while hasher.size() < size {
         let left = usize::try_from(size - hasher.size()).unwrap_or(usize::MAX);

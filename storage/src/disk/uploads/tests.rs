@@ -136,7 +136,11 @@ async fn bytes_that_a_dead_process_did_not_hash_are_hashed() {
     for left in ["123456", "12"] {
         fs::write(files(&folder).0, left).unwrap();
         assert_eq!(disk.staged(ID.into()).await.unwrap(), left.len() as u64);
-        assert_eq!(staged_content(&disk).await, content(left.as_bytes()), "{left}");
+        assert_eq!(
+            staged_content(&disk).await,
+            content(left.as_bytes()),
+            "{left}"
+        );
     }
 }
 
