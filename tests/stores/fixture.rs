@@ -1,4 +1,4 @@
-//! A store for a test.
+//! The stores of the tests.
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
@@ -9,11 +9,11 @@ use ring::hmac;
 use storage::{Bucket, BucketKind, BucketOptions, Disk, Secret, Store};
 use tempfile::TempDir;
 
-/// The least that the settings allow: so the bounds of parts are met soon.
+/// The minimum that the settings allow, so that small contents have several parts.
 const CEPH_SEGMENT: usize = 10 << 20;
 const OSS_SEGMENT: usize = 1 << 20;
 
-/// Which store.
+/// The kind of a store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Disk,
@@ -21,33 +21,34 @@ pub(crate) enum Kind {
     Oss,
 }
 
-/// A store that nobody else uses.
-pub(crate) struct Home {
+/// A store that only one test uses.
+pub(crate) struct TestStore {
     pub(crate) store: Store,
-    place: Place,
+    backend: Backend,
 }
 
-enum Place {
+/// The backend of a store.
+enum Backend {
     Disk(TempDir),
     Ceph(BucketOptions),
     Oss(Oss),
 }
 
-/// Runs a test in a store that has nothing, and removes what the test has put there.
-pub(crate) async fn with(kind: Kind, test: impl AsyncFn(&Home)) {
-    let home = Home::new(kind).await;
-    test(&home).await;
-    for key in home
+/// Runs a test in an empty store, and removes the objects that it created.
+pub(crate) async fn with(kind: Kind, test: impl AsyncFn(&TestStore)) {
+    let fixture = TestStore::new(kind).await;
+    test(&fixture).await;
+    for key in fixture
         .objects()
         .await
         .into_iter()
-        .chain(home.segments().await)
+        .chain(fixture.segments().await)
     {
-        home.store.remove(&key).await.unwrap();
+        fixture.store.remove(&key).await.unwrap();
     }
 }
 
-impl Home {
+impl TestStore {
     pub(crate) async fn new(kind: Kind) -> Self {
         match kind {
             Kind::Disk => {
@@ -55,7 +56,7 @@ impl Home {
                 let disk = Disk::open("disk", folder.path()).await.unwrap();
                 Self {
                     store: Store::Disk(disk),
-                    place: Place::Disk(folder),
+                    backend: Backend::Disk(folder),
                 }
             }
             Kind::Ceph => {
@@ -63,14 +64,14 @@ impl Home {
                 let bucket = Bucket::new("ceph", options.clone()).unwrap();
                 Self {
                     store: Store::Bucket(bucket),
-                    place: Place::Ceph(options),
+                    backend: Backend::Ceph(options),
                 }
             }
             Kind::Oss => Self::with_timeout(Duration::from_secs(10)),
         }
     }
 
-    /// The stand-in, which has to answer soon.
+    /// A store on the stand-in for OSS, with a timeout for requests.
     pub(crate) fn with_timeout(timeout: Duration) -> Self {
         let oss = Oss::start();
         let options = BucketOptions {
@@ -79,15 +80,15 @@ impl Home {
         };
         Self {
             store: Store::Bucket(Bucket::new("oss", options).unwrap()),
-            place: Place::Oss(oss),
+            backend: Backend::Oss(oss),
         }
     }
 
-    /// The stand-in that it is on.
+    /// The stand-in for OSS that the store is on.
     pub(crate) fn oss(&self) -> &Oss {
-        match &self.place {
-            Place::Oss(oss) => oss,
-            _ => panic!("it is no stand-in"),
+        match &self.backend {
+            Backend::Oss(oss) => oss,
+            _ => panic!("the store is not on the stand-in"),
         }
     }
 
@@ -95,20 +96,24 @@ impl Home {
         self.store.as_bucket().unwrap()
     }
 
-    /// How many bytes are the most that can be lost of an upload; a disk loses none.
+    /// The maximum number of bytes of an upload that can be lost. A disk loses none.
     pub(crate) fn segment_size(&self) -> usize {
         self.store
             .as_bucket()
             .map_or(OSS_SEGMENT, Bucket::segment_size)
     }
 
-    /// The keys of all objects.
+    /// Lists the keys of all objects.
     pub(crate) async fn objects(&self) -> BTreeSet<String> {
         let lists = (0..=u8::MAX).map(|byte| async move {
             match &self.store {
                 Store::Disk(disk) => {
                     let listing = disk.list(byte).await.unwrap();
-                    assert!(listing.strays.is_empty(), "{:?}", listing.strays);
+                    assert!(
+                        listing.foreign_files.is_empty(),
+                        "{:?}",
+                        listing.foreign_files
+                    );
                     let objects = listing.objects.into_iter();
                     objects.map(|object| object.address.key).collect()
                 }
@@ -123,17 +128,17 @@ impl Home {
         lists.into_iter().flatten().collect()
     }
 
-    /// The keys of all that was staged of uploads in a bucket.
+    /// Lists the keys of all segments of uploads in a bucket.
     pub(crate) async fn segments(&self) -> BTreeSet<String> {
         let entries = self.store.list_segments().await.unwrap();
         let keys = entries.map_ok(|entry| entry.key);
         keys.try_collect().await.unwrap()
     }
 
-    /// How many traces there are of what did not come to its end.
-    pub(crate) async fn remains(&self) -> usize {
-        match &self.place {
-            Place::Disk(folder) => {
+    /// Counts the files or multipart uploads that unfinished writes left behind.
+    pub(crate) async fn count_leftovers(&self) -> usize {
+        match &self.backend {
+            Backend::Disk(folder) => {
                 let is_lock = |path: &Path| path.file_name().is_some_and(|name| name == "lock");
                 let staging = fs::read_dir(folder.path().join("staging")).unwrap();
                 let staging = staging.flat_map(|process| files(&process.unwrap().path()));
@@ -141,23 +146,23 @@ impl Home {
                 let all = staging.chain(uploads);
                 all.filter(|path| !is_lock(path)).count()
             }
-            Place::Ceph(options) => begun_uploads(options).await,
-            Place::Oss(oss) => oss.files(),
+            Backend::Ceph(options) => count_multipart_uploads(options).await,
+            Backend::Oss(oss) => oss.files(),
         }
     }
 
-    /// Waits until nothing is left in the store, in whatever form.
-    pub(crate) async fn becomes_bare(&self) {
+    /// Waits until nothing is left in the store.
+    pub(crate) async fn wait_until_empty(&self) {
         for _ in 0..100 {
-            if self.remains().await == 0 && self.segments().await.is_empty() {
+            if self.count_leftovers().await == 0 && self.segments().await.is_empty() {
                 assert_eq!(self.objects().await, BTreeSet::new());
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!(
-            "{} remain, and {:?}",
-            self.remains().await,
+            "{} leftovers and the segments {:?} are still there",
+            self.count_leftovers().await,
             self.segments().await
         );
     }
@@ -168,17 +173,16 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     files.map(|file| file.unwrap().path()).collect()
 }
 
-/// How many objects were begun in parts below a prefix, and neither ended nor taken back.
+/// Counts the multipart uploads below a prefix that were neither completed nor aborted.
 ///
-/// The service's own client has no words to ask that. The signature is of version 2, which needs no
-/// clock.
-async fn begun_uploads(options: &BucketOptions) -> usize {
+/// The service's own client cannot list them. The signature is of version 2, which needs no clock.
+async fn count_multipart_uploads(options: &BucketOptions) -> usize {
     const YEAR_2100: &str = "4102444800";
     let secret = std::env::var("TEST_S3_SECRET_KEY").unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
-    let asked = format!("GET\n\n\n{YEAR_2100}\n/{}?uploads", options.bucket);
-    let signature = BASE64_STANDARD.encode(hmac::sign(&key, asked.as_bytes()));
-    let answer = http()
+    let string_to_sign = format!("GET\n\n\n{YEAR_2100}\n/{}?uploads", options.bucket);
+    let signature = BASE64_STANDARD.encode(hmac::sign(&key, string_to_sign.as_bytes()));
+    let response = http()
         .build()
         .unwrap()
         .get(format!("{}/{}?uploads", options.endpoint, options.bucket))
@@ -191,12 +195,12 @@ async fn begun_uploads(options: &BucketOptions) -> usize {
         .send()
         .await
         .unwrap();
-    let text = answer.text().await.unwrap();
+    let text = response.text().await.unwrap();
     assert!(text.contains("<ListMultipartUploadsResult"), "{text}");
     text.matches("<Upload>").count()
 }
 
-/// A bucket as the settings in the environment describe it.
+/// The options of a bucket, from settings of the environment.
 pub(crate) fn options(kind: BucketKind, settings: &StoreSettings) -> BucketOptions {
     let find = |end: &str| {
         let mut found = settings.iter().filter(|(name, _)| name.ends_with(end));

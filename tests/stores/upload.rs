@@ -1,72 +1,76 @@
-//! What is known of an upload in a bucket, kept in memory.
+//! A resumable upload of a test, and an index of its segments in memory.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::{Checksum, RandomId};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use harness::random;
-use storage::{Appending, Error, Known, Ledger, Result, Segment, Step, Store};
+use storage::{
+    AppendWriter, Error, Object, Result, Segment, SegmentIndex, SegmentUpdate, Store,
+    UploadProgress,
+};
 
-use crate::{collect, home::Home, range};
+use crate::{collect, fixture::TestStore, range};
 
-/// An upload in a store, on whichever kind.
+/// An upload in a store of any kind.
 pub(crate) struct Upload<'a> {
-    home: &'a Home,
+    fixture: &'a TestStore,
     pub(crate) id: RandomId,
-    /// What is known of it; a disk knows by itself.
-    pub(crate) book: Book,
+    /// The index of its segments in a bucket. A disk needs none.
+    pub(crate) index: MemoryIndex,
 }
 
 impl<'a> Upload<'a> {
-    pub(crate) fn new(home: &'a Home) -> Self {
+    pub(crate) fn new(fixture: &'a TestStore) -> Self {
         let id: [u8; 16] = random(16).try_into().unwrap();
         Self {
-            home,
+            fixture,
             id: id.into(),
-            book: Book::default(),
+            index: MemoryIndex::default(),
         }
     }
 
-    /// Goes on with it, and takes the turn from whoever had it.
-    pub(crate) async fn go_on(&self, checksums: Vec<Checksum>) -> Result<Appending> {
-        match &self.home.store {
-            Store::Disk(disk) => disk.append(self.id, checksums).await,
+    /// Starts to append, and takes the upload over from any earlier writer.
+    pub(crate) async fn append(&self, checksums: Vec<Checksum>) -> Result<AppendWriter> {
+        match &self.fixture.store {
+            Store::Disk(disk) => Ok(disk.append(self.id, checksums).await?.into()),
             Store::Bucket(bucket) => {
-                let (known, turn) = self.book.take_turn();
-                bucket.go_on(self.id, known, turn, checksums)
+                let (progress, index) = self.index.take_over();
+                Ok(bucket.append(self.id, progress, index, checksums)?.into())
             }
         }
     }
 
-    /// How many bytes of it count.
+    /// Returns the number of its bytes that count.
     pub(crate) async fn staged(&self) -> usize {
-        let staged = match &self.home.store {
+        let staged = match &self.fixture.store {
             Store::Disk(disk) => disk.staged(self.id).await.unwrap(),
-            Store::Bucket(_) => self.book.known().bytes,
+            Store::Bucket(_) => self.index.progress().bytes,
         };
         usize::try_from(staged).unwrap()
     }
 
-    /// The bytes of it that count, from a place on.
+    /// Reads its bytes that count, from `start` on.
     pub(crate) async fn read_staged(&self, start: usize) -> Vec<u8> {
         let end = self.staged().await;
-        let object = match &self.home.store {
+        let object: Object = match &self.fixture.store {
             Store::Disk(disk) => disk
                 .open_staged(self.id, end as u64, start as u64)
                 .await
-                .unwrap(),
-            Store::Bucket(bucket) => bucket.open_staged(self.book.known()),
+                .unwrap()
+                .into(),
+            Store::Bucket(bucket) => bucket.open_staged(self.index.progress()).into(),
         };
         assert_eq!(object.size(), end as u64);
         collect(object, range(start, end)).await.unwrap()
     }
 
-    /// Removes what is staged of it.
+    /// Removes its staged bytes.
     pub(crate) async fn remove(&self) {
-        match &self.home.store {
+        match &self.fixture.store {
             Store::Disk(disk) => disk.remove_staged(self.id).await.unwrap(),
             Store::Bucket(bucket) => {
-                for segment in self.book.known().segments {
+                for segment in self.index.progress().segments {
                     bucket.remove(&segment.key).await.unwrap();
                 }
             }
@@ -74,92 +78,95 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// What is known of an upload, whose turn it is, and how often noting something fails.
+/// The index of an upload's segments. It knows the newest writer, and can fail.
 #[derive(Clone, Default)]
-pub(crate) struct Book(Arc<Mutex<Page>>);
+pub(crate) struct MemoryIndex(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct Page {
-    known: Known,
-    turn: u64,
+struct State {
+    progress: UploadProgress,
+    /// The number of the newest writer.
+    newest: u64,
+    /// How many of the next updates fail.
     failures: u32,
 }
 
-impl Book {
-    /// Takes the turn, as somebody does who goes on with the upload.
-    pub(crate) fn take_turn(&self) -> (Known, Box<dyn Ledger>) {
-        let mut page = self.page();
-        page.turn += 1;
-        let turn = Turn {
-            book: self.clone(),
-            number: page.turn,
+impl MemoryIndex {
+    /// Takes the upload over for a new writer.
+    pub(crate) fn take_over(&self) -> (UploadProgress, Box<dyn SegmentIndex>) {
+        let mut state = self.state();
+        state.newest += 1;
+        let lock = UploadLock {
+            index: self.clone(),
+            number: state.newest,
         };
-        (page.known.clone(), Box::new(turn))
+        (state.progress.clone(), Box::new(lock))
     }
 
-    /// What counts; which has to be one segment after the other, up to the last byte.
-    pub(crate) fn known(&self) -> Known {
-        let known = self.page().known.clone();
+    /// Returns the bytes that count, and checks that their segments have no gap.
+    pub(crate) fn progress(&self) -> UploadProgress {
+        let progress = self.state().progress.clone();
         let mut end = 0;
-        for segment in &known.segments {
+        for segment in &progress.segments {
             assert_eq!(
                 segment.start, end,
                 "no byte is missing: {:?}",
-                known.segments
+                progress.segments
             );
             end += segment.size;
         }
-        assert_eq!(known.bytes, end, "{:?}", known.segments);
-        known
+        assert_eq!(progress.bytes, end, "{:?}", progress.segments);
+        progress
     }
 
     /// The keys of the segments that count.
     pub(crate) fn keys(&self) -> std::collections::BTreeSet<String> {
-        let segments = self.known().segments.into_iter();
+        let segments = self.progress().segments.into_iter();
         segments.map(|segment| segment.key).collect()
     }
 
-    /// Cannot be written to for so many times.
+    /// Makes the next updates fail.
     pub(crate) fn fail(&self, times: u32) {
-        self.page().failures = times;
+        self.state().failures = times;
     }
 
-    fn page(&self) -> MutexGuard<'_, Page> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 }
 
-struct Turn {
-    book: Book,
+/// The index as one writer sees it.
+struct UploadLock {
+    index: MemoryIndex,
     number: u64,
 }
 
-impl Ledger for Turn {
-    fn advance<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, Result<bool>> {
+impl SegmentIndex for UploadLock {
+    fn advance<'a>(&'a self, update: &'a SegmentUpdate) -> BoxFuture<'a, Result<bool>> {
         async move {
-            // As a database, which is not done at once.
+            // A database does not answer at once either.
             tokio::task::yield_now().await;
-            let mut page = self.book.page();
-            if let Some(left) = page.failures.checked_sub(1) {
-                page.failures = left;
-                return Err(Error::Ledger("the book is lost".into()));
+            let mut state = self.index.state();
+            if let Some(left) = state.failures.checked_sub(1) {
+                state.failures = left;
+                return Err(Error::SegmentIndex("the index is unavailable".into()));
             }
-            if page.turn != self.number {
+            if state.newest != self.number {
                 return Ok(false);
             }
-            let known = &mut page.known;
-            let is_left = |segment: &Segment| !step.removed.contains(&segment.start);
-            known.segments.retain(is_left);
-            known.segments.extend_from_slice(&step.added);
-            known.segments.sort_by_key(|segment| segment.start);
-            known.bytes = step.bytes;
-            known.hash_state = Some(step.hash_state.clone());
+            let progress = &mut state.progress;
+            let is_left = |segment: &Segment| !update.removed.contains(&segment.start);
+            progress.segments.retain(is_left);
+            progress.segments.extend_from_slice(&update.added);
+            progress.segments.sort_by_key(|segment| segment.start);
+            progress.bytes = update.bytes;
+            progress.hash_state = Some(update.hash_state.clone());
             Ok(true)
         }
         .boxed()
     }
 
     fn is_superseded(&self) -> BoxFuture<'_, Result<bool>> {
-        async move { Ok(self.book.page().turn != self.number) }.boxed()
+        async move { Ok(self.index.state().newest != self.number) }.boxed()
     }
 }
