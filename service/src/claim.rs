@@ -140,7 +140,7 @@ impl FileService {
             Some(known) => self.0.stores.of(&known.address)?,
             None => self.0.stores.primary(),
         };
-        let sample = match store.sample(key, claim.file_size, spans.clone()).await {
+        let sample = match store.read_ranges(key, claim.file_size, spans.clone()).await {
             Err(error @ (storage::Error::Missing(_) | storage::Error::WrongSize { .. })) => {
                 // An upload restores a lost content; or the content was purged a moment ago.
                 if let Some(known) = &known

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use domain::{Address, ByteRange, Job, StoredContent, TransferState};
 use futures_util::StreamExt as _;
 use persistence::Relocation;
-use storage::{Object, Received, Store};
+use storage::{Object, StagedObject, Store};
 
 use crate::{Error, FileService, Result, digest::digest};
 
@@ -38,7 +38,7 @@ impl FileService {
         let received = copy_bytes(source, &row, target, rate).await?;
         let (address, _) = received.address();
         self.schedule_deletion(&job.sha1, &address).await?;
-        let placed = received.place().await?;
+        let placed = received.persist().await?;
         let back = match digest(target, &address.key, row.content.size).await {
             Ok(content) if content == row.content => Ok(()),
             Ok(_) => Err(find_damaged_side(source, &row, &address).await),
@@ -60,7 +60,7 @@ impl FileService {
         };
         match self.0.database.relocate(&switch).await {
             Ok(true) => {
-                placed.keep().await;
+                placed.commit().await;
                 self.0.addresses.forget(&job.sha1);
                 Ok(CopyOutcome::Copied)
             }
@@ -110,11 +110,11 @@ async fn copy_bytes(
     row: &StoredContent,
     target: &Store,
     rate: Option<u64>,
-) -> Result<Received> {
+) -> Result<StagedObject> {
     let whole = ByteRange::whole(row.content.size);
     let opened = source.open_object(&row.address.key, row.content.size, whole);
     let object: Object = opened.await?;
-    let mut incoming = target.receive_known(row.content);
+    let mut incoming = target.writer_for(row.content);
     let mut pieces = object.stream(whole);
     let (began, mut copied) = (Instant::now(), 0);
     while let Some(piece) = pieces.next().await {

@@ -31,7 +31,7 @@ impl FileService {
         let found = match disk.identity().await? {
             // An empty folder without expected objects is a new disk.
             None if !self.0.database.contents().is_any_in(name).await? => {
-                Some(disk.identify(expected).await?)
+                Some(disk.ensure_identity(expected).await?)
             }
             found => found,
         };
@@ -49,7 +49,7 @@ impl FileService {
     async fn register(&self, disk: &Disk) -> Result<RandomId> {
         let own = match disk.identity().await? {
             Some(own) => own,
-            None => disk.identify(random_id()?).await?,
+            None => disk.ensure_identity(random_id()?).await?,
         };
         let identities = self.0.database.identities();
         Ok(identities.assign(disk.name(), own).await?)

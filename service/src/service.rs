@@ -51,7 +51,7 @@ impl FileService {
         limits: Limits,
         entry_cache: Option<HotEntries>,
     ) -> Self {
-        let largest = stores.primary().largest_object();
+        let largest = stores.primary().max_object_size();
         let limits = Limits {
             max_upload_size: limits.max_upload_size.into_iter().chain(largest).min(),
             ..limits

@@ -4,7 +4,7 @@ use domain::{
     Address, Entry, EntryOutcome, FileName, MediaType, Owner, Quota, RandomId, Sha1, StoredContent,
 };
 use persistence::{CopyTarget, Error as DatabaseError, RecordOutcome, UploadRecord};
-use storage::{Placed, Received};
+use storage::{StagedObject, UncommittedObject};
 
 use crate::{Error, FileService, Result};
 
@@ -47,7 +47,7 @@ impl FileService {
     pub(crate) async fn store_content(
         &self,
         new_entry: &NewEntry<'_>,
-        received: Received,
+        received: StagedObject,
     ) -> Result<Stored> {
         let content = received.content;
         let database = &self.0.database;
@@ -90,7 +90,7 @@ impl FileService {
         if is_scheduled {
             self.schedule_deletion(&content.sha1, &address).await?;
         }
-        let placed = received.place().await?;
+        let placed = received.persist().await?;
         record.address = Some(&address);
         record.is_scheduled = is_scheduled;
         record.copy_to = self.0.stores.policy().map(|policy| CopyTarget {
@@ -138,7 +138,7 @@ impl FileService {
     /// Keeps the bytes if the content's row points at them, and removes them otherwise.
     async fn keep_or_discard(
         &self,
-        placed: Placed,
+        placed: UncommittedObject,
         recorded: persistence::Result<RecordOutcome>,
         record: &UploadRecord<'_>,
     ) -> Result<Stored> {
@@ -153,7 +153,7 @@ impl FileService {
                 if deduplicated {
                     self.discard(placed, &sha1, is_scheduled).await;
                 } else {
-                    placed.keep().await;
+                    placed.commit().await;
                 }
                 return Ok(Stored {
                     entry: *entry,
@@ -176,7 +176,7 @@ impl FileService {
 
     /// Removes bytes that no row points at; bytes that cannot be removed now are found by a later
     /// sweep.
-    pub(crate) async fn discard(&self, placed: Placed, sha1: &Sha1, is_scheduled: bool) {
+    pub(crate) async fn discard(&self, placed: UncommittedObject, sha1: &Sha1, is_scheduled: bool) {
         let address = placed.address();
         let removed = async {
             placed.discard().await?;

@@ -97,7 +97,7 @@ impl Stores {
     pub(crate) fn record_result<T>(&self, store: &str, outcome: &Result<T, storage::Error>) {
         let mut failed = self.failed.lock();
         match outcome {
-            Err(storage::Error::Unavailable(_) | storage::Error::Ended(_)) => {
+            Err(storage::Error::Unavailable(_) | storage::Error::Truncated(_)) => {
                 failed.insert(store.to_owned(), Instant::now());
             }
             _ if failed.is_empty() => {}

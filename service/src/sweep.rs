@@ -8,7 +8,7 @@ use std::{
 use domain::{Sha1, StoredContent};
 use futures_util::{StreamExt as _, stream};
 use persistence::{Database, PendingDeletion, Shard};
-use storage::{Abandoned, Pending, Placed, Store};
+use storage::{AbandonedStaging, PendingObject, Store, UncommittedObject};
 
 use crate::{FileService, Result};
 
@@ -145,8 +145,8 @@ impl FileService {
         Ok(self.0.database.stagings().has_segment(id, key).await?)
     }
 
-    async fn sweep_folder(&self, folder: &mut Abandoned) -> Result<()> {
-        let mut by_shard: HashMap<Shard, Vec<Pending>> = HashMap::new();
+    async fn sweep_folder(&self, folder: &mut AbandonedStaging) -> Result<()> {
+        let mut by_shard: HashMap<Shard, Vec<PendingObject>> = HashMap::new();
         for pending in &folder.pending {
             let shard = Shard::of(&pending.sha1);
             by_shard.entry(shard).or_default().push(pending.clone());
@@ -186,14 +186,14 @@ impl FileService {
     /// Finds out in the background whether a row was committed, and keeps or removes its bytes.
     ///
     /// If the process ends first, its marker remains, and a sweep does the same.
-    pub(crate) fn resolve_commit_later(&self, placed: Placed, sha1: Sha1) {
+    pub(crate) fn resolve_commit_later(&self, placed: UncommittedObject, sha1: Sha1) {
         let service = self.clone();
         tokio::spawn(async move {
             let database = &service.0.database;
             loop {
                 tokio::time::sleep(grace(database).max(Duration::from_secs(1))).await;
                 match database.is_recorded(&sha1, &placed.address()).await {
-                    Ok(true) => return placed.keep().await,
+                    Ok(true) => return placed.commit().await,
                     Ok(false) => return service.discard(placed, &sha1, true).await,
                     Err(error) => {
                         tracing::debug!(%error, "could not look up the outcome of the commit, retrying");

@@ -5,7 +5,7 @@
 //! the last byte, the work continues even if the client disconnects.
 
 use domain::{FileName, MediaType, Owner, QuotaError};
-use storage::Incoming;
+use storage::StagingWriter;
 use tracing::Instrument as _;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 pub struct Upload {
     service: FileService,
     owner: Owner,
-    incoming: Incoming,
+    incoming: StagingWriter,
     received: u64,
     /// Held until the upload has ended.
     reservation: Option<Reservation>,
@@ -51,7 +51,7 @@ impl FileService {
         Ok(Upload {
             service: self.clone(),
             owner: owner.clone(),
-            incoming: self.0.stores.primary().receive(),
+            incoming: self.0.stores.primary().writer(),
             received: 0,
             reservation,
             known,

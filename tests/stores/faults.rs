@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     fixture::{TestStore, options},
-    keep, place, range, read_whole,
+    persist, range, read_whole, write_object,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use actix_web::{
     http::header::{self, HeaderName},
 };
 use service::Download;
-use storage::{PresignedAs, Store};
+use storage::{ResponseOverrides, Store};
 
 use super::{DISK, DownloadMode, response::DownloadResponse};
 use crate::{
@@ -65,9 +65,9 @@ impl DownloadResponse<'_> {
             // nginx asks a store for at most one range.
             (Store::Bucket(_), RequestedRange::Parts(parts)) if parts.len() > 1 => return Ok(None),
             (Store::Bucket(bucket), ranges) => {
-                let options = PresignedAs {
-                    lasts: PRESIGNED_FOR,
-                    ..PresignedAs::default()
+                let options = ResponseOverrides {
+                    expires_in: PRESIGNED_FOR,
+                    ..ResponseOverrides::default()
                 };
                 let presigned = bucket.presign(key, options).await;
                 let url = presigned.map_err(service::Error::from)?.url;
@@ -100,8 +100,8 @@ impl DownloadResponse<'_> {
         let Some(bucket) = store.as_bucket() else {
             return Ok(None);
         };
-        let options = PresignedAs {
-            lasts: PRESIGNED_FOR,
+        let options = ResponseOverrides {
+            expires_in: PRESIGNED_FOR,
             content_type: Some(self.content_type().to_owned()),
             content_disposition: self.disposition().to_str().ok().map(str::to_owned),
             cache_control: Some(self.caching().to_owned()),

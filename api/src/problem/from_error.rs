@@ -97,10 +97,10 @@ impl Problem {
         use storage::Error;
         match error {
             Error::Full(_) => Self::full(Component::Store, error),
-            Error::Unavailable(_) | Error::Ended(_) | Error::InUse => {
+            Error::Unavailable(_) | Error::Truncated(_) | Error::InUse => {
                 Self::unavailable(Component::Store, error)
             }
-            Error::Ledger(_) => Self::unavailable(Component::Database, error),
+            Error::SegmentIndex(_) => Self::unavailable(Component::Database, error),
             Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Component::Store, error),
         }
     }

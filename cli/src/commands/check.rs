@@ -53,7 +53,7 @@ async fn try_out(settings: &Settings, json: bool) -> Result<bool> {
     let mut is_well = true;
     for store in stores.iter() {
         let name = store.name();
-        let trouble = store.try_out().await.err();
+        let trouble = store.self_test().await.err();
         is_well &= trouble.is_none();
         let trouble = trouble.map(|error| ErrorChain(&error).to_string());
         if json {

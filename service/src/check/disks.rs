@@ -13,7 +13,7 @@ use crate::Result;
 impl Check<'_> {
     pub(super) async fn objects(&mut self, disk: &Disk, shard: Shard, last_byte: u8) -> Result<()> {
         let listing = disk.list(last_byte).await?;
-        for path in listing.strays {
+        for path in listing.foreign_files {
             self.found(&Finding::ForeignFile { path });
         }
         for objects in listing.objects.chunks(BATCH) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{Extent, Role, Session, Timestamp, UploadError};
-use storage::{Appending, End, Kept};
+use storage::{AppendOutcome, AppendWriter, AppendedBytes};
 use tokio::time::{Instant, sleep_until};
 
 use super::append_request::Completion;
@@ -18,7 +18,7 @@ pub struct Append {
     pub(super) session: Session,
     pub(super) extent: Extent,
     pub(super) completion: Completion,
-    pub(super) appending: Appending,
+    pub(super) appending: AppendWriter,
     /// Bytes reserved in the owner's quota while the upload's length is unknown.
     pub(super) reserved: Option<u64>,
     pub(super) lock: UploadLock,
@@ -70,7 +70,7 @@ impl Append {
             return Ok(false);
         }
         self.next_poll = Instant::now() + TAKEOVER_POLL_INTERVAL;
-        Ok(self.appending.is_wanted().await?)
+        Ok(self.appending.is_superseded().await?)
     }
 
     /// Writes the next bytes, up to the length of the upload.
@@ -102,7 +102,7 @@ impl Append {
     ///
     /// When the store or the database fails.
     pub async fn break_off(self) -> Result<u64> {
-        let offset = self.appending.break_off().await.map_err(superseded)?;
+        let offset = self.appending.suspend().await.map_err(superseded)?;
         self.service.extend_expiry(&self.session).await?;
         self.service
             .trim_reservation(&self.session, self.reserved.is_some(), offset)
@@ -116,7 +116,7 @@ impl Append {
     ///
     /// When the store or the database fails.
     pub async fn fail(self) -> Result<()> {
-        self.appending.break_off().await?;
+        self.appending.suspend().await?;
         self.service.fail(&self.session).await
     }
 
@@ -139,8 +139,8 @@ impl Append {
         };
         let is_last = is_complete && self.session.role != Role::Part;
         let kept = match self.appending.end(is_last).await.map_err(superseded)? {
-            End::Kept(kept) => kept,
-            End::WrongChecksum(offset) => return Err(Error::WrongChecksum(offset)),
+            AppendOutcome::Appended(kept) => kept,
+            AppendOutcome::ChecksumMismatch(offset) => return Err(Error::WrongChecksum(offset)),
         };
         let expires_at = self.service.extend_expiry(&self.session).await?;
         if let (Completion::Now, false, Some(known)) = (self.completion, is_complete, extent.length)
@@ -174,7 +174,7 @@ impl FileService {
     async fn end_part(
         &self,
         session: &Session,
-        kept: Kept,
+        kept: AppendedBytes,
         expires_at: Timestamp,
     ) -> Result<Outcome> {
         if let Err(wrong) = Expected::of_session(session).verify(&kept.content()) {

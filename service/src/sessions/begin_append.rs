@@ -38,7 +38,7 @@ impl FileService {
         let (session, extent) = match fitting {
             Ok(fitting) => fitting,
             Err(refusal) => {
-                appending.break_off().await?;
+                appending.suspend().await?;
                 if refusal.needs_no_bytes() {
                     self.remove_staged(id).await?;
                 }
@@ -51,7 +51,7 @@ impl FileService {
         {
             Ok(reserved) => reserved,
             Err(refusal) => {
-                appending.break_off().await?;
+                appending.suspend().await?;
                 return Err(refusal);
             }
         };

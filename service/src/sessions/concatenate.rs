@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{ByteRange, Owner, RandomId, Role, Session, SessionState, tus::Concatenation};
 use futures_util::StreamExt as _;
-use storage::{Appending, End, Kept};
+use storage::{AppendOutcome, AppendWriter, AppendedBytes};
 use tracing::Instrument as _;
 
 use super::{begin::NewUpload, status::UploadStatus};
@@ -147,7 +147,7 @@ impl FileService {
     }
 
     /// Appends the missing bytes from the partial uploads.
-    async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<Kept> {
+    async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<AppendedBytes> {
         let parts = self.find_parts(&session.owner, ids).await?;
         let mut appending = self.append_to(session.id, Vec::new()).await?;
         for part in &parts {
@@ -162,12 +162,17 @@ impl FileService {
             self.append_part(&mut appending, part, skip).await?;
         }
         match appending.end(true).await? {
-            End::Kept(kept) => Ok(*kept),
-            End::WrongChecksum(_) => Err(Error::Contended),
+            AppendOutcome::Appended(kept) => Ok(*kept),
+            AppendOutcome::ChecksumMismatch(_) => Err(Error::Contended),
         }
     }
 
-    async fn append_part(&self, appending: &mut Appending, part: &Part, skip: u64) -> Result<()> {
+    async fn append_part(
+        &self,
+        appending: &mut AppendWriter,
+        part: &Part,
+        skip: u64,
+    ) -> Result<()> {
         self.verify_part(part).await?;
         let size = part.range.length();
         let opened = self.open_staged(part.id, size, skip).await;
@@ -234,8 +239,8 @@ impl FileService {
         }
         let opened = self.append_to(part.id, Vec::new()).await?;
         match opened.end(false).await? {
-            End::Kept(kept) => part.expected.verify(&kept.content()),
-            End::WrongChecksum(_) => Err(Error::Contended),
+            AppendOutcome::Appended(kept) => part.expected.verify(&kept.content()),
+            AppendOutcome::ChecksumMismatch(_) => Err(Error::Contended),
         }
     }
 }

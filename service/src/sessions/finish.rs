@@ -1,7 +1,7 @@
 //! Makes files of complete uploads.
 
 use domain::{Owner, Session, SessionState, Sha1};
-use storage::{End, Kept};
+use storage::{AppendOutcome, AppendedBytes};
 use tracing::Instrument as _;
 
 use crate::{
@@ -13,7 +13,7 @@ impl FileService {
     pub(super) async fn finish(
         &self,
         session: Session,
-        kept: Kept,
+        kept: AppendedBytes,
         lock: UploadLock,
     ) -> Result<Stored> {
         let service = self.clone();
@@ -29,7 +29,7 @@ impl FileService {
         })
     }
 
-    async fn make_file(&self, session: &Session, kept: Kept) -> Result<Stored> {
+    async fn make_file(&self, session: &Session, kept: AppendedBytes) -> Result<Stored> {
         let received = kept.finish()?;
         let made = match Expected::of_session(session).verify(&received.content) {
             Ok(()) => {
@@ -83,7 +83,7 @@ impl FileService {
             return Ok(());
         }
         let appending = self.append_to(session.id, Vec::new()).await?;
-        if let End::Kept(kept) = appending.end(true).await?
+        if let AppendOutcome::Appended(kept) = appending.end(true).await?
             && session.length == Some(kept.offset())
         {
             return self.finish(session, *kept, lock).await.map(drop);

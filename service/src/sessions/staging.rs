@@ -4,7 +4,9 @@
 use domain::{Checksum, RandomId};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use persistence::{Advance, Database, Staging};
-use storage::{Appending, Bucket, Disk, Known, Ledger, Object, Segment, Step, Store};
+use storage::{
+    AppendWriter, Bucket, Disk, Object, Segment, SegmentIndex, SegmentUpdate, Store, UploadProgress,
+};
 
 use crate::{FileService, Result};
 
@@ -41,9 +43,9 @@ impl FileService {
         &self,
         id: RandomId,
         checksums: Vec<Checksum>,
-    ) -> Result<Appending> {
+    ) -> Result<AppendWriter> {
         match self.staging_store_of(id).await? {
-            StagingStore::Disk(disk) => Ok(disk.append(id, checksums).await?),
+            StagingStore::Disk(disk) => Ok(disk.append(id, checksums).await?.into()),
             StagingStore::Bucket(bucket) => {
                 let stagings = self.0.database.stagings();
                 let staging = stagings.take_over(id, bucket.name()).await?;
@@ -52,7 +54,9 @@ impl FileService {
                     id,
                     epoch: staging.epoch,
                 };
-                Ok(bucket.go_on(id, progress_of(staging), Box::new(index), checksums)?)
+                Ok(bucket
+                    .append(id, progress_of(staging), Box::new(index), checksums)?
+                    .into())
             }
         }
     }
@@ -60,14 +64,14 @@ impl FileService {
     /// Opens the staged bytes of an upload for reading from `start` on.
     pub(super) async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<Object> {
         match self.staging_store_of(id).await? {
-            StagingStore::Disk(disk) => Ok(disk.open_staged(id, size, start).await?),
+            StagingStore::Disk(disk) => Ok(disk.open_staged(id, size, start).await?.into()),
             StagingStore::Bucket(bucket) => {
                 let staging = self.0.database.stagings().find(id).await?;
                 let known = staging.map(progress_of).unwrap_or_default();
                 if known.bytes != size {
                     return Err(storage::Error::Missing(id.to_string()).into());
                 }
-                Ok(bucket.open_staged(known))
+                Ok(bucket.open_staged(known).into())
             }
         }
     }
@@ -149,8 +153,8 @@ impl FileService {
 /// Number of rows per query.
 const BATCH: u64 = 500;
 
-impl Ledger for DatabaseSegmentIndex {
-    fn advance<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, storage::Result<bool>> {
+impl SegmentIndex for DatabaseSegmentIndex {
+    fn advance<'a>(&'a self, step: &'a SegmentUpdate) -> BoxFuture<'a, storage::Result<bool>> {
         async move {
             let advance = Advance {
                 bytes: step.bytes,
@@ -177,16 +181,16 @@ impl Ledger for DatabaseSegmentIndex {
 }
 
 fn segment_index_error(error: persistence::Error) -> storage::Error {
-    storage::Error::Ledger(Box::new(error))
+    storage::Error::SegmentIndex(Box::new(error))
 }
 
-fn progress_of(staging: Staging) -> Known {
+fn progress_of(staging: Staging) -> UploadProgress {
     let segments = staging.segments.into_iter().map(|row| Segment {
         start: row.start,
         size: row.size,
         key: row.key,
     });
-    Known {
+    UploadProgress {
         bytes: staging.bytes,
         hash_state: staging.hash_state,
         segments: segments.collect(),

@@ -128,7 +128,7 @@ async fn write(
 
 async fn abort(writer: &mut Writer) {
     if let Err(error) = writer.abort().await {
-        tracing::debug!(%error, "could not abort a multipart upload, its parts stay until they expire");
+        tracing::debug!(%error, "could not abort a multipart upload, its parts expire later");
     }
 }
 

@@ -241,7 +241,8 @@ impl Open {
     async fn remove(&self, segments: &[Segment]) {
         for segment in segments {
             if let Err(error) = self.bucket.remove(&segment.key).await {
-                tracing::debug!(key = segment.key, %error, "could not remove a segment, it stays until the next cleanup");
+                let key = &segment.key;
+                tracing::debug!(key, %error, "could not remove a segment, it stays until later");
             }
         }
     }
@@ -262,7 +263,7 @@ impl Open {
         self.commit_segment().await?;
         if self.is_verified {
             let mut checksums = mem::take(&mut self.hashes.checksums).into_iter();
-            if !checksums.all(|checksum| is_complete && checksum.is_right()) {
+            if !checksums.all(|checksum| is_complete && checksum.matches()) {
                 self.remove(&self.held.added).await;
                 return Ok(SegmentAppendOutcome::ChecksumMismatch(self.before));
             }
@@ -289,7 +290,7 @@ impl Open {
         });
         let hashes = hashing.await.map_err(|_| damaged())?;
         let mut checksums = hashes.checksums.into_iter();
-        if !checksums.all(domain::ChecksumVerifier::is_right) {
+        if !checksums.all(domain::ChecksumVerifier::matches) {
             return Ok(SegmentAppendOutcome::ChecksumMismatch(self.before));
         }
         Ok(SegmentAppendOutcome::Appended(Box::new(SegmentedUpload {

@@ -154,7 +154,7 @@ impl Open {
         };
         let verify = |hashes: Box<Hashes>| {
             let mut checksums = hashes.checksums.into_iter();
-            let is_right = checksums.all(|checksum| is_complete && checksum.is_right());
+            let is_right = checksums.all(|checksum| is_complete && checksum.matches());
             is_right.then_some(hashes.content)
         };
         let verified = settled.and_then(verify);
