@@ -30,35 +30,3 @@ pub(crate) mod start_transfer;
 pub(crate) mod unshare_file;
 pub(crate) mod update_file;
 pub(crate) mod upload_file;
-
-use actix_web::{
-    HttpResponse, HttpResponseBuilder,
-    http::header::{self, ETag},
-};
-use service::Entry;
-use utoipa::ToSchema;
-
-use crate::{http::conditional::entry_tag, observe::Stored};
-
-/// The bytes of a file.
-#[derive(ToSchema)]
-#[schema(value_type = String, format = Binary)]
-#[expect(dead_code, reason = "it only tells the contract what bytes look like")]
-pub(crate) struct FileContent(Vec<u8>);
-
-/// Answers with what is told about a file.
-fn describe(mut response: HttpResponseBuilder, entry: &Entry) -> HttpResponse {
-    identify(&mut response, entry);
-    let mut response = response.json(&entry.meta);
-    response
-        .extensions_mut()
-        .insert(Stored(entry.meta.file_sha1));
-    response
-}
-
-/// Says which version of an entry an answer is about, and that it may be another next time.
-fn identify(response: &mut HttpResponseBuilder, entry: &Entry) {
-    response
-        .insert_header(ETag(entry_tag(entry)))
-        .insert_header((header::CACHE_CONTROL, "private, no-cache"));
-}

@@ -14,7 +14,9 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
 };
+use domain::ErrorChain;
 use serde::Serialize;
+use telemetry::Component;
 use utoipa::ToSchema;
 
 /// The media type of a problem's JSON.
@@ -169,7 +171,7 @@ pub(crate) struct ProblemSource {
     /// The part.
     #[serde(rename = "in")]
     #[schema(example = "query")]
-    pub(crate) place: Place,
+    pub(crate) place: ProblemLocation,
     /// The parameter, header field, multipart part or JSON member, if it is a certain one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "limit")]
@@ -179,7 +181,8 @@ pub(crate) struct ProblemSource {
 /// The parts of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Place {
+#[schema(as = Place)]
+pub(crate) enum ProblemLocation {
     /// The URL's path.
     Path,
     /// The URL's query.
@@ -221,18 +224,7 @@ pub(crate) struct Problem {
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,
     #[serde(skip)]
-    fault: Option<Fault>,
-}
-
-/// Which part of the service is at fault, for the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Fault {
-    /// The database.
-    Database,
-    /// The store.
-    Store,
-    /// The service itself.
-    Service,
+    fault: Option<Component>,
 }
 
 impl Problem {
@@ -251,13 +243,13 @@ impl Problem {
     }
 
     /// Says in which part of the request the problem lies.
-    pub(crate) fn at(mut self, place: Place) -> Self {
+    pub(crate) fn at(mut self, place: ProblemLocation) -> Self {
         self.source = Some(Box::new(ProblemSource { place, name: None }));
         self
     }
 
     /// Says in which parameter, header field, part or member the problem lies.
-    pub(crate) fn named(mut self, place: Place, name: impl Into<String>) -> Self {
+    pub(crate) fn named(mut self, place: ProblemLocation, name: impl Into<String>) -> Self {
         self.source = Some(Box::new(ProblemSource {
             place,
             name: Some(name.into()),
@@ -281,24 +273,24 @@ impl Problem {
     }
 
     pub(crate) fn query(name: &str, detail: impl Into<String>) -> Self {
-        Self::new(ProblemType::InvalidQuery, detail).named(Place::Query, name)
+        Self::new(ProblemType::InvalidQuery, detail).named(ProblemLocation::Query, name)
     }
 
     pub(crate) fn header(name: &HeaderName, detail: impl Into<String>) -> Self {
-        Self::new(ProblemType::InvalidHeader, detail).named(Place::Header, name.as_str())
+        Self::new(ProblemType::InvalidHeader, detail).named(ProblemLocation::Header, name.as_str())
     }
 
     pub(crate) fn body(detail: impl Into<String>) -> Self {
-        Self::new(ProblemType::InvalidBody, detail).at(Place::Body)
+        Self::new(ProblemType::InvalidBody, detail).at(ProblemLocation::Body)
     }
 
     /// A failure that may pass; its cause is logged, not told.
-    pub(crate) fn unavailable(fault: Fault, error: &dyn std::error::Error) -> Self {
-        tracing::error!(?fault, error = %Causes(error), "a request failed");
+    pub(crate) fn unavailable(fault: Component, error: &dyn std::error::Error) -> Self {
+        tracing::error!(?fault, error = %ErrorChain(error), "a request failed");
         let what = match fault {
-            Fault::Database => "the database",
-            Fault::Store => "the store",
-            Fault::Service => "the service",
+            Component::Database => "the database",
+            Component::Store => "the store",
+            Component::Service => "the service",
         };
         let mut problem = Self::new(
             ProblemType::Unavailable,
@@ -314,7 +306,7 @@ impl Problem {
         tracing::error!(error = detail, "the service is not ready");
         let mut problem = Self::new(ProblemType::Unavailable, detail)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-        problem.fault = Some(Fault::Store);
+        problem.fault = Some(Component::Store);
         problem
     }
 
@@ -327,15 +319,15 @@ impl Problem {
         .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))
     }
 
-    fn full(fault: Fault, error: &dyn std::error::Error) -> Self {
-        tracing::error!(?fault, error = %Causes(error), "no room is left");
+    fn full(fault: Component, error: &dyn std::error::Error) -> Self {
+        tracing::error!(?fault, error = %ErrorChain(error), "no room is left");
         let mut problem = Self::new(ProblemType::StorageFull, "nothing was stored");
         problem.fault = Some(fault);
         problem
     }
 
-    fn internal(fault: Fault, error: &dyn std::error::Error) -> Self {
-        tracing::error!(?fault, error = %Causes(error), "a request failed");
+    fn internal(fault: Component, error: &dyn std::error::Error) -> Self {
+        tracing::error!(?fault, error = %ErrorChain(error), "a request failed");
         let mut problem = Self::new(ProblemType::Internal, "the service's log has the cause");
         problem.fault = Some(fault);
         problem
@@ -365,20 +357,5 @@ impl ResponseError for Problem {
             response.extensions_mut().insert(fault);
         }
         response
-    }
-}
-
-/// An error with all that caused it, in one line.
-pub(crate) struct Causes<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

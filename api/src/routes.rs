@@ -1,15 +1,15 @@
-//! Which handler serves which URL.
+//! The routes: the handler of each URL, and the contract of all of them.
 
 use actix_web::{
-    HttpRequest, HttpResponse, ResponseError as _,
+    App, HttpRequest, HttpResponse, ResponseError as _,
     http::header::{self, HeaderValue},
     web,
 };
-use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa::OpenApi as _;
+use utoipa_actix_web::{AppExt as _, service_config::ServiceConfig};
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
-    contract::Contract,
     endpoints::{
         append_tus_upload::append_tus_upload,
         append_upload::append_upload,
@@ -42,10 +42,11 @@ use crate::{
         update_file::update_file,
         upload_file::upload_file,
     },
+    openapi::{Base, Contract, ContractError},
     problem::{Problem, ProblemType},
 };
 
-/// The operations, which the contract lists in this order.
+/// Registers the operations, in the order of the contract.
 pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
     config
         .service(upload_file)
@@ -84,7 +85,7 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(read_contract_yaml);
 }
 
-/// What people read in a browser.
+/// Registers the pages for people.
 pub(crate) fn pages(config: &mut web::ServiceConfig) {
     let ui = utoipa_swagger_ui::Config::from("/openapi.json")
         .use_base_layout()
@@ -97,8 +98,8 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
         .service(SwaggerUi::new("/swagger-ui/{_:.*}").config(ui));
 }
 
-/// Answers what no operation does: there is no such URL, or it does not have that method.
-pub(crate) async fn otherwise(request: HttpRequest, contract: web::Data<Contract>) -> HttpResponse {
+/// Answers a URL that does not exist with 404, and a method that its resource lacks with 405.
+pub(crate) async fn not_found(request: HttpRequest, contract: web::Data<Contract>) -> HttpResponse {
     let methods = contract.methods_of(request.path()).join(", ");
     if methods.is_empty() {
         let detail = format!("there is nothing at {}", request.path());
@@ -109,5 +110,87 @@ pub(crate) async fn otherwise(request: HttpRequest, contract: web::Data<Contract
     match HeaderValue::try_from(methods) {
         Ok(methods) => problem.with_header(header::ALLOW, methods).error_response(),
         Err(_) => problem.error_response(),
+    }
+}
+
+/// Builds the contract from the handlers' annotations.
+///
+/// # Errors
+///
+/// If an operation lacks its scope or its role: a defect.
+pub fn contract() -> Result<Contract, ContractError> {
+    Contract::new(declared())
+}
+
+/// Collects what the handlers declare.
+fn declared() -> utoipa::openapi::OpenApi {
+    let (_, document) = App::new()
+        .into_utoipa_app()
+        .openapi(Base::openapi())
+        .configure(operations)
+        .split_for_parts();
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::problem;
+
+    #[test]
+    fn the_checked_in_contract_is_what_the_handlers_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
+        let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            checked_in == contract().unwrap().yaml,
+            "openapi.yaml is stale: run `cargo run -- openapi > openapi.yaml`"
+        );
+    }
+
+    #[test]
+    fn every_operation_is_described_in_full() {
+        let contract: Value = serde_json::from_str(&contract().unwrap().json).unwrap();
+        let mut ids = Vec::new();
+        for (path, item) in contract["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let name = format!("{method} {path}");
+                let id = operation["operationId"].as_str().expect(&name);
+                ids.push(id.to_owned());
+                assert!(operation["summary"].is_string(), "{name}");
+                assert!(operation["tags"].is_array(), "{name}");
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    assert!(response.get("$ref").is_none(), "{name}: {status}");
+                    let is_problem = status.starts_with(['4', '5']) && method != "head";
+                    let problem = response["content"].get(problem::MEDIA_TYPE);
+                    assert_eq!(problem.is_some(), is_problem, "{name}: {status}");
+                    if let Some(problem) = problem {
+                        let examples = problem["examples"].as_object().unwrap();
+                        assert!(!examples.is_empty(), "{name}: {status}");
+                    }
+                }
+            }
+        }
+        let all = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "operation ids are unique");
+    }
+
+    #[test]
+    fn a_resource_knows_its_methods() {
+        let contract = contract().unwrap();
+        assert_eq!(
+            contract.methods_of("/files"),
+            ["GET", "HEAD", "POST", "OPTIONS"]
+        );
+        assert_eq!(
+            contract.methods_of("/files/x"),
+            ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
+        );
+        assert_eq!(contract.methods_of("/files/x/content"), ["GET", "HEAD"]);
+        assert!(contract.methods_of("/files/").is_empty());
+        assert!(contract.methods_of("/nowhere").is_empty());
     }
 }

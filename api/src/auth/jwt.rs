@@ -20,29 +20,29 @@ use std::{path::PathBuf, time::Duration};
 
 use reqwest::Url;
 
-pub(crate) use self::algorithm::Algorithm;
+pub use self::algorithm::Algorithm;
 use self::{compact::Token, keys::Keys};
 
 /// Which tokens are accepted.
 #[derive(Clone, Debug)]
-pub(crate) struct JwtSettings {
+pub struct JwtSettings {
     /// What `iss` has to be, to the byte (RFC 7519 §4.1.1).
-    pub(crate) issuer: String,
+    pub issuer: String,
     /// Of which `aud` has to name one (RFC 7519 §4.1.3).
-    pub(crate) audiences: Vec<String>,
+    pub audiences: Vec<String>,
     /// Where the issuer's keys are.
-    pub(crate) keys: KeySource,
+    pub keys: KeySource,
     /// Which algorithms are accepted, whatever a token or a key says (RFC 8725 §3.1).
-    pub(crate) algorithms: Vec<Algorithm>,
+    pub algorithms: Vec<Algorithm>,
     /// The claim that names the owner, such as `sub`.
-    pub(crate) owner_claim: String,
+    pub owner_claim: String,
     /// By how many whole seconds the issuer's clock may be off.
-    pub(crate) leeway: Duration,
+    pub leeway: Duration,
 }
 
 /// Where a JWK set is (RFC 7517 §5).
 #[derive(Clone, Debug)]
-pub(crate) enum KeySource {
+pub enum KeySource {
     /// In a file.
     File(PathBuf),
     /// At a URL: `https`, or `http` on this machine.
@@ -100,7 +100,7 @@ pub(crate) enum Refusal {
 
 /// Why tokens cannot be verified at all with some settings.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
+pub enum OpenError {
     /// A setting is empty that decides what is accepted.
     #[error("tokens cannot be verified without {0}")]
     Missing(&'static str),

@@ -5,16 +5,13 @@ use domain::{Owner, RandomId, UploadError};
 use service::{Append, AppendRequest, Completes, Error, Outcome, Protocol};
 
 use crate::{
-    http::{
-        body,
-        parameters::{TusChecksum, TusVersion, UploadPath},
-        path::PathUpload,
-        query::NoQuery,
-        tus::{self, Length},
-    },
-    intake::append::{Stop, break_off, has_bytes, pump},
+    auth::Caller,
+    extract::{body, path::PathUpload, query::NoQuery},
+    headers::tus::{self, Length},
+    openapi::parameters::{TusChecksum, TusVersion, UploadPath},
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
+    upload::stream::{AppendError, break_off, has_bytes, stream_body},
 };
 
 /// Appends to an upload by tus
@@ -31,7 +28,7 @@ use crate::{
         ("Upload-Length" = Option<u64>, Header, description = "How many it will have, if that was not said before"),
         TusChecksum,
     ),
-    request_body(content = super::FileContent, content_type = "application/offset+octet-stream"),
+    request_body(content = crate::response::FileContent, content_type = "application/offset+octet-stream"),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
@@ -141,10 +138,12 @@ pub(super) async fn take(
     mut append: Append,
     payload: web::Payload,
 ) -> Result<Outcome, Problem> {
-    match pump(state, &mut append, payload).await {
+    match stream_body(state, &mut append, payload).await {
         Ok(()) => Ok(append.end().await?),
-        Err(Stop::Overrun(overrun)) => Err(break_off(append, Error::from(overrun).into()).await),
-        Err(Stop::Broken(problem)) => Err(break_off(append, problem).await),
+        Err(AppendError::Overrun(overrun)) => {
+            Err(break_off(append, Error::from(overrun).into()).await)
+        }
+        Err(AppendError::Broken(problem)) => Err(break_off(append, problem).await),
     }
 }
 

@@ -4,11 +4,13 @@ use actix_web::{HttpRequest, HttpResponse, patch, web};
 use domain::FileMeta;
 
 use crate::{
-    endpoints::FileContent,
-    http::{parameters::UploadPath, path::PathUpload, query::NoQuery},
-    intake::resumable,
+    auth::Caller,
+    extract::{path::PathUpload, query::NoQuery},
+    openapi::parameters::UploadPath,
     problem::Problem,
-    state::{AppState, Caller},
+    response::FileContent,
+    state::AppState,
+    upload::resumable,
 };
 
 /// Appends to an upload

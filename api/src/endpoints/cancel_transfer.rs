@@ -3,9 +3,11 @@
 use actix_web::{HttpResponse, delete, web};
 
 use crate::{
-    http::{parameters::TransferPath, path::PathTransfer, query::NoQuery},
+    auth::Caller,
+    extract::{path::PathTransfer, query::NoQuery},
+    openapi::parameters::TransferPath,
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// Ends a transfer early

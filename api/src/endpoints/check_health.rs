@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, route};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{http::query::NoQuery, problem::Problem};
+use crate::{extract::query::NoQuery, problem::Problem};
 
 /// A sign of life.
 #[derive(Serialize, ToSchema)]

@@ -9,11 +9,10 @@ use service::{ServersStatus, Stores};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::{
-    http::query::NoQuery,
-    problem::{Causes, Fault, Problem},
-    state::AppState,
-};
+use domain::ErrorChain;
+use telemetry::Component;
+
+use crate::{extract::query::NoQuery, problem::Problem, state::AppState};
 
 /// How long what the service needs may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -58,7 +57,7 @@ pub(crate) async fn check_readiness(
     _: NoQuery,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    if state.stopping.is_begun() {
+    if state.shutdown.is_draining() {
         return Err(Problem::stopping());
     }
     let service = &state.service;
@@ -67,14 +66,14 @@ pub(crate) async fn check_readiness(
         timeout(PATIENCE, service.probe_store()),
         trouble_with_others(service.stores()),
     );
-    database.map_err(|late| Problem::unavailable(Fault::Database, &late))??;
+    database.map_err(|late| Problem::unavailable(Component::Database, &late))??;
     let name = service.stores().primary().name();
     let store = store.map_err(|_| format!("the store {name} does not answer in time"));
     match store {
         Ok(Ok(())) => {}
         // the service tells a full store from one that fails.
         Ok(Err(error @ service::Error::Store(storage::Error::Full(_)))) => return Err(error.into()),
-        Ok(Err(error)) => return Err(Problem::unready(Causes(&error).to_string())),
+        Ok(Err(error)) => return Err(Problem::unready(ErrorChain(&error).to_string())),
         Err(late) => return Err(Problem::unready(late)),
     }
     trouble.extend(trouble_with_servers(service.database_servers()));
@@ -91,7 +90,7 @@ async fn trouble_with_others(stores: &Stores) -> Vec<String> {
         let probed = timeout(PATIENCE_WITH_OTHERS, store.probe()).await;
         probed.map_or_else(
             |_| Some(late()),
-            |probed| probed.err().map(|error| Causes(&error).to_string()),
+            |probed| probed.err().map(|error| ErrorChain(&error).to_string()),
         )
     });
     join_all(probed).await.into_iter().flatten().collect()

@@ -8,9 +8,10 @@ use service::{ClaimTicket, NewClaim};
 use utoipa::ToSchema;
 
 use crate::{
-    http::{accept::AcceptsJson, body, query::NoQuery},
-    problem::{Place, Problem},
-    state::{AppState, Caller},
+    auth::Caller,
+    extract::{accept::AcceptsJson, body, query::NoQuery},
+    problem::{Problem, ProblemLocation},
+    state::AppState,
 };
 
 /// What somebody says they have.
@@ -93,7 +94,7 @@ pub(crate) async fn claim_file(
     let claim: FileClaim = body::read_json(request.headers(), payload).await?;
     if i64::try_from(claim.file_size).is_err() {
         let detail = "no file has so many bytes";
-        return Err(Problem::body(detail).named(Place::Body, "file_size"));
+        return Err(Problem::body(detail).named(ProblemLocation::Body, "file_size"));
     }
     let claim = NewClaim {
         file_sha1: claim.file_sha1,

@@ -12,15 +12,13 @@ use domain::{
 use service::{AppendRequest, Expected, NewUpload, Outcome, Protocol, SessionState, Standing};
 
 use crate::{
+    auth::Caller,
     endpoints::append_tus_upload,
-    http::{
-        body,
-        parameters::{TusChecksum, TusVersion},
-        query::NoQuery,
-        tus::{self, Length},
-    },
-    problem::{Place, Problem, ProblemType},
-    state::{AppState, Caller},
+    extract::{body, query::NoQuery},
+    headers::tus::{self, Length},
+    openapi::parameters::{TusChecksum, TusVersion},
+    problem::{Problem, ProblemLocation, ProblemType},
+    state::AppState,
 };
 
 /// Begins an upload by tus
@@ -40,7 +38,7 @@ use crate::{
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and URLs, separated by spaces"),
         TusChecksum,
     ),
-    request_body(content = Option<super::FileContent>, content_type = "application/offset+octet-stream"),
+    request_body(content = Option<crate::response::FileContent>, content_type = "application/offset+octet-stream"),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
@@ -204,7 +202,7 @@ fn described(metadata: Option<&Metadata>) -> Result<NewUpload, Problem> {
     let file_name = value("filename")?.map(|name| {
         FileName::try_from(name.to_owned()).map_err(|error| {
             Problem::new(ProblemType::InvalidFileName, error.to_string())
-                .named(Place::Header, "upload-metadata")
+                .named(ProblemLocation::Header, "upload-metadata")
         })
     });
     let content_type: Option<MediaType> = value("filetype")?.map(parse).transpose()?;
@@ -230,5 +228,6 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
 }
 
 fn wrong(detail: &str) -> Problem {
-    Problem::new(ProblemType::InvalidMetadata, detail).named(Place::Header, "upload-metadata")
+    Problem::new(ProblemType::InvalidMetadata, detail)
+        .named(ProblemLocation::Header, "upload-metadata")
 }

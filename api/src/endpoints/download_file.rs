@@ -3,15 +3,13 @@
 use actix_web::{HttpRequest, HttpResponse, route, web};
 
 use crate::{
-    delivery::{Delivery, read_disposition},
-    endpoints::FileContent,
-    http::{
-        parameters::{DownloadFields, FilePath, Precondition, Revalidation},
-        path::PathSha1,
-        query::Query,
-    },
+    auth::Caller,
+    download::{DownloadRequest, read_disposition},
+    extract::{path::PathSha1, query::Query},
+    openapi::parameters::{DownloadFields, FilePath, PreconditionFields, RevalidationFields},
     problem::Problem,
-    state::{AppState, Caller},
+    response::FileContent,
+    state::AppState,
 };
 
 /// Downloads a file
@@ -26,8 +24,8 @@ use crate::{
         FilePath,
         ("disposition" = Option<String>, Query, description = "`attachment` (default) or `inline`", pattern = "^(attachment|inline)$"),
         DownloadFields,
-        Precondition,
-        Revalidation,
+        PreconditionFields,
+        RevalidationFields,
     ),
     security(("bearer" = ["files:read"])),
     extensions(("x-role" = json!("download"))),
@@ -81,7 +79,7 @@ pub(crate) async fn download_file(
     let inline = read_disposition(&mut query)?.unwrap_or_default();
     query.end()?;
     let entry = state.service.find(&owner, &sha1).await?;
-    let delivery = Delivery {
+    let delivery = DownloadRequest {
         state: &state,
         owner: &owner,
         entry,

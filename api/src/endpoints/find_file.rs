@@ -4,16 +4,13 @@ use actix_web::{HttpRequest, HttpResponse, http::header, route, web};
 use domain::FileMeta;
 
 use crate::{
-    endpoints::{describe, identify},
-    http::{
-        accept::AcceptsJson,
-        conditional::{Validators, Verdict},
-        parameters::{FilePath, Precondition, Revalidation},
-        path::PathSha1,
-        query::NoQuery,
-    },
+    auth::Caller,
+    extract::{accept::AcceptsJson, path::PathSha1, query::NoQuery},
+    headers::conditional::{Precondition, Validators},
+    openapi::parameters::{FilePath, PreconditionFields, RevalidationFields},
     problem::Problem,
-    state::{AppState, Caller},
+    response::{describe, identify},
+    state::AppState,
 };
 
 /// Tells about one of the caller's files
@@ -23,7 +20,7 @@ use crate::{
     get,
     tag = "files",
     params(
-        FilePath, Precondition, Revalidation
+        FilePath, PreconditionFields, RevalidationFields
     ),
     security(("bearer" = ["files:read"])),
     extensions(("x-role" = json!("api"))),
@@ -58,13 +55,13 @@ pub(crate) async fn find_file(
         state.service.find(&owner, &sha1).await?
     };
     let validators = Validators::of_entry(&entry);
-    match validators.weigh(&request) {
-        Verdict::Proceed => Ok(describe(HttpResponse::Ok(), &entry)),
-        Verdict::NotModified => {
+    match validators.evaluate(&request) {
+        Precondition::Proceed => Ok(describe(HttpResponse::Ok(), &entry)),
+        Precondition::NotModified => {
             let mut response = HttpResponse::NotModified();
             identify(&mut response, &entry);
             Ok(response.finish())
         }
-        Verdict::Failed => Err(service::Error::PreconditionFailed.into()),
+        Precondition::Failed => Err(service::Error::PreconditionFailed.into()),
     }
 }

@@ -4,9 +4,11 @@ use actix_web::{HttpResponse, http::header, route, web};
 
 use super::start_transfer::Transfer;
 use crate::{
-    http::{accept::AcceptsJson, parameters::TransferPath, path::PathTransfer, query::NoQuery},
+    auth::Caller,
+    extract::{accept::AcceptsJson, path::PathTransfer, query::NoQuery},
+    openapi::parameters::TransferPath,
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// Tells how far a transfer has come

@@ -3,13 +3,11 @@
 use actix_web::{HttpRequest, HttpResponse, route, web};
 
 use crate::{
-    delivery::Delivery,
-    endpoints::FileContent,
-    http::{
-        parameters::{DownloadFields, Precondition, Revalidation},
-        query::NoQuery,
-    },
+    download::DownloadRequest,
+    extract::query::NoQuery,
+    openapi::parameters::{DownloadFields, PreconditionFields, RevalidationFields},
     problem::{Problem, ProblemType},
+    response::FileContent,
     state::AppState,
 };
 
@@ -24,8 +22,8 @@ use crate::{
     params(
         ("link_token" = String, Path, description = "What the link's URL ends with", example = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
         DownloadFields,
-        Precondition,
-        Revalidation,
+        PreconditionFields,
+        RevalidationFields,
     ),
     security(()),
     extensions(("x-role" = json!("download"))),
@@ -78,7 +76,7 @@ pub(crate) async fn follow_link(
 ) -> Result<HttpResponse, Problem> {
     let token = request.match_info().get("link_token").unwrap_or_default();
     let linked = state.service.follow_link(token).await?;
-    let delivery = Delivery {
+    let delivery = DownloadRequest {
         state: &state,
         owner: &linked.link.owner,
         entry: linked.entry,

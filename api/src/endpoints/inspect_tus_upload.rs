@@ -4,14 +4,12 @@ use actix_web::{HttpResponse, head, http::header, web};
 use service::Protocol;
 
 use crate::{
-    http::{
-        parameters::{TusVersion, UploadPath},
-        path::PathUpload,
-        query::NoQuery,
-        tus,
-    },
+    auth::Caller,
+    extract::{path::PathUpload, query::NoQuery},
+    headers::tus,
+    openapi::parameters::{TusVersion, UploadPath},
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// Tells how far an upload by tus has come

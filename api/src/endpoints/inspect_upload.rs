@@ -4,14 +4,12 @@ use actix_web::{HttpRequest, HttpResponse, http::header, route, web};
 use service::{Protocol, SessionState};
 
 use crate::{
-    http::{
-        parameters::UploadPath,
-        path::PathUpload,
-        query::NoQuery,
-        resumption::{self, UPLOAD_LENGTH},
-    },
+    auth::Caller,
+    extract::{path::PathUpload, query::NoQuery},
+    headers::resumption::{self, UPLOAD_LENGTH},
+    openapi::parameters::UploadPath,
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// Tells how far an upload has come

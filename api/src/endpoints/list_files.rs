@@ -8,9 +8,10 @@ use service::EntryFilter;
 use utoipa::ToSchema;
 
 use crate::{
-    http::{accept::AcceptsJson, query::Query},
+    auth::Caller,
+    extract::{accept::AcceptsJson, query::Query},
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 const DEFAULT_LIMIT: u64 = 20;

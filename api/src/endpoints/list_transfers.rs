@@ -6,9 +6,10 @@ use utoipa::ToSchema;
 
 use super::start_transfer::Transfer;
 use crate::{
-    http::{accept::AcceptsJson, query::NoQuery},
+    auth::Caller,
+    extract::{accept::AcceptsJson, query::NoQuery},
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// How many are listed at most.

@@ -3,10 +3,8 @@
 use actix_web::{HttpResponse, options, web};
 
 use crate::{
-    http::{
-        parameters::{FilePath, UploadPath},
-        resumption,
-    },
+    headers::resumption,
+    openapi::parameters::{FilePath, UploadPath},
     state::AppState,
 };
 

@@ -2,10 +2,7 @@
 
 use actix_web::{HttpResponse, options, web};
 
-use crate::{
-    http::{parameters::UploadPath, tus},
-    state::AppState,
-};
+use crate::{headers::tus, openapi::parameters::UploadPath, state::AppState};
 
 /// Tells what of tus 1.0.0 is spoken
 ///

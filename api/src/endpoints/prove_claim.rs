@@ -6,10 +6,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
-    endpoints::upload_file::answer,
-    http::{accept::AcceptsJson, body, path::PathClaim, query::NoQuery},
+    auth::Caller,
+    extract::{accept::AcceptsJson, body, path::PathClaim, query::NoQuery},
     problem::Problem,
-    state::{AppState, Caller},
+    response::stored_file,
+    state::AppState,
 };
 
 /// The proof that somebody has a file.
@@ -64,5 +65,5 @@ pub(crate) async fn prove_claim(
     let ClaimProof { proof } = body::read_json(request.headers(), payload).await?;
     let stored = state.service.prove(&owner, id, &proof).await?;
     state.metrics.stored(&stored);
-    Ok(answer(&stored))
+    Ok(stored_file(&stored))
 }

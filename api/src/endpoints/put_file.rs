@@ -5,16 +5,13 @@ use domain::FileMeta;
 use service::Expected;
 
 use crate::{
-    endpoints::FileContent,
-    http::{
-        accept::AcceptsJson,
-        parameters::{FilePath, ResumableFields, UploadFields},
-        path::PathSha1,
-        query::Query,
-    },
-    intake,
-    problem::{Place, Problem, ProblemType},
-    state::{AppState, Caller},
+    auth::Caller,
+    extract::{accept::AcceptsJson, path::PathSha1, query::Query},
+    openapi::parameters::{FilePath, ResumableFields, UploadFields},
+    problem::{Problem, ProblemLocation, ProblemType},
+    response::FileContent,
+    state::AppState,
+    upload,
 };
 
 /// Uploads a file whose SHA-1 is known
@@ -67,14 +64,14 @@ pub(crate) async fn put_file(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let named = intake::query_file_name(query.one("file_name")?)?;
+    let named = upload::query_file_name(query.one("file_name")?)?;
     query.end()?;
     refuse_form(&request)?;
     let announced = Expected {
         sha1: Some(sha1),
         ..Expected::default()
     };
-    intake::resumable::receive(&state, &owner, &request, payload, named, announced).await
+    upload::resumable::receive(&state, &owner, &request, payload, named, announced).await
 }
 
 fn refuse_form(request: &HttpRequest) -> Result<(), Problem> {
@@ -88,7 +85,7 @@ fn refuse_form(request: &HttpRequest) -> Result<(), Problem> {
     if is_form {
         let detail = "the body is the file itself; send a form by POST /files";
         return Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
-            .named(Place::Header, header::CONTENT_TYPE.as_str()));
+            .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str()));
     }
     Ok(())
 }

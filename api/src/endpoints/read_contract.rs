@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, route, web};
 
-use crate::{contract::Contract, http::query::NoQuery, problem::Problem};
+use crate::{extract::query::NoQuery, openapi::Contract, problem::Problem};
 
 /// Gives the contract as JSON
 #[utoipa::path(

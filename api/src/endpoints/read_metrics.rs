@@ -1,13 +1,9 @@
 //! `GET /metrics`
 
 use actix_web::{HttpResponse, route, web};
+use telemetry::{Component, metrics};
 
-use crate::{
-    http::query::NoQuery,
-    metrics,
-    problem::{Fault, Problem},
-    state::{AppState, Caller},
-};
+use crate::{auth::Caller, extract::query::NoQuery, problem::Problem, state::AppState};
 
 /// Gives the service's numbers to Prometheus
 #[utoipa::path(
@@ -30,7 +26,7 @@ pub(crate) async fn read_metrics(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let numbers = state.metrics.encode().await;
-    let numbers = numbers.map_err(|error| Problem::unavailable(Fault::Service, &error))?;
+    let numbers = numbers.map_err(|error| Problem::unavailable(Component::Service, &error))?;
     Ok(HttpResponse::Ok()
         .content_type(metrics::MEDIA_TYPE)
         .body(numbers))

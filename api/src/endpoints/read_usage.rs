@@ -6,9 +6,10 @@ use service::Allowance;
 use utoipa::ToSchema;
 
 use crate::{
-    http::{accept::AcceptsJson, query::NoQuery},
+    auth::Caller,
+    extract::{accept::AcceptsJson, query::NoQuery},
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// How much an owner has, and may have.

@@ -3,14 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, delete, web};
 
 use crate::{
-    http::{
-        conditional::{entry_tag, matches},
-        parameters::{FilePath, Precondition},
-        path::PathSha1,
-        query::Query,
-    },
+    auth::Caller,
+    extract::{path::PathSha1, query::Query},
+    headers::conditional::{entry_tag, matches},
+    openapi::parameters::{FilePath, PreconditionFields},
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// Deletes a file
@@ -23,7 +21,7 @@ use crate::{
     params(
         FilePath,
         ("purge" = Option<bool>, Query, description = "Give up the right to restore it"),
-        Precondition,
+        PreconditionFields,
     ),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("api"))),

@@ -4,9 +4,11 @@ use actix_web::{HttpResponse, delete, web};
 use service::Protocol;
 
 use crate::{
-    http::{parameters::UploadPath, path::PathUpload, query::NoQuery},
+    auth::Caller,
+    extract::{path::PathUpload, query::NoQuery},
+    openapi::parameters::UploadPath,
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// Ends an upload

@@ -9,10 +9,12 @@ use service::NewLink;
 use utoipa::ToSchema;
 
 use crate::{
-    http::{accept::AcceptsJson, body, parameters::FilePath, path::PathSha1, query::NoQuery},
-    observe::Subject,
-    problem::{Place, Problem},
-    state::{AppState, Caller},
+    auth::Caller,
+    extract::{accept::AcceptsJson, body, path::PathSha1, query::NoQuery},
+    middleware::context::AuditSubject,
+    openapi::parameters::FilePath,
+    problem::{Problem, ProblemLocation},
+    state::AppState,
 };
 
 /// What a link is to be.
@@ -83,8 +85,8 @@ pub(crate) async fn share_file(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let wanted: LinkRequest = body::read_json(request.headers(), payload).await?;
-    let link = new_link(&wanted, state.service.limits().link_age)?;
+    let parse_range: LinkRequest = body::read_json(request.headers(), payload).await?;
+    let link = new_link(&parse_range, state.service.limits().link_age)?;
     let issued = state.service.create_link(&owner, &sha1, &link).await?;
     let mut response = HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -92,26 +94,29 @@ pub(crate) async fn share_file(
             url: format!("{}/d/{}", state.public_url, issued.token),
             expires_at: issued.expires_at,
         });
-    response.extensions_mut().insert(Subject { owner, sha1 });
+    response
+        .extensions_mut()
+        .insert(AuditSubject { owner, sha1 });
     Ok(response)
 }
 
-fn new_link(wanted: &LinkRequest, longest: Duration) -> Result<NewLink, Problem> {
-    let wrong = |name: &str, detail: String| Problem::body(detail).named(Place::Body, name);
-    let lifetime = Duration::from_secs(wanted.expires_in);
+fn new_link(parse_range: &LinkRequest, longest: Duration) -> Result<NewLink, Problem> {
+    let wrong =
+        |name: &str, detail: String| Problem::body(detail).named(ProblemLocation::Body, name);
+    let lifetime = Duration::from_secs(parse_range.expires_in);
     if lifetime.is_zero() || lifetime > longest {
         let most = longest.as_secs();
         let detail = format!("a link works for 1 to {most} seconds");
         return Err(wrong("expires_in", detail));
     }
-    let max_downloads = wanted.max_downloads;
+    let max_downloads = parse_range.max_downloads;
     if max_downloads.is_some_and(|most| most == 0 || i64::try_from(most).is_err()) {
         let detail = "a link is for one download at least, and not for more than there can be";
         return Err(wrong("max_downloads", detail.to_owned()));
     }
     Ok(NewLink {
         lifetime,
-        inline: wanted.disposition == Some(LinkDisposition::Inline),
+        inline: parse_range.disposition == Some(LinkDisposition::Inline),
         max_downloads,
     })
 }

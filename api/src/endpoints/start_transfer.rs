@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    http::{accept::AcceptsJson, body, query::NoQuery},
-    problem::{Place, Problem},
-    state::{AppState, Caller},
+    auth::Caller,
+    extract::{accept::AcceptsJson, body, query::NoQuery},
+    problem::{Problem, ProblemLocation},
+    state::AppState,
 };
 
 /// What is to be moved.
@@ -131,17 +132,18 @@ pub(crate) async fn start_transfer(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let wanted: TransferRequest = body::read_json(request.headers(), payload).await?;
-    if wanted
+    let parse_range: TransferRequest = body::read_json(request.headers(), payload).await?;
+    if parse_range
         .rate
         .is_some_and(|rate| rate == 0 || i64::try_from(rate).is_err())
     {
         let detail = "a rate is at least 1, and not more than there can be";
-        return Err(Problem::body(detail).named(Place::Body, "rate"));
+        return Err(Problem::body(detail).named(ProblemLocation::Body, "rate"));
     }
-    let started = state
-        .service
-        .start_transfer(&wanted.from, &wanted.to, wanted.rate);
+    let started =
+        state
+            .service
+            .start_transfer(&parse_range.from, &parse_range.to, parse_range.rate);
     let (report, is_new) = started.await?;
     let transfer = Transfer::from(report);
     if !is_new {

@@ -3,9 +3,11 @@
 use actix_web::{HttpResponse, delete, web};
 
 use crate::{
-    http::{parameters::FilePath, path::PathSha1, query::NoQuery},
+    auth::Caller,
+    extract::{path::PathSha1, query::NoQuery},
+    openapi::parameters::FilePath,
     problem::Problem,
-    state::{AppState, Caller},
+    state::AppState,
 };
 
 /// Ends all links to a file

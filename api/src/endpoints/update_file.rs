@@ -12,17 +12,13 @@ use service::Change;
 use utoipa::ToSchema;
 
 use crate::{
-    endpoints::describe,
-    http::{
-        accept::AcceptsJson,
-        body,
-        conditional::{entry_tag, matches},
-        parameters::{FilePath, Precondition},
-        path::PathSha1,
-        query::NoQuery,
-    },
-    problem::{Place, Problem, ProblemType},
-    state::{AppState, Caller},
+    auth::Caller,
+    extract::{accept::AcceptsJson, body, path::PathSha1, query::NoQuery},
+    headers::conditional::{entry_tag, matches},
+    openapi::parameters::{FilePath, PreconditionFields},
+    problem::{Problem, ProblemLocation, ProblemType},
+    response::describe,
+    state::AppState,
 };
 
 const MEDIA_TYPES: [&str; 2] = ["application/merge-patch+json", "application/json"];
@@ -52,7 +48,7 @@ struct FileChange {
 #[utoipa::path(
     tag = "files",
     params(
-        FilePath, Precondition
+        FilePath, PreconditionFields
     ),
     request_body(content((FileChange = "application/merge-patch+json"), (FileChange = "application/json"))),
     security(("bearer" = ["files:write"])),
@@ -98,7 +94,7 @@ fn refuse_other_media_types(request: &HttpRequest) -> Result<(), Problem> {
     let media_types = MEDIA_TYPES.join(", ");
     let detail = format!("the body is one of {media_types}");
     Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
-        .named(Place::Header, header::CONTENT_TYPE.as_str())
+        .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str())
         .with_header(
             HeaderName::from_static("accept-patch"),
             // All of it is visible ASCII.
@@ -115,12 +111,12 @@ fn read(body: &[u8]) -> Result<Change, Problem> {
     };
     let mut change = Change::default();
     for (name, value) in members {
-        let wrong = |detail: &str| Problem::body(detail).named(Place::Body, &name);
+        let wrong = |detail: &str| Problem::body(detail).named(ProblemLocation::Body, &name);
         match (name.as_str(), value) {
             ("file_name", Value::String(text)) => {
                 let parsed = text.try_into().map_err(|error: domain::FileNameError| {
                     Problem::new(ProblemType::InvalidFileName, error.to_string())
-                        .named(Place::Body, "file_name")
+                        .named(ProblemLocation::Body, "file_name")
                 })?;
                 change.file_name = Some(parsed);
             }

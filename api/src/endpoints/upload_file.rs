@@ -1,20 +1,18 @@
 //! `POST /files`
 
-use actix_web::{HttpRequest, HttpResponse, http::header, post, web};
+use actix_web::{HttpRequest, HttpResponse, post, web};
 use domain::FileMeta;
-use service::{Expected, Novelty, Stored};
+use service::Expected;
 use utoipa::ToSchema;
 
 use crate::{
-    endpoints::{FileContent, describe},
-    http::{
-        accept::AcceptsJson,
-        parameters::{ResumableFields, UploadFields},
-        query::Query,
-    },
-    intake,
+    auth::Caller,
+    extract::{accept::AcceptsJson, query::Query},
+    openapi::parameters::{ResumableFields, UploadFields},
     problem::Problem,
-    state::{AppState, Caller},
+    response::FileContent,
+    state::AppState,
+    upload,
 };
 
 /// A form with a file.
@@ -87,19 +85,8 @@ pub(crate) async fn upload_file(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let named = intake::query_file_name(query.one("file_name")?)?;
+    let named = upload::query_file_name(query.one("file_name")?)?;
     query.end()?;
     let announced = Expected::default();
-    intake::resumable::receive(&state, &owner, &request, payload, named, announced).await
-}
-
-/// Answers an upload, however it was made.
-pub(crate) fn answer(stored: &Stored) -> HttpResponse {
-    let mut response = match stored.novelty {
-        Novelty::New | Novelty::Restored => HttpResponse::Created(),
-        Novelty::Known => HttpResponse::Ok(),
-    };
-    let location = format!("/files/{}", stored.entry.meta.file_sha1);
-    response.insert_header((header::LOCATION, location));
-    describe(response, &stored.entry)
+    upload::resumable::receive(&state, &owner, &request, payload, named, announced).await
 }

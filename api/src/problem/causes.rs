@@ -3,7 +3,9 @@
 use actix_web::http::header;
 use domain::UploadError;
 
-use super::{Fault, Place, Problem, ProblemType};
+use telemetry::Component;
+
+use super::{Problem, ProblemLocation, ProblemType};
 
 impl From<service::Error> for Problem {
     fn from(error: service::Error) -> Self {
@@ -38,17 +40,21 @@ impl From<service::Error> for Problem {
             ),
             Error::QuotaFull(_) => told(ProblemType::QuotaFull),
             Error::LinkNotFound => told(ProblemType::LinkNotFound),
-            Error::ForeignCursor => told(ProblemType::InvalidCursor).named(Place::Query, "cursor"),
+            Error::ForeignCursor => {
+                told(ProblemType::InvalidCursor).named(ProblemLocation::Query, "cursor")
+            }
             Error::TransferNotFound => told(ProblemType::TransferNotFound),
             Error::TransferOver => told(ProblemType::TransferOver),
-            Error::NoStore(_) | Error::SameStore => told(ProblemType::InvalidBody).at(Place::Body),
+            Error::NoStore(_) | Error::SameStore => {
+                told(ProblemType::InvalidBody).at(ProblemLocation::Body)
+            }
             Error::Contended | Error::Interrupted | Error::SessionOver => {
-                Self::unavailable(Fault::Service, &error)
+                Self::unavailable(Component::Service, &error)
             }
             Error::ContentLost(..)
             | Error::SourceDamaged(_)
             | Error::CopyDamaged(_)
-            | Error::OtherDisk { .. } => Self::internal(Fault::Store, &error),
+            | Error::OtherDisk { .. } => Self::internal(Component::Store, &error),
             Error::Database(cause) => Self::database(cause),
             Error::Store(cause) => Self::store(cause),
         }
@@ -74,15 +80,15 @@ impl Problem {
     fn database(error: &persistence::Error) -> Self {
         use persistence::Error;
         match error {
-            Error::Full(_) => Self::full(Fault::Database, error),
+            Error::Full(_) => Self::full(Component::Database, error),
             Error::Unavailable(_)
             | Error::TimedOut
             | Error::Busy(_)
             | Error::CommitUnknown(_)
-            | Error::Unusable(_) => Self::unavailable(Fault::Database, error),
+            | Error::Unusable(_) => Self::unavailable(Component::Database, error),
             // the service tells of it by itself.
             Error::QuotaFull(_) | Error::CorruptRow { .. } | Error::Other(_) => {
-                Self::internal(Fault::Database, error)
+                Self::internal(Component::Database, error)
             }
         }
     }
@@ -90,12 +96,12 @@ impl Problem {
     fn store(error: &storage::Error) -> Self {
         use storage::Error;
         match error {
-            Error::Full(_) => Self::full(Fault::Store, error),
+            Error::Full(_) => Self::full(Component::Store, error),
             Error::Unavailable(_) | Error::Ended(_) | Error::InUse => {
-                Self::unavailable(Fault::Store, error)
+                Self::unavailable(Component::Store, error)
             }
-            Error::Ledger(_) => Self::unavailable(Fault::Database, error),
-            Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Fault::Store, error),
+            Error::Ledger(_) => Self::unavailable(Component::Database, error),
+            Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Component::Store, error),
         }
     }
 }

@@ -11,7 +11,7 @@ use ring::signature::{
 /// Those with a shared secret, and `none`, cannot be expressed (RFC 8725 §2.1, §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
-pub(crate) enum Algorithm {
+pub enum Algorithm {
     /// RSA, PKCS #1 1.5, SHA-256.
     Rs256,
     /// RSA, PKCS #1 1.5, SHA-384.

@@ -20,7 +20,7 @@ use super::{
     key::Key,
     source::{Failure, Source},
 };
-use crate::problem::Causes;
+use domain::ErrorChain;
 
 /// How often requests make the keys be read at most.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
@@ -191,7 +191,7 @@ impl Shared {
 
     fn report(&self, outcome: Result<(), Failure>) {
         if let Err(error) = outcome {
-            let (source, error) = (&self.source, Causes(&error));
+            let (source, error) = (&self.source, ErrorChain(&error));
             tracing::warn!(%source, %error, "the issuer's keys could not be read; those that are known stay in use");
         }
     }

@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 1024 * 1024;
 
 /// Why no keys could be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The file is not there, or not readable.
     #[error("the file cannot be read")]
     File(#[from] std::io::Error),

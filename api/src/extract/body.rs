@@ -1,0 +1,97 @@
+//! What a request's header says about its body.
+
+use actix_web::{
+    error::PayloadError,
+    http::header::{self, HeaderMap},
+    web::{Bytes, BytesMut, Payload},
+};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    limits::body_timeout::is_too_slow,
+    problem::{Problem, ProblemLocation, ProblemType},
+};
+
+/// How many bytes the body has, if that was said.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Whether there is a body, even one without bytes that is sent in chunks.
+pub(crate) fn is_there(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || content_length(headers).is_some_and(|length| length > 0)
+}
+
+/// Whether the body is of one of these media types, whatever their parameters.
+pub(crate) fn is_one_of(headers: &HeaderMap, media_types: &[&str]) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let parsed = value.and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
+    parsed.is_some_and(|given| media_types.contains(&given.essence_str()))
+}
+
+/// Refuses a body of another media type.
+pub(crate) fn require_media_type(headers: &HeaderMap, media_type: &str) -> Result<(), Problem> {
+    if is_one_of(headers, &[media_type]) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemType::UnsupportedMediaType,
+        format!("the body has to be {media_type}"),
+    )
+    .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str()))
+}
+
+/// What is stored is what arrives, so it has to arrive as it is.
+pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let detail = "the file has to be sent without a content coding";
+            Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
+                .named(ProblemLocation::Header, header::CONTENT_ENCODING.as_str()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body that has more bytes than anybody needs for what it says only by mistake.
+pub(crate) async fn read_short(mut payload: Payload) -> Result<Bytes, Problem> {
+    const MOST_BYTES: usize = 16 * 1024;
+    let mut body = BytesMut::new();
+    while let Some(bytes) = payload.next().await {
+        let bytes = bytes.map_err(|error| broken_off(&error))?;
+        if body.len() + bytes.len() > MOST_BYTES {
+            return Err(service::Error::TooLarge(MOST_BYTES as u64).into());
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body.freeze())
+}
+
+/// Reads a short JSON body.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    payload: Payload,
+) -> Result<T, Problem> {
+    require_media_type(headers, "application/json")?;
+    serde_json::from_slice(&read_short(payload).await?)
+        .map_err(|error| Problem::body(format!("the body cannot be read: {error}")))
+}
+
+fn too_slow() -> Problem {
+    let detail = "the body did not come fast enough, and was broken off";
+    Problem::new(ProblemType::TooSlow, detail)
+}
+
+/// Describes a body that did not arrive whole.
+pub(crate) fn broken_off(error: &PayloadError) -> Problem {
+    match error {
+        error if is_too_slow(error) => too_slow(),
+        PayloadError::Incomplete(_) => {
+            Problem::body("the body ended before as many bytes came as were announced")
+        }
+        _ => Problem::body("the body could not be read to its end"),
+    }
+}

@@ -1,0 +1,38 @@
+//! The HTTP API on actix-web.
+//!
+//! A request passes the middleware in the order of [`app`], reaches one file of `endpoints`, and is
+//! answered by it through `upload`, `download` or `response`. Only this crate knows status codes:
+//! `problem` is the table of what can go wrong.
+
+mod app;
+mod auth;
+mod download;
+mod endpoints;
+mod extract;
+mod headers;
+mod limits;
+mod metrics_listener;
+mod middleware;
+mod openapi;
+mod options;
+mod problem;
+mod response;
+mod roles;
+mod routes;
+mod server;
+mod shutdown;
+mod state;
+mod upload;
+
+pub use crate::{
+    auth::jwt::{Algorithm, JwtSettings, KeySource},
+    download::{DISK, DownloadMode},
+    limits::body_timeout::BodyTimeout,
+    metrics_listener::serve_metrics,
+    openapi::Contract,
+    options::{ApiOptions, AuthOptions, LimitOptions},
+    roles::{Role, Roles},
+    routes::contract,
+    server::{RunningServer, StartError, start},
+    shutdown::ShutdownTimeouts,
+};

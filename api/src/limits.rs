@@ -1,0 +1,5 @@
+//! Limits of what clients may take: requests a second, simultaneous uploads, and slow bodies.
+
+pub(crate) mod body_timeout;
+pub(crate) mod rate_limit;
+pub(crate) mod upload_slots;

@@ -1,0 +1,126 @@
+//! Bodies that come too slowly are cut off.
+
+use std::{
+    cell::RefCell,
+    future::Future as _,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use actix_web::{dev::Payload, error::PayloadError, web::Bytes};
+use futures_util::Stream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How fast bodies have to come.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout {
+    /// The longest time without a byte.
+    pub idle: Duration,
+    /// How many bytes have to come in a second, on the whole; waiting as long as `idle` is given
+    /// besides.
+    pub bytes_per_second: u32,
+}
+
+/// A body that its handler may not read to its end.
+///
+/// The HTTP library reads what is left of a body that was dropped, however long it is; as long as
+/// this is held it closes the connection instead, once the answer is sent.
+pub(crate) struct UnreadBodyGuard(
+    #[expect(dead_code, reason = "it is only held")] Rc<RefCell<Payload>>,
+);
+
+impl BodyTimeout {
+    /// A body that is cut off when it falls behind, and what to hold until its request is answered.
+    pub(crate) fn apply(self, payload: Payload) -> (Payload, Option<UnreadBodyGuard>) {
+        if matches!(payload, Payload::None) {
+            return (payload, None);
+        }
+        let shared = Rc::new(RefCell::new(payload));
+        let payload = Box::pin(TimedBody::new(self, Rc::clone(&shared)));
+        (Payload::Stream { payload }, Some(UnreadBodyGuard(shared)))
+    }
+}
+
+/// A body with a deadline, which each byte puts off a little.
+///
+/// Only the time counts in which somebody waits for the body.
+struct TimedBody {
+    pace: BodyTimeout,
+    payload: Rc<RefCell<Payload>>,
+    deadline: Instant,
+    /// Since when nobody has waited.
+    unasked_since: Option<Instant>,
+    /// Set anew only when it has passed, since that costs more than a piece's arrival.
+    timer: Pin<Box<Sleep>>,
+    is_over: bool,
+}
+
+impl TimedBody {
+    fn new(pace: BodyTimeout, payload: Rc<RefCell<Payload>>) -> Self {
+        let now = Instant::now();
+        let deadline = now + pace.idle;
+        Self {
+            pace,
+            payload,
+            deadline,
+            unasked_since: Some(now),
+            timer: Box::pin(sleep_until(deadline)),
+            is_over: false,
+        }
+    }
+
+    fn earn(&mut self, bytes: usize) {
+        let rate = f64::from(self.pace.bytes_per_second.max(1));
+        #[expect(clippy::cast_precision_loss, reason = "no piece has so many bytes")]
+        let earned = Duration::from_secs_f64(bytes as f64 / rate);
+        let now = Instant::now();
+        self.deadline = (self.deadline + earned).min(now + self.pace.idle);
+        self.unasked_since = Some(now);
+    }
+
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        while self.timer.as_mut().poll(context).is_ready() {
+            if self.deadline <= Instant::now() {
+                return true;
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
+        false
+    }
+}
+
+impl Stream for TimedBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(since) = this.unasked_since.take() {
+            this.deadline += since.elapsed();
+        }
+        let polled = Pin::new(&mut *this.payload.borrow_mut()).poll_next(context);
+        match polled {
+            Poll::Ready(Some(Ok(bytes))) => {
+                this.earn(bytes.len());
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Poll::Ready(other) => Poll::Ready(other),
+            Poll::Pending if this.is_late(context) => {
+                this.is_over = true;
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                Poll::Ready(Some(Err(PayloadError::Io(error))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Whether a body was cut off because it came too slowly.
+pub(crate) fn is_too_slow(error: &PayloadError) -> bool {
+    matches!(error, PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+}

@@ -1,0 +1,10 @@
+//! The layers around the handlers; `app` has their order.
+
+pub(crate) mod access_log;
+pub(crate) mod admission;
+pub(crate) mod context;
+pub(crate) mod cors;
+mod counted_body;
+mod request_log;
+mod trace;
+pub(crate) mod tus;

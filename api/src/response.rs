@@ -1,0 +1,44 @@
+//! Answers that several endpoints share.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder,
+    http::header::{self, ETag},
+};
+use service::{Entry, Novelty, Stored};
+use utoipa::ToSchema;
+
+use crate::{headers::conditional::entry_tag, middleware::context::AuditFile};
+
+/// The bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "the contract takes the schema of bytes from it")]
+pub(crate) struct FileContent(Vec<u8>);
+
+/// Answers an upload, whichever way it came, with the file's metadata and its location.
+pub(crate) fn stored_file(stored: &Stored) -> HttpResponse {
+    let mut response = match stored.novelty {
+        Novelty::New | Novelty::Restored => HttpResponse::Created(),
+        Novelty::Known => HttpResponse::Ok(),
+    };
+    let location = format!("/files/{}", stored.entry.meta.file_sha1);
+    response.insert_header((header::LOCATION, location));
+    describe(response, &stored.entry)
+}
+
+/// Answers with a file's metadata.
+pub(crate) fn describe(mut response: HttpResponseBuilder, entry: &Entry) -> HttpResponse {
+    identify(&mut response, entry);
+    let mut response = response.json(&entry.meta);
+    response
+        .extensions_mut()
+        .insert(AuditFile(entry.meta.file_sha1));
+    response
+}
+
+/// Adds the entry's version as `ETag`, and the need to revalidate.
+pub(crate) fn identify(response: &mut HttpResponseBuilder, entry: &Entry) {
+    response
+        .insert_header(ETag(entry_tag(entry)))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"));
+}

@@ -1,0 +1,191 @@
+//! Starting and stopping the HTTP server.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{HttpServer, dev::ServerHandle, web::Data};
+use service::FileService;
+use telemetry::Metrics;
+use tokio::task::JoinHandle;
+
+use crate::{
+    app::{self, Shared},
+    auth::{Authenticator, jwt},
+    limits::{rate_limit::RateLimiter, upload_slots::UploadSlots},
+    middleware::{access_log::AccessLog, admission::Admission},
+    options::ApiOptions,
+    routes,
+    shutdown::{self, Connections, Listener, ShutdownState, ShutdownTimeouts},
+    state::AppState,
+};
+
+/// Time after which an idle connection is closed: longer than nginx keeps one, which would otherwise
+/// reuse a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Time limit, in seconds, for closing idle connections at the end of a shutdown.
+const CLOSE_TIMEOUT: u64 = 5;
+
+/// Pause between two reads of the JWT issuer's keys.
+const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
+
+/// The HTTP server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("could not listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The keys of the JWT issuer cannot be used.
+    #[error(transparent)]
+    Jwt(#[from] jwt::OpenError),
+    /// The contract cannot be built: a defect.
+    #[error("could not build the contract")]
+    Contract(#[from] crate::openapi::ContractError),
+}
+
+/// A running HTTP server.
+pub struct RunningServer {
+    handle: ServerHandle,
+    listener: Listener,
+    connections: Connections,
+    shutdown: ShutdownState,
+    server: JoinHandle<io::Result<()>>,
+    background: [JoinHandle<()>; 2],
+}
+
+/// Starts the HTTP server on the current actix runtime.
+///
+/// # Errors
+///
+/// If the address cannot be listened on, or the JWT issuer's keys cannot be used.
+pub async fn start(
+    options: ApiOptions,
+    service: FileService,
+    metrics: Arc<Metrics>,
+) -> Result<RunningServer, StartError> {
+    let (listen, threads, header_timeout) =
+        (options.listen, options.threads, options.header_timeout);
+    // One thread is enough for probes.
+    let threads = threads.or((!options.roles.is_any()).then_some(1));
+    let shared = shared(options, service, metrics).await?;
+    let admission = shared.admission.clone();
+    let shutdown = shared.state.shutdown.clone();
+
+    let connections = Connections::new(KEEP_ALIVE + header_timeout);
+    let accepted = connections.clone();
+    let mut server = HttpServer::new(move || app::build(shared.clone()))
+        .tcp_nodelay(true)
+        .client_request_timeout(header_timeout)
+        .keep_alive(KEEP_ALIVE)
+        .on_connect(move |stream, data| accepted.accept(stream, data))
+        // Before the server is told to stop, all requests have been answered.
+        .shutdown_timeout(CLOSE_TIMEOUT)
+        .disable_signals();
+    if let Some(threads) = threads {
+        server = server.workers(threads);
+    }
+    let failed = |error| StartError::Listen(listen, error);
+    let (listener, socket) = Listener::bind(listen).map_err(failed)?;
+    let server = server.listen(socket).map_err(failed)?;
+    for address in server.addrs() {
+        tracing::info!(%address, "listening");
+    }
+    let server = server.run();
+    Ok(RunningServer {
+        handle: server.handle(),
+        listener,
+        shutdown,
+        server: actix_web::rt::spawn(server),
+        background: [
+            actix_web::rt::spawn(connections.clone().close_idle_loop()),
+            actix_web::rt::spawn(refresh_loop(admission)),
+        ],
+        connections,
+    })
+}
+
+/// Builds what all threads share.
+async fn shared(
+    options: ApiOptions,
+    service: FileService,
+    metrics: Arc<Metrics>,
+) -> Result<Shared, StartError> {
+    let redis = service.hot_entries().map(|entries| entries.redis().clone());
+    let jwt = match options.auth.jwt {
+        Some(jwt) => Some(jwt::JwtVerifier::open(jwt).await?),
+        None => None,
+    };
+    let limits = options.limits;
+    let admission = Admission {
+        authenticator: Authenticator::new(service.clone(), options.auth.own_tokens, jwt),
+        rate_limiter: limits
+            .requests_per_second
+            .map(|per_second| RateLimiter::new(per_second, redis)),
+        upload_slots: UploadSlots::new(limits.uploads, limits.uploads_per_owner),
+        roles: options.roles,
+    };
+    let state = Data::new(AppState {
+        service,
+        metrics,
+        accel_redirect: options.accel_redirect,
+        downloads: options.downloads,
+        shutdown: ShutdownState::new(),
+        public_url: options.public_url,
+    });
+    let contract = Data::new(routes::contract()?);
+    Ok(Shared {
+        access_log: AccessLog {
+            state: state.clone(),
+            contract: contract.clone(),
+            body_timeout: limits.body,
+            trusted_proxies: options.trusted_proxies.into(),
+        },
+        state,
+        contract,
+        admission: Data::new(admission),
+        cors_origins: options.cors_origins,
+    })
+}
+
+/// Reads the JWT issuer's keys again, and forgets owners that made no requests lately.
+async fn refresh_loop(admission: Data<Admission>) {
+    loop {
+        tokio::time::sleep(REFRESH_INTERVAL).await;
+        if let Some(rate_limiter) = &admission.rate_limiter {
+            rate_limiter.forget_idle();
+        }
+        admission.authenticator.refresh_keys().await;
+    }
+}
+
+impl RunningServer {
+    /// Waits for the end of the server, which ends by itself only if it fails.
+    ///
+    /// # Errors
+    ///
+    /// Why the server failed.
+    pub async fn ended(&mut self) -> io::Result<()> {
+        (&mut self.server).await.map_err(io::Error::other)?
+    }
+
+    /// Stops the server without losing a request: first others are told to go elsewhere, then no
+    /// connection is accepted any more, then running requests finish.
+    ///
+    /// # Errors
+    ///
+    /// Why the server failed meanwhile.
+    pub async fn stop(mut self, timeouts: ShutdownTimeouts) -> io::Result<()> {
+        shutdown::drain(
+            &self.handle,
+            self.listener,
+            &self.connections,
+            &self.shutdown,
+            timeouts,
+        )
+        .await;
+        let ended = (&mut self.server).await.map_err(io::Error::other)?;
+        for task in self.background {
+            task.abort();
+        }
+        ended
+    }
+}

@@ -1,0 +1,276 @@
+//! Creating and continuing an upload of the draft's, whose bytes may come in several requests.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
+use domain::{FileName, Owner, RandomId, UploadError};
+use service::{
+    Append, AppendRequest, Completes, Error, Expected, NewUpload, Outcome, Protocol, Stored,
+};
+
+use super::{
+    body_kind::{Body, body_kind},
+    names::{only_one, unnamed},
+    stream::{AppendError, break_off, stream_body},
+    whole,
+};
+use crate::{
+    extract::body::{self, content_length},
+    headers::{
+        digest_fields::{self, REPR_DIGEST},
+        disposition,
+        resumption::{self, UPLOAD_COMPLETE, completeness, with_upload_headers},
+    },
+    problem::{Problem, ProblemLocation, ProblemType, UPLOAD_OFFSET},
+    response::stored_file,
+    state::AppState,
+};
+
+/// Takes in a file, or the beginning of one, as its `Upload-Complete` field says.
+///
+/// Without that field it is an upload as any other.
+pub(crate) async fn receive(
+    state: &AppState,
+    owner: &Owner,
+    request: &HttpRequest,
+    payload: Payload,
+    named: Option<FileName>,
+    announced: Expected,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    let Some(is_complete) = resumption::is_complete(headers) else {
+        let stored = whole::receive(state, owner, request, payload, named, announced).await?;
+        return Ok(stored_file(&stored));
+    };
+    let declared = digest_fields::read(headers, &REPR_DIGEST, ProblemLocation::Header);
+    let work = async {
+        let announced = digest_fields::join(announced, declared?)?;
+        let length = resumption::length(headers);
+        if is_complete {
+            let announced = Expected {
+                size: length,
+                ..announced
+            };
+            let stored = whole::receive(state, owner, request, payload, named, announced).await?;
+            return Ok(complete(&stored));
+        }
+        let service = &state.service;
+        let known = service.find_known(owner, &announced, length).await?;
+        if let Some(entry) = known {
+            return Ok(complete(&Stored::known(entry)));
+        }
+        let new = new_upload(request, named, announced)?;
+        create(state, owner, request, payload, new).await
+    };
+    let limits = state.service.limits();
+    work.await
+        .map_err(|problem| with_upload_headers(problem, is_complete, limits))
+}
+
+/// Says what a complete upload has become.
+fn complete(stored: &Stored) -> HttpResponse {
+    let mut response = stored_file(stored);
+    let (name, value) = completeness(true);
+    response.headers_mut().insert(name, value);
+    let offset = stored.entry.meta.file_size.into();
+    response.headers_mut().insert(UPLOAD_OFFSET, offset);
+    response
+}
+
+fn new_upload(
+    request: &HttpRequest,
+    named: Option<FileName>,
+    expected: Expected,
+) -> Result<NewUpload, Problem> {
+    let headers = request.headers();
+    body::refuse_content_coding(headers)?;
+    let Body::Raw(content_type) = body_kind(headers)? else {
+        let detail = "a form cannot come in parts; send the file alone";
+        return Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
+            .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str()));
+    };
+    let named = only_one(
+        named,
+        disposition::file_name(headers, ProblemLocation::Header)?,
+    )?;
+    let file_name = named.ok_or_else(|| {
+        unnamed("give the file a name: `?file_name=`, or a Content-Disposition field")
+    })?;
+    Ok(NewUpload {
+        protocol: Protocol::Http,
+        is_part: false,
+        length: resumption::length(headers),
+        file_name: Some(file_name),
+        content_type,
+        expected,
+        metadata: None,
+        concat: None,
+    })
+}
+
+/// Begins an upload with the bytes that the request has for it.
+async fn create(
+    state: &AppState,
+    owner: &Owner,
+    request: &HttpRequest,
+    payload: Payload,
+    new: NewUpload,
+) -> Result<HttpResponse, Problem> {
+    let service = &state.service;
+    let headers = request.headers();
+    let checksums = resumption::checksums(headers)?;
+    let standing = service.begin_upload(owner, new, None).await?;
+    let id = standing.session.id;
+    let mut offset = standing.offset.unwrap_or_default();
+    if body::is_there(headers) {
+        let first = AppendRequest {
+            bytes: content_length(headers),
+            checksums,
+            completes: Completes::NotYet,
+            ..AppendRequest::default()
+        };
+        let appended = match service.append(owner, Protocol::Http, id, first).await {
+            Ok(append) => take(state, append, payload).await,
+            Err(error) => Err(AppendFailure::from(error)),
+        };
+        match appended {
+            Ok(Outcome::Open { offset: now, .. }) => offset = now,
+            Ok(Outcome::Stored { stored, .. }) => return Ok(complete(&stored)),
+            Err(refusal) => {
+                // Nobody was told of it, so nobody can go on with it.
+                match service.remove_upload(owner, Protocol::Http, id).await {
+                    Ok(()) | Err(Error::UploadGone) => return Err(refusal.problem),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+    let limits = service.limits();
+    let mut response = HttpResponse::Created();
+    response
+        .insert_header((header::LOCATION, format!("/uploads/{id}")))
+        .insert_header(resumption::limit(limits, limits.upload_age));
+    resumption::progress(&mut response, offset, false);
+    Ok(response.finish())
+}
+
+/// Appends a request's body to an upload, and completes it if the request says so.
+pub(crate) async fn go_on(
+    state: &AppState,
+    owner: &Owner,
+    id: RandomId,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let limits = state.service.limits();
+    let not_yet = |problem| with_upload_headers(problem, false, limits);
+    let headers = request.headers();
+    let missing = |name, detail| not_yet(Problem::header(&name, detail));
+    body::require_media_type(headers, resumption::MEDIA_TYPE).map_err(not_yet)?;
+    body::refuse_content_coding(headers).map_err(not_yet)?;
+    let is_complete = resumption::is_complete(headers)
+        .ok_or_else(|| missing(UPLOAD_COMPLETE, "the field has to be ?0 or ?1"))?;
+    let offset = resumption::offset(headers)
+        .ok_or_else(|| missing(UPLOAD_OFFSET, "the field has to be a number of bytes"))?;
+    let append = AppendRequest {
+        offset,
+        length: resumption::length(headers),
+        bytes: content_length(headers),
+        checksums: resumption::checksums(headers).map_err(not_yet)?,
+        completes: if is_complete {
+            Completes::Now
+        } else {
+            Completes::NotYet
+        },
+    };
+    let is_empty = !body::is_there(headers);
+    let service = &state.service;
+    let append = match service.append(owner, Protocol::Http, id, append).await {
+        Ok(append) => append,
+        Err(Error::UploadDone { sha1, length }) if is_empty && is_complete && offset == length => {
+            // The answer was lost, and is asked for again.
+            return Ok(complete(&service.find_stored(owner, &sha1).await?));
+        }
+        Err(error @ Error::UploadDone { .. }) => {
+            return Err(with_upload_headers(error.into(), true, limits));
+        }
+        Err(Error::Upload(overrun @ UploadError::Surplus(_))) => {
+            service.give_up(owner, Protocol::Http, id).await?;
+            return Err(not_yet(inconsistent(overrun)));
+        }
+        Err(error) => return Err(not_yet(error.into())),
+    };
+    match take(state, append, payload).await {
+        Ok(Outcome::Stored { stored, .. }) => {
+            state.metrics.stored(&stored);
+            Ok(complete(&stored))
+        }
+        Ok(Outcome::Open { offset, expires_at }) => {
+            let mut response = HttpResponse::NoContent();
+            let age = service.time_until(expires_at);
+            response.insert_header(resumption::limit(limits, age));
+            resumption::progress(&mut response, offset, false);
+            Ok(response.finish())
+        }
+        Err(AppendFailure { problem, is_final }) => Err(with_upload_headers(
+            problem,
+            is_complete && is_final,
+            limits,
+        )),
+    }
+}
+
+/// Why a request's bytes, or the upload that they complete, are refused.
+struct AppendFailure {
+    problem: Problem,
+    /// Whether the upload is over, because its content is refused for what it is.
+    is_final: bool,
+}
+
+impl From<Problem> for AppendFailure {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            is_final: false,
+        }
+    }
+}
+
+impl From<Error> for AppendFailure {
+    fn from(error: Error) -> Self {
+        let is_final = error.is_final();
+        let problem = match error {
+            // By this protocol's own name.
+            Error::WrongChecksum(offset) => {
+                let detail = "the bytes do not have the digest in their Content-Digest";
+                Problem::new(ProblemType::DigestMismatch, detail).with_offset(offset)
+            }
+            Error::Upload(overrun @ UploadError::Surplus(_)) => inconsistent(overrun),
+            error => error.into(),
+        };
+        Self { problem, is_final }
+    }
+}
+
+async fn take(
+    state: &AppState,
+    mut append: Append,
+    payload: Payload,
+) -> Result<Outcome, AppendFailure> {
+    match stream_body(state, &mut append, payload).await {
+        Ok(()) => Ok(append.end().await?),
+        Err(AppendError::Overrun(overrun @ UploadError::Surplus(_))) => {
+            append.give_up().await?;
+            Err(inconsistent(overrun).into())
+        }
+        Err(AppendError::Overrun(overrun)) => {
+            let problem = Error::from(overrun).into();
+            Err(break_off(append, problem).await.into())
+        }
+        Err(AppendError::Broken(problem)) => Err(break_off(append, problem).await.into()),
+    }
+}
+
+/// More bytes than were announced make an upload invalid for good.
+fn inconsistent(overrun: UploadError) -> Problem {
+    let detail = format!("{overrun}; the upload is over");
+    Problem::new(ProblemType::InconsistentLength, detail)
+}

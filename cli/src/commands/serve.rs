@@ -1,0 +1,91 @@
+//! `fileserver serve`: runs the service.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Result;
+use domain::ErrorChain;
+use service::FileService;
+
+use super::{Signals, fail};
+use crate::{
+    open,
+    settings::{Role, Settings},
+};
+
+#[actix_web::main]
+pub(crate) async fn run(settings: &Settings) -> ExitCode {
+    match serve(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn serve(settings: &Settings) -> Result<()> {
+    settings.refuse_open_access()?;
+    settings.roles.refuse_contradiction()?;
+    let traces = open::telemetry(settings)?;
+    let service = open::service(settings).await?;
+    warn_of_local_keys(settings, &service);
+    worker::sweep_disks(&service).await;
+    tokio::spawn(probe_stores(service.clone()));
+    let metrics = Arc::new(open::metrics(&service, traces.as_ref()));
+    let worker = open::worker(settings, &service, &metrics)?;
+    let worker = settings.roles.has(Role::Worker).then(|| worker.start());
+    let options = open::api_options(settings)?;
+    let mut signals = Signals::new()?;
+    let mut api = api::start(options, service.clone(), metrics).await?;
+    tokio::select! {
+        // The server ends by itself only if it fails.
+        ended = api.ended() => return Ok(ended?),
+        () = signals.next() => tracing::info!("stopping"),
+    }
+    let stopped = async {
+        let stop_worker = async {
+            if let Some(worker) = worker {
+                worker
+                    .stop(Duration::from_secs(settings.shutdown_timeout))
+                    .await;
+            }
+        };
+        tokio::join!(api.stop(settings.shutdown_timeouts()), stop_worker).0
+    };
+    tokio::select! {
+        ended = stopped => {
+            ended?;
+            service.close().await;
+            if let Some(traces) = traces {
+                traces.stop().await;
+            }
+            tracing::info!("stopped");
+        }
+        // A second signal skips the wait for requests and copies.
+        () = signals.next() => tracing::warn!("stopped at once"),
+    }
+    Ok(())
+}
+
+/// Warns if other replicas could not verify what this process signs.
+fn warn_of_local_keys(settings: &Settings, service: &FileService) {
+    let local = [
+        ("cursor_key", settings.cursor_key.is_none()),
+        ("link_keys", settings.link_keys.is_empty()),
+    ];
+    for (setting, _) in local.into_iter().filter(|(_, is_local)| *is_local) {
+        if settings.roles.serves() && service.is_on_server() {
+            tracing::warn!(
+                setting,
+                "the key is that of this data folder; replicas with folders of their own need the \
+                 same one in their settings"
+            );
+        }
+    }
+}
+
+/// Logs stores that cannot be used.
+async fn probe_stores(service: FileService) {
+    for store in service.stores().iter() {
+        if let Err(error) = store.probe().await {
+            tracing::error!(store = store.name(), error = %ErrorChain(&error), "store is not usable");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Where an upload's bytes come from: a file, which can be read again, or a stream, which cannot.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt as _,
+    path::Path,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use domain::{Content, ContentHasher};
+use indicatif::ProgressBar;
+
+use super::{error::Trouble, stream::Stream};
+
+/// How many bytes one request uploads; no more of a stream are kept.
+pub(super) const CHUNK: usize = 8 * 1024 * 1024;
+
+/// How many bytes are read and hashed at once.
+const READ: usize = 1024 * 1024;
+
+/// What was named to be uploaded.
+pub enum Input {
+    /// A file, which can be read repeatedly.
+    File(File),
+    /// What can be read once only.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Input {
+    /// Opens a file; what is no regular file is a stream.
+    pub fn open(path: &Path) -> Result<Self, Trouble> {
+        let file = File::open(path).map_err(Trouble::local)?;
+        let kind = file.metadata().map_err(Trouble::local)?.file_type();
+        if kind.is_dir() {
+            return Err(Trouble::local("it is a folder"));
+        }
+        Ok(if kind.is_file() {
+            Self::File(file)
+        } else {
+            Self::Stream(Box::new(file))
+        })
+    }
+}
+
+/// Where an upload's bytes come from.
+pub(super) enum Source {
+    File(WholeFile),
+    Stream(Stream),
+}
+
+/// Some bytes of an upload.
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    /// How many bytes the whole upload has, once that is known.
+    pub(super) total: Option<u64>,
+}
+
+impl Source {
+    /// What the bytes are, if all of them were read.
+    pub(super) fn content(&self) -> Option<Content> {
+        match self {
+            Self::File(file) => Some(file.content),
+            Self::Stream(stream) => stream.content(),
+        }
+    }
+
+    /// The next bytes from an offset on.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read, or not any more.
+    pub(super) async fn chunk(&mut self, offset: u64) -> Result<Chunk, Trouble> {
+        match self {
+            Self::File(file) => file.chunk(offset).await,
+            Self::Stream(stream) => stream.chunk(offset).await,
+        }
+    }
+}
+
+/// A file and what it was when it was hashed.
+pub(super) struct WholeFile {
+    pub(super) file: Arc<File>,
+    pub(super) content: Content,
+}
+
+impl WholeFile {
+    /// Reads a file once, to learn what it is.
+    pub(super) async fn hash(file: File, bar: &ProgressBar) -> Result<Self, Trouble> {
+        let bar = bar.clone();
+        let hash = move || {
+            let (mut hasher, mut offset) = (ContentHasher::default(), 0);
+            loop {
+                let bytes = read_at(&file, offset, READ)?;
+                if bytes.is_empty() {
+                    return Ok((file, hasher.finish()));
+                }
+                hasher.update(&bytes);
+                offset += bytes.len() as u64;
+                bar.set_position(offset);
+            }
+        };
+        let (file, content) = blocking(hash).await?;
+        Ok(Self {
+            file: Arc::new(file),
+            content,
+        })
+    }
+
+    async fn chunk(&self, offset: u64) -> Result<Chunk, Trouble> {
+        let rest = self.content.size.saturating_sub(offset);
+        let size = usize::try_from(rest).unwrap_or(CHUNK).min(CHUNK);
+        let file = self.file.clone();
+        let bytes = blocking(move || read_at(&file, offset, size)).await?;
+        if bytes.len() < size {
+            return Err(Trouble::local("the file shrank while it was uploaded"));
+        }
+        Ok(Chunk {
+            bytes: bytes.into(),
+            total: Some(self.content.size),
+        })
+    }
+}
+
+/// Reads so many bytes, or fewer at the file's end.
+pub(super) fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Does what blocks where that keeps nobody waiting.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Trouble> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(Trouble::local)?.map_err(Trouble::local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_read_from_anywhere_and_is_not_to_shrink() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&path, b"abc").unwrap();
+        let opened = File::open(path.path()).unwrap();
+        let file = WholeFile::hash(opened, &ProgressBar::hidden())
+            .await
+            .unwrap();
+        assert_eq!(file.content.size, 3);
+        let sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d";
+        assert_eq!(file.content.sha1.to_string(), sha1);
+        assert_eq!(file.chunk(1).await.unwrap().bytes, "bc");
+        std::fs::write(&path, b"a").unwrap();
+        assert!(file.chunk(0).await.is_err());
+    }
+}
