@@ -1,9 +1,9 @@
-//! Problem details (RFC 9457): what a client hears when a request fails.
+//! Problem details (RFC 9457): the bodies of failed requests.
 //!
-//! [`ProblemType`] is the one table of what can be wrong. What is the service's own fault is
-//! logged with all its causes, and told in general terms only.
+//! [`ProblemType`] is the table of everything that can go wrong. Failures of the service itself are
+//! logged with their causes, which the client does not see.
 
-mod causes;
+mod from_error;
 
 use std::fmt;
 
@@ -19,18 +19,18 @@ use serde::Serialize;
 use telemetry::Component;
 use utoipa::ToSchema;
 
-/// The media type of a problem's JSON.
+/// The media type of problems.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// How many bytes an upload has, in both protocols.
+/// The number of bytes of an upload, in both protocols.
 pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
-/// How long a client had better wait after a failure that may pass, in seconds.
+/// Seconds that a client should wait after a temporary failure.
 const RETRY_AFTER: &str = "2";
 
 macro_rules! problem_types {
     ($($variant:ident = $slug:tt, $status:expr, $title:tt;)+) => {
-        /// What kinds of problems there are.
+        /// The kinds of problems.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub(crate) enum ProblemType {
             $(
@@ -49,12 +49,12 @@ macro_rules! problem_types {
                 match self { $(Self::$variant => $slug,)+ }
             }
 
-            /// What all problems of this kind have in common.
+            /// The summary that all problems of this kind share.
             pub(crate) fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)+ }
             }
 
-            /// The status code that answers with such a problem have.
+            /// The status code of responses with this problem.
             pub(crate) fn status(self) -> StatusCode {
                 match self { $(Self::$variant => $status,)+ }
             }
@@ -64,128 +64,129 @@ macro_rules! problem_types {
 
 problem_types! {
     InvalidSha1 = "urn:fileserver:problem:invalid-sha1", StatusCode::BAD_REQUEST,
-        "The SHA-1 in the URL is not 40 hexadecimal digits.";
+        "The SHA-1 in the URL must be 40 hexadecimal digits.";
     InvalidFileName = "urn:fileserver:problem:invalid-file-name", StatusCode::BAD_REQUEST,
-        "The file name is missing, or is none that a file can have.";
+        "The file name is missing or invalid.";
     InvalidQuery = "urn:fileserver:problem:invalid-query", StatusCode::BAD_REQUEST,
-        "A query parameter is unknown, repeated, or has a value that it cannot have.";
+        "A query parameter is unknown, repeated or invalid.";
     InvalidCursor = "urn:fileserver:problem:invalid-cursor", StatusCode::BAD_REQUEST,
-        "The cursor does not come from this listing.";
+        "The cursor does not belong to this listing.";
     InvalidHeader = "urn:fileserver:problem:invalid-header", StatusCode::BAD_REQUEST,
-        "A header field cannot be read.";
+        "A header field is malformed.";
     InvalidBody = "urn:fileserver:problem:invalid-body", StatusCode::BAD_REQUEST,
-        "The request's body cannot be read, or says what it cannot say.";
+        "The request body is malformed.";
     InvalidMetadata = "urn:fileserver:problem:invalid-metadata", StatusCode::BAD_REQUEST,
-        "What is said about the upload cannot be read, or is nothing that it can be.";
+        "The upload metadata is malformed.";
     InvalidConcatenation = "urn:fileserver:problem:invalid-concatenation", StatusCode::BAD_REQUEST,
-        "The upload cannot be made of what is named.";
+        "The named uploads cannot be concatenated.";
     InconsistentLength = "https://iana.org/assignments/http-problem-types#inconsistent-upload-length", StatusCode::BAD_REQUEST,
-        "The request contradicts the length that the upload was said to have.";
+        "The request contradicts the announced length of the upload.";
     CompletedUpload = "https://iana.org/assignments/http-problem-types#completed-upload", StatusCode::BAD_REQUEST,
-        "The upload is complete, and nothing can be appended to it.";
+        "The upload is already complete.";
     MissingCredentials = "urn:fileserver:problem:missing-credentials", StatusCode::UNAUTHORIZED,
-        "The request does not say who makes it.";
+        "The request has no credentials.";
     InvalidCredentials = "urn:fileserver:problem:invalid-credentials", StatusCode::UNAUTHORIZED,
-        "The request's credentials let nobody in.";
+        "The credentials are invalid.";
     InsufficientScope = "urn:fileserver:problem:insufficient-scope", StatusCode::FORBIDDEN,
-        "The request's credentials do not allow this.";
+        "The credentials lack the required scope.";
     FinalUpload = "urn:fileserver:problem:final-upload", StatusCode::FORBIDDEN,
-        "The upload is made of others, and nothing can be appended to it.";
+        "The upload is a concatenation, and no bytes can be appended to it.";
     NotFound = "urn:fileserver:problem:not-found", StatusCode::NOT_FOUND,
-        "There is no such file.";
+        "The file does not exist.";
     UploadNotFound = "urn:fileserver:problem:upload-not-found", StatusCode::NOT_FOUND,
-        "There is no such upload.";
+        "The upload does not exist.";
     ClaimNotFound = "urn:fileserver:problem:claim-not-found", StatusCode::NOT_FOUND,
-        "There is no such claim, or it was used before, or it has expired.";
+        "The claim does not exist, was used already, or has expired.";
     LinkNotFound = "urn:fileserver:problem:link-not-found", StatusCode::NOT_FOUND,
-        "There is no such link, or it does not work any more.";
+        "The link does not exist or no longer works.";
     TransferNotFound = "urn:fileserver:problem:transfer-not-found", StatusCode::NOT_FOUND,
-        "There is no such transfer.";
+        "The transfer does not exist.";
     NoSuchResource = "urn:fileserver:problem:no-such-resource", StatusCode::NOT_FOUND,
-        "There is nothing at this URL.";
+        "There is no resource at this URL.";
     MethodNotAllowed = "urn:fileserver:problem:method-not-allowed", StatusCode::METHOD_NOT_ALLOWED,
-        "The resource does not have this method.";
+        "The resource does not support this method.";
     NotAcceptable = "urn:fileserver:problem:not-acceptable", StatusCode::NOT_ACCEPTABLE,
-        "The answer would be JSON, which the request does not accept.";
+        "The response is JSON, which the request does not accept.";
     TooSlow = "urn:fileserver:problem:too-slow", StatusCode::REQUEST_TIMEOUT,
-        "The request's body did not come fast enough.";
+        "The request body arrived too slowly.";
     DigestCollision = "urn:fileserver:problem:digest-collision", StatusCode::CONFLICT,
-        "Another content with the same SHA-1 is stored.";
+        "Different content with the same SHA-1 is stored.";
     MismatchingOffset = "https://iana.org/assignments/http-problem-types#mismatching-upload-offset", StatusCode::CONFLICT,
-        "The upload has another number of bytes than the request goes on from.";
+        "The offset of the request is not that of the upload.";
     Superseded = "urn:fileserver:problem:superseded", StatusCode::CONFLICT,
-        "A newer request goes on with the upload.";
+        "A newer request has taken over the upload.";
     TransferOver = "urn:fileserver:problem:transfer-over", StatusCode::CONFLICT,
         "The transfer has ended.";
     UploadGone = "urn:fileserver:problem:upload-gone", StatusCode::GONE,
-        "The upload has expired, or cannot be completed any more.";
+        "The upload has expired or can no longer be completed.";
     UnsupportedVersion = "urn:fileserver:problem:unsupported-version", StatusCode::PRECONDITION_FAILED,
-        "The request is not made by a version of tus that is spoken here.";
+        "This version of tus is not supported.";
     PreconditionFailed = "urn:fileserver:problem:precondition-failed", StatusCode::PRECONDITION_FAILED,
-        "The resource is not in the state that the request depends on.";
+        "A precondition of the request is not met.";
     TooLarge = "urn:fileserver:problem:too-large", StatusCode::PAYLOAD_TOO_LARGE,
-        "The request's body has more bytes than are taken.";
+        "The request body is too large.";
     UnsupportedMediaType = "urn:fileserver:problem:unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The request's body is of a kind that the resource does not take.";
+        "The media type of the request body is not supported.";
     RangeNotSatisfiable = "urn:fileserver:problem:range-not-satisfiable", StatusCode::RANGE_NOT_SATISFIABLE,
-        "The content has none of the bytes that were asked for.";
+        "The requested range lies outside the content.";
     Misdirected = "urn:fileserver:problem:misdirected", StatusCode::MISDIRECTED_REQUEST,
-        "The process that was reached answers other requests only.";
+        "This process does not answer such requests.";
     DigestMismatch = "urn:fileserver:problem:digest-mismatch", StatusCode::UNPROCESSABLE_ENTITY,
-        "What arrived does not have the digest that was announced.";
+        "The content does not match the announced digest.";
     ClaimRefused = "urn:fileserver:problem:claim-refused", StatusCode::UNPROCESSABLE_ENTITY,
-        "The claim is not proven; upload the file.";
+        "The proof of possession is wrong; upload the file.";
     TooManyClaims = "urn:fileserver:problem:too-many-claims", StatusCode::TOO_MANY_REQUESTS,
-        "More claims were made than are taken in a minute.";
+        "The owner made too many claims in a minute.";
     RateLimited = "urn:fileserver:problem:rate-limited", StatusCode::TOO_MANY_REQUESTS,
-        "More requests were made than are taken in a second.";
+        "The owner made too many requests in a second.";
     TooManyUploads = "urn:fileserver:problem:too-many-uploads", StatusCode::TOO_MANY_REQUESTS,
-        "As many uploads of the owner are being sent as are taken in at a time.";
+        "The owner has too many simultaneous uploads.";
     ChecksumMismatch = "urn:fileserver:problem:checksum-mismatch", checksum_mismatch(),
-        "The bytes do not have the checksum that was announced, and were dropped.";
+        "The bytes do not match the announced checksum, and were discarded.";
     Internal = "urn:fileserver:problem:internal", StatusCode::INTERNAL_SERVER_ERROR,
-        "The service has a defect, or its data were damaged.";
+        "An internal error occurred.";
     Unavailable = "urn:fileserver:problem:unavailable", StatusCode::SERVICE_UNAVAILABLE,
-        "The service cannot do this at the moment.";
+        "The service is temporarily unavailable.";
     QuotaFull = "urn:fileserver:problem:quota-full", StatusCode::INSUFFICIENT_STORAGE,
-        "The owner has as much as it may have.";
+        "The owner's quota is exhausted.";
     StorageFull = "urn:fileserver:problem:storage-full", StatusCode::INSUFFICIENT_STORAGE,
-        "There is no room left.";
+        "The storage is full.";
 }
 
-/// 460, which tus 1.0.0 has for bytes that do not have their checksum.
+/// 460, which tus 1.0.0 assigns to a wrong checksum.
 fn checksum_mismatch() -> StatusCode {
     StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 impl ProblemType {
-    /// The last part of the URI, by which the contract refers to the kind.
+    /// The last part of the URI, which the contract uses as the name of the kind.
     pub(crate) fn slug(self) -> &'static str {
         self.uri().rsplit([':', '#']).next().unwrap_or_default()
     }
 }
 
-/// The part of a request that a problem lies in.
+/// The place of a problem in the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct ProblemSource {
-    /// The part.
+    /// The part of the request.
     #[serde(rename = "in")]
     #[schema(example = "query")]
     pub(crate) place: ProblemLocation,
-    /// The parameter, header field, multipart part or JSON member, if it is a certain one.
+    /// The name of the parameter, header field, multipart part or JSON member, if the problem is
+    /// about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "limit")]
     pub(crate) name: Option<String>,
 }
 
-/// The parts of a request.
+/// A part of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Place)]
 pub(crate) enum ProblemLocation {
-    /// The URL's path.
+    /// The path of the URL.
     Path,
-    /// The URL's query.
+    /// The query of the URL.
     Query,
     /// The header.
     Header,
@@ -195,29 +196,29 @@ pub(crate) enum ProblemLocation {
     Part,
 }
 
-/// Why a request failed (RFC 9457).
+/// The reason why a request failed (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct Problem {
     /// The kind of problem.
     #[serde(rename = "type")]
     pub(crate) kind: ProblemType,
-    /// What all problems of this kind have in common.
+    /// A summary that all problems of this kind share.
     pub(crate) title: &'static str,
-    /// The answer's status code.
+    /// The status code of the response.
     #[schema(minimum = 400, maximum = 599)]
     pub(crate) status: u16,
-    /// What was wrong with this request.
+    /// An explanation of this occurrence.
     pub(crate) detail: String,
-    /// Where in the request it was wrong.
+    /// The place in the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) source: Option<Box<ProblemSource>>,
-    /// How many bytes the upload has, if the request goes on from another number.
+    /// The offset of the upload, if the request has another one.
     #[serde(rename = "expected-offset", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     expected_offset: Option<u64>,
-    /// Where the request goes on from.
+    /// The offset of the request, if it is not that of the upload.
     #[serde(rename = "provided-offset", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     provided_offset: Option<u64>,
@@ -242,13 +243,13 @@ impl Problem {
         }
     }
 
-    /// Says in which part of the request the problem lies.
+    /// Names the part of the request.
     pub(crate) fn at(mut self, place: ProblemLocation) -> Self {
         self.source = Some(Box::new(ProblemSource { place, name: None }));
         self
     }
 
-    /// Says in which parameter, header field, part or member the problem lies.
+    /// Names the parameter, header field, multipart part or JSON member.
     pub(crate) fn named(mut self, place: ProblemLocation, name: impl Into<String>) -> Self {
         self.source = Some(Box::new(ProblemSource {
             place,
@@ -262,12 +263,12 @@ impl Problem {
         self
     }
 
-    /// Whether the problem's answer tells how many bytes an upload has.
+    /// Returns whether the response contains the offset of an upload.
     pub(crate) fn is_about_offset(&self) -> bool {
         self.headers.iter().any(|(name, _)| *name == UPLOAD_OFFSET)
     }
 
-    /// Tells how many bytes an upload has.
+    /// Adds the offset of the upload.
     pub(crate) fn with_offset(self, offset: u64) -> Self {
         self.with_header(UPLOAD_OFFSET, offset.into())
     }
@@ -284,9 +285,9 @@ impl Problem {
         Self::new(ProblemType::InvalidBody, detail).at(ProblemLocation::Body)
     }
 
-    /// A failure that may pass; its cause is logged, not told.
+    /// A temporary failure; its cause is logged, not sent.
     pub(crate) fn unavailable(fault: Component, error: &dyn std::error::Error) -> Self {
-        tracing::error!(?fault, error = %ErrorChain(error), "a request failed");
+        tracing::error!(?fault, error = %ErrorChain(error), "request failed");
         let what = match fault {
             Component::Database => "the database",
             Component::Store => "the store",
@@ -294,14 +295,14 @@ impl Problem {
         };
         let mut problem = Self::new(
             ProblemType::Unavailable,
-            format!("{what} is not available; try again"),
+            format!("{what} is temporarily unavailable; try again"),
         )
         .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         problem.fault = Some(fault);
         problem
     }
 
-    /// A store that cannot be used, and why, for whoever runs the service.
+    /// A store that is not usable; the detail is for the operator.
     pub(crate) fn unready(detail: String) -> Self {
         tracing::error!(error = detail, "the service is not ready");
         let mut problem = Self::new(ProblemType::Unavailable, detail)
@@ -310,25 +311,25 @@ impl Problem {
         problem
     }
 
-    /// A service that is told to stop; others go on.
+    /// A process that is shutting down, while others continue.
     pub(crate) fn stopping() -> Self {
         Self::new(
             ProblemType::Unavailable,
-            "the service is stopping; try again",
+            "the service is shutting down; try again",
         )
         .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))
     }
 
     fn full(fault: Component, error: &dyn std::error::Error) -> Self {
-        tracing::error!(?fault, error = %ErrorChain(error), "no room is left");
+        tracing::error!(?fault, error = %ErrorChain(error), "storage is full");
         let mut problem = Self::new(ProblemType::StorageFull, "nothing was stored");
         problem.fault = Some(fault);
         problem
     }
 
     fn internal(fault: Component, error: &dyn std::error::Error) -> Self {
-        tracing::error!(?fault, error = %ErrorChain(error), "a request failed");
-        let mut problem = Self::new(ProblemType::Internal, "the service's log has the cause");
+        tracing::error!(?fault, error = %ErrorChain(error), "request failed");
+        let mut problem = Self::new(ProblemType::Internal, "the service has logged the cause");
         problem.fault = Some(fault);
         problem
     }

@@ -19,13 +19,13 @@ use crate::problem::Problem;
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN_LENGTH: usize = 16 * 1024;
 
-/// Tells who makes a request.
+/// Verifies the credentials of requests.
 pub(crate) struct Authenticator {
     service: FileService,
     own_tokens: bool,
     jwt: Option<JwtVerifier>,
     identity_cache: IdentityCache,
-    /// Who everybody is where nobody is asked for credentials.
+    /// The identity of all requests where no credentials are accepted.
     anonymous: Option<Arc<Identity>>,
 }
 
@@ -41,18 +41,18 @@ impl Authenticator {
         }
     }
 
-    /// Looks for new keys of the issuer, if there is one.
+    /// Reads the issuer's keys again, if there is an issuer.
     pub(crate) async fn refresh_keys(&self) {
         if let Some(jwt) = &self.jwt {
             jwt.refresh().await;
         }
     }
 
-    /// Tells who makes a request.
+    /// Verifies the credentials of a request.
     ///
     /// # Errors
     ///
-    /// 401 for credentials that are missing or worth nothing; 503 when nobody can tell.
+    /// 401 for missing or invalid credentials; 503 if they cannot be verified at the moment.
     pub(crate) async fn identify(
         &self,
         headers: &HeaderMap,
@@ -78,7 +78,7 @@ impl Authenticator {
                 let expires_at = verified.expires_at;
                 (by_jwt(&verified)?, Expiry::Jwt(expires_at))
             }
-            None => return Err(invalid("this is no token of the service's")),
+            None => return Err(invalid("the token is unknown")),
         };
         let identity = Arc::new(identity);
         self.identity_cache
@@ -98,7 +98,7 @@ impl Authenticator {
             }),
             Some((_, TokenState::Expired)) => Err(invalid("the token has expired")),
             Some((_, TokenState::Revoked)) => Err(invalid("the token was revoked")),
-            None => Err(invalid("this is no token of the service's")),
+            None => Err(invalid("the token is unknown")),
         }
     }
 }
@@ -107,21 +107,23 @@ fn seconds(moment: Timestamp) -> u64 {
     moment.microseconds().unsigned_abs() / 1_000_000
 }
 
-/// The one token that a request shows in its header (RFC 6750 §2.1).
+/// The one bearer token of a request (RFC 6750 §2.1).
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut fields = headers.get_all(header::AUTHORIZATION);
     let field = fields.next().ok_or_else(missing)?;
     if fields.next().is_some() {
-        return Err(invalid("there is more than one Authorization field"));
+        return Err(invalid("more than one Authorization field"));
     }
     let text = field.to_str().unwrap_or_default().trim();
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     let token = token.trim_start();
     if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
-        return Err(invalid("credentials are `Bearer` and a token"));
+        return Err(invalid(
+            "the Authorization field must be `Bearer` and a token",
+        ));
     }
     if token.len() > MAX_TOKEN_LENGTH {
-        return Err(invalid("no token is that long"));
+        return Err(invalid("the token is too long"));
     }
     Ok(token)
 }
@@ -129,7 +131,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
 fn by_jwt(verified: &Verified) -> Result<Identity, Problem> {
     let wrong = |error: domain::OwnerError| invalid(&format!("the token's subject: {error}"));
     let owner: Owner = verified.subject.parse().map_err(wrong)?;
-    // An issuer has scopes for others, too.
+    // The issuer may grant scopes for other services, too.
     let scopes = verified
         .scopes
         .iter()

@@ -59,7 +59,7 @@ pub(crate) fn authorize(
         return Err(forbidden(Scope::Admin));
     }
     if named.next().is_some() {
-        return Err(Problem::header(&X_OWNER, "there is more than one owner"));
+        return Err(Problem::header(&X_OWNER, "more than one owner"));
     }
     let owner = read_owner(name).map_err(|detail| Problem::header(&X_OWNER, detail))?;
     Ok(Arc::new(Identity {
@@ -70,7 +70,7 @@ pub(crate) fn authorize(
 
 /// Parses the value of `X-Owner`.
 pub(crate) fn read_owner(name: &HeaderValue) -> Result<Owner, String> {
-    let name = std::str::from_utf8(name.as_bytes()).map_err(|_| "an owner is UTF-8")?;
+    let name = std::str::from_utf8(name.as_bytes()).map_err(|_| "an owner must be UTF-8")?;
     name.parse()
         .map_err(|error: domain::OwnerError| error.to_string())
 }

@@ -10,7 +10,7 @@ const CHALLENGE: &str = "Bearer realm=\"fileserver\"";
 
 /// Refuses a request without credentials.
 pub(crate) fn missing() -> Problem {
-    let detail = "the request has to say `Authorization: Bearer` and a token";
+    let detail = "send `Authorization: Bearer` and a token";
     unauthorized(ProblemType::MissingCredentials, detail, "")
 }
 
@@ -31,7 +31,7 @@ fn unauthorized(kind: ProblemType, detail: &str, error: &str) -> Problem {
 /// Refuses valid credentials that lack a scope (RFC 6750 §3.1).
 pub(super) fn forbidden(scope: Scope) -> Problem {
     let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
-    let detail = format!("this needs credentials with the scope {scope}");
+    let detail = format!("the operation requires the scope {scope}");
     Problem::new(ProblemType::InsufficientScope, detail).with_header(
         header::WWW_AUTHENTICATE,
         HeaderValue::try_from(challenge).unwrap_or(HeaderValue::from_static(CHALLENGE)),

@@ -2,15 +2,14 @@
 
 use domain::{Owner, Scopes};
 
-/// For whom a request is made, by whom, and what they may do.
+/// The caller of a request, the owner whom it concerns, and the scopes of the credentials.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// Who shows the credentials, as the audit log has it: `token:<id>`, `jwt:<subject>` or
-    /// `anonymous`.
+    /// The caller, as the audit log names it: `token:<id>`, `jwt:<subject>` or `anonymous`.
     pub(crate) actor: String,
-    /// Whose files it is about.
+    /// The owner of the files.
     pub(crate) owner: Owner,
-    /// What the credentials allow.
+    /// The scopes of the credentials.
     pub(crate) scopes: Scopes,
 }
 

@@ -1,4 +1,4 @@
-//! What was found out about tokens a moment ago.
+//! A cache of verified tokens.
 
 use std::{
     sync::Arc,
@@ -10,35 +10,35 @@ use quick_cache::sync::Cache;
 
 use super::identity::Identity;
 
-/// How long a token of the service's is not looked up again: a revoked one works no longer.
+/// Time after which one of the service's own tokens is looked up again, so that a revocation takes effect.
 const TOKEN_AGE: Duration = Duration::from_millis(500);
 
-/// How long a JWT is not verified again, unless it expires or the issuer's keys change before.
+/// Time after which a JWT is verified again, unless it expires or the issuer's keys change earlier.
 const JWT_AGE: Duration = Duration::from_mins(5);
 
-/// How many tokens are remembered at a time.
+/// The largest number of cached tokens.
 const CAPACITY: usize = 10_000;
 
-/// The identities behind tokens, by the tokens' SHA-256.
+/// The identities of verified tokens, by the tokens' SHA-256.
 pub(super) struct IdentityCache(Cache<Sha256, CachedIdentity>);
 
 #[derive(Clone)]
 struct CachedIdentity {
     identity: Arc<Identity>,
-    /// Of the issuer's keys that it was verified with.
+    /// The generation of the issuer's keys that verified the token.
     generation: u64,
-    /// Until when it is remembered, by a clock that nobody sets.
+    /// The end of the cache entry, by the monotonic clock.
     until: Instant,
-    /// The second in which a JWT is over.
+    /// The second at which a JWT expires.
     expires_at: u64,
 }
 
-/// When what was found out holds no longer.
+/// The reason why a cache entry ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expiry {
-    /// It may be revoked at any time.
+    /// The token may be revoked at any time.
     Own,
-    /// It is over in this second since 1970.
+    /// The JWT expires in this second since 1970.
     Jwt(u64),
 }
 
@@ -47,7 +47,7 @@ impl IdentityCache {
         Self(Cache::new(CAPACITY))
     }
 
-    /// Finds whose a token is, if that was found out with these keys and still holds in a second.
+    /// Finds the identity of a token, if these keys verified it and it has not expired.
     pub(super) fn find(&self, digest: &Sha256, generation: u64, now: u64) -> Option<Arc<Identity>> {
         let cached = self.0.get(digest)?;
         let holds = cached.generation == generation

@@ -1,4 +1,4 @@
-//! Bytes that somebody else sends: nginx, by `X-Accel-Redirect`, or the store, by a redirect.
+//! Bytes that another server sends: nginx, by `X-Accel-Redirect`, or the store, by a redirect.
 
 use std::{rc::Rc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Several ranges in one answer (RFC 9110 §14.6).
+//! Several ranges in one response (RFC 9110 §14.6).
 
 use actix_web::{HttpResponse, HttpResponseBuilder, body::SizedStream, http::header, web::Bytes};
 use domain::{ByteRange, MediaType};
@@ -45,7 +45,7 @@ pub(super) fn send(
         .body(SizedStream::new(length, body))
 }
 
-/// A line that no file has by accident.
+/// A random boundary, which no file contains by accident.
 fn boundary() -> String {
     let [first, second] = [getrandom::u64(), getrandom::u64()].map(Result::unwrap_or_default);
     format!("{first:016x}{second:016x}")

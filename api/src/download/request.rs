@@ -22,7 +22,7 @@ use crate::{
     state::AppState,
 };
 
-/// A request for a file's bytes that is allowed.
+/// An authorized request for a file's bytes.
 pub(crate) struct DownloadRequest<'a> {
     pub(crate) state: &'a AppState,
     /// The file's owner.

@@ -29,7 +29,7 @@ pub(super) struct DownloadResponse<'a> {
 }
 
 impl DownloadResponse<'_> {
-    /// Sends the bytes, or says who does.
+    /// Sends the bytes, or refers to the server that does.
     pub(super) async fn send(
         &self,
         request: &HttpRequest,

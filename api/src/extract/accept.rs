@@ -1,4 +1,4 @@
-//! Whether the client takes the JSON that an operation answers with (RFC 9110 §12.5.1).
+//! Checking that the client accepts JSON (RFC 9110 §12.5.1).
 
 use std::future::{Ready, ready};
 
@@ -10,10 +10,10 @@ use actix_web::{
 
 use crate::problem::{Problem, ProblemLocation, ProblemType};
 
-/// Shows that the request accepts JSON, or says nothing about it.
+/// Extractor that refuses a request whose `Accept` excludes JSON.
 ///
-/// It comes first among a handler's arguments, so that nothing is done for whom could not read
-/// what became of it.
+/// It is a handler's first argument, so that nothing happens for a client that could not read the
+/// response.
 pub(crate) struct AcceptsJson;
 
 impl FromRequest for AcceptsJson {
@@ -21,7 +21,7 @@ impl FromRequest for AcceptsJson {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // A field that cannot be read says nothing.
+        // A malformed field counts as absent.
         let accepted = Accept::parse(request)
             .ok()
             .filter(|accept| !accept.is_empty());
@@ -35,7 +35,7 @@ impl FromRequest for AcceptsJson {
             })
         });
         ready(accepts.then_some(Self).ok_or_else(|| {
-            let detail = "the answer is application/json, or application/problem+json";
+            let detail = "the response is application/json or application/problem+json";
             Problem::new(ProblemType::NotAcceptable, detail)
                 .named(ProblemLocation::Header, "accept")
         }))

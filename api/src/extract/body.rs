@@ -1,4 +1,4 @@
-//! What a request's header says about its body.
+//! The request's body: its announced size and type, and reading a short one.
 
 use actix_web::{
     error::PayloadError,
@@ -13,19 +13,19 @@ use crate::{
     problem::{Problem, ProblemLocation, ProblemType},
 };
 
-/// How many bytes the body has, if that was said.
+/// The announced size of the body, in bytes.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(header::CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
 
-/// Whether there is a body, even one without bytes that is sent in chunks.
+/// Returns whether there is a body, even an empty chunked one.
 pub(crate) fn is_there(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
         || content_length(headers).is_some_and(|length| length > 0)
 }
 
-/// Whether the body is of one of these media types, whatever their parameters.
+/// Returns whether the body has one of these media types, whatever their parameters.
 pub(crate) fn is_one_of(headers: &HeaderMap, media_types: &[&str]) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
     let parsed = value.and_then(|value| value.to_str().ok()?.parse::<mime::Mime>().ok());
@@ -39,16 +39,16 @@ pub(crate) fn require_media_type(headers: &HeaderMap, media_type: &str) -> Resul
     }
     Err(Problem::new(
         ProblemType::UnsupportedMediaType,
-        format!("the body has to be {media_type}"),
+        format!("the body must be {media_type}"),
     )
     .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str()))
 }
 
-/// What is stored is what arrives, so it has to arrive as it is.
+/// Refuses a content coding: the service stores the bytes as they arrive.
 pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let detail = "the file has to be sent without a content coding";
+            let detail = "the file must be sent without a content coding";
             Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
                 .named(ProblemLocation::Header, header::CONTENT_ENCODING.as_str()))
         }
@@ -56,7 +56,7 @@ pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> 
     }
 }
 
-/// Reads a body that has more bytes than anybody needs for what it says only by mistake.
+/// Reads a body of at most 16 KiB.
 pub(crate) async fn read_short(mut payload: Payload) -> Result<Bytes, Problem> {
     const MOST_BYTES: usize = 16 * 1024;
     let mut body = BytesMut::new();
@@ -77,11 +77,11 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     require_media_type(headers, "application/json")?;
     serde_json::from_slice(&read_short(payload).await?)
-        .map_err(|error| Problem::body(format!("the body cannot be read: {error}")))
+        .map_err(|error| Problem::body(format!("the body is malformed: {error}")))
 }
 
 fn too_slow() -> Problem {
-    let detail = "the body did not come fast enough, and was broken off";
+    let detail = "the body arrived too slowly and was cut off";
     Problem::new(ProblemType::TooSlow, detail)
 }
 
@@ -89,9 +89,7 @@ fn too_slow() -> Problem {
 pub(crate) fn broken_off(error: &PayloadError) -> Problem {
     match error {
         error if is_too_slow(error) => too_slow(),
-        PayloadError::Incomplete(_) => {
-            Problem::body("the body ended before as many bytes came as were announced")
-        }
-        _ => Problem::body("the body could not be read to its end"),
+        PayloadError::Incomplete(_) => Problem::body("the body is shorter than announced"),
+        _ => Problem::body("the body could not be read"),
     }
 }

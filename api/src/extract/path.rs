@@ -1,4 +1,4 @@
-//! What the path of a URL names.
+//! The parameters in the path of a URL.
 
 use std::future::{Ready, ready};
 
@@ -7,7 +7,7 @@ use domain::{RandomId, Sha1};
 
 use crate::problem::{Problem, ProblemLocation, ProblemType};
 
-/// The SHA-1 in `/files/{file_sha1}`, in lower or upper case.
+/// Extracts the SHA-1 from `/files/{file_sha1}`, in lower or upper case.
 pub(crate) struct PathSha1(pub(crate) Sha1);
 
 impl FromRequest for PathSha1 {
@@ -27,7 +27,7 @@ impl FromRequest for PathSha1 {
     }
 }
 
-/// The id in `/tus/{upload_id}` and `/uploads/{upload_id}`; what is no id names no upload.
+/// Extracts the id from `/tus/{upload_id}` or `/uploads/{upload_id}`; a malformed id names no upload.
 pub(crate) struct PathUpload(pub(crate) RandomId);
 
 impl FromRequest for PathUpload {
@@ -40,7 +40,7 @@ impl FromRequest for PathUpload {
     }
 }
 
-/// The id in `/claims/{claim_id}`; what is no id names no claim.
+/// Extracts the id from `/claims/{claim_id}`; a malformed id names no claim.
 pub(crate) struct PathClaim(pub(crate) RandomId);
 
 impl FromRequest for PathClaim {
@@ -53,7 +53,7 @@ impl FromRequest for PathClaim {
     }
 }
 
-/// The id in `/transfers/{transfer_id}`; what is no id names no transfer.
+/// Extracts the id from `/transfers/{transfer_id}`; a malformed id names no transfer.
 pub(crate) struct PathTransfer(pub(crate) RandomId);
 
 impl FromRequest for PathTransfer {

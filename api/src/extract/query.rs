@@ -1,4 +1,4 @@
-//! The query of a URL, read strictly: what is unknown, repeated or not UTF-8 is an error.
+//! The query of a URL, parsed strictly: unknown, repeated and non-UTF-8 parameters are errors.
 
 use std::{
     borrow::Cow,
@@ -10,26 +10,23 @@ use percent_encoding::percent_decode_str;
 
 use crate::problem::Problem;
 
-/// The parameters of a query that were not asked for yet.
+/// The parameters that were not taken yet.
 #[derive(Debug)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Takes a parameter that may be there once.
+    /// Takes a parameter that may occur once.
     pub(crate) fn one(&mut self, name: &str) -> Result<Option<String>, Problem> {
         let mut values = self.many(name);
         let value = values.pop();
         if values.is_empty() {
             Ok(value)
         } else {
-            Err(Problem::query(
-                name,
-                format!("`{name}` is given more than once"),
-            ))
+            Err(Problem::query(name, format!("`{name}` is repeated")))
         }
     }
 
-    /// Takes a parameter that may be there any number of times.
+    /// Takes a parameter that may occur any number of times.
     pub(crate) fn many(&mut self, name: &str) -> Vec<String> {
         self.0
             .extract_if(.., |(given, _)| given == name)
@@ -37,26 +34,23 @@ impl Query {
             .collect()
     }
 
-    /// Takes a parameter that is `true` or `false`, and `false` if it is not there.
+    /// Takes a boolean parameter, `false` by default.
     pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
         match self.one(name)?.as_deref() {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(Problem::query(
                 name,
-                format!("`{name}` is `true` or `false`"),
+                format!("`{name}` must be `true` or `false`"),
             )),
         }
     }
 
-    /// Makes sure that all parameters were asked for.
+    /// Refuses parameters that were not taken.
     pub(crate) fn end(self) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Problem::query(
-                name,
-                format!("there is no parameter {name:?} here"),
-            )),
+            Some((name, _)) => Err(Problem::query(name, format!("unknown parameter {name:?}"))),
         }
     }
 
@@ -65,7 +59,7 @@ impl Query {
         pairs
             .map(|pair| {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                let not_utf8 = |_| Problem::query(name, "the query is not UTF-8");
+                let not_utf8 = |_| Problem::query(name, "the query must be UTF-8");
                 Ok((
                     decode(name).map_err(not_utf8)?,
                     decode(value).map_err(not_utf8)?,
@@ -92,7 +86,7 @@ impl FromRequest for Query {
     }
 }
 
-/// Shows that the request has no query.
+/// Extractor that refuses a request with a query.
 pub(crate) struct NoQuery;
 
 impl FromRequest for NoQuery {

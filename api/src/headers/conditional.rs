@@ -10,27 +10,27 @@ use actix_web::{
 use domain::{Sha1, Timestamp};
 use service::Entry;
 
-/// What identifies the state of a resource.
+/// The validators of a resource (RFC 9110 §8.8).
 pub(crate) struct Validators {
-    /// Its entity tag, a strong one.
+    /// The strong entity tag.
     pub(crate) etag: EntityTag,
-    /// When it changed last, for resources that say so.
+    /// The time of the last change, for resources that have one.
     pub(crate) last_modified: Option<HttpDate>,
 }
 
-/// What the conditions of a request for a resource come to.
+/// The result of a request's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precondition {
-    /// Answer it.
+    /// They hold: answer the request.
     Proceed,
-    /// The client has it already: 304.
+    /// The client has the current state: 304.
     NotModified,
-    /// It is not what the client thinks: 412.
+    /// The resource is in another state than the client expects: 412.
     Failed,
 }
 
 impl Validators {
-    /// Those of what is told about a file, which change with the entry.
+    /// The validators of a file's metadata, which change with the entry.
     pub(crate) fn of_entry(entry: &Entry) -> Self {
         Self {
             etag: entry_tag(entry),
@@ -38,7 +38,7 @@ impl Validators {
         }
     }
 
-    /// Those of a file's bytes, which never change.
+    /// The validators of a file's bytes, which never change.
     pub(crate) fn of_content(sha1: &Sha1, uploaded: Timestamp) -> Self {
         Self {
             etag: EntityTag::new_strong(sha1.to_string()),
@@ -46,7 +46,7 @@ impl Validators {
         }
     }
 
-    /// Weighs the conditions of a `GET` or `HEAD`, in the order of §13.2.2.
+    /// Evaluates the conditions of a `GET` or `HEAD`, in the order of §13.2.2.
     pub(crate) fn evaluate(&self, request: &impl HttpMessage) -> Precondition {
         if !matches(request, &self.etag) {
             return Precondition::Failed;
@@ -78,7 +78,7 @@ impl Validators {
         }
     }
 
-    /// Whether the ranges of a request are for what the resource is now (§13.1.5).
+    /// Returns whether the ranges of a request apply to the current state (§13.1.5).
     pub(crate) fn allow_range(&self, request: &impl HttpMessage) -> bool {
         if !request.headers().contains_key("if-range") {
             return true;
@@ -99,7 +99,7 @@ pub(crate) fn entry_tag(entry: &Entry) -> EntityTag {
     EntityTag::new_strong(format!("{born:x}-{:x}", entry.version))
 }
 
-/// Whether a request's `If-Match` is fulfilled; one that cannot be read is not.
+/// Returns whether the `If-Match` of a request holds; a malformed one does not.
 pub(crate) fn matches(request: &impl HttpMessage, etag: &EntityTag) -> bool {
     if !request.headers().contains_key("if-match") {
         return true;
@@ -111,7 +111,7 @@ pub(crate) fn matches(request: &impl HttpMessage, etag: &EntityTag) -> bool {
     }
 }
 
-/// HTTP's dates have no fractions.
+/// Seconds since 1970; HTTP dates have no fractions.
 fn seconds(date: HttpDate) -> u64 {
     let time = std::time::SystemTime::from(date);
     time.duration_since(std::time::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! `Repr-Digest` and `Content-Digest` (RFC 9530), both ways.
+//! Parsing and writing `Repr-Digest` and `Content-Digest` (RFC 9530).
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -8,15 +8,15 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use crate::problem::{Problem, ProblemLocation};
 
-/// The digest of the content, whatever it is wrapped in.
+/// The digest of the file itself.
 pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// The digest of the message's content as it is sent.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-/// Reads what a field says that the content is.
+/// Parses the digests of a field.
 ///
-/// Of several algorithms those that are known here are taken; none that is known is an error,
-/// since the client would take for verified what was not.
+/// Unknown algorithms are ignored beside known ones. A field without any known algorithm is an error,
+/// since the client would believe that the content was verified.
 pub(crate) fn read(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -30,42 +30,40 @@ pub(crate) fn read(
     let field = lines.join(b", ".as_slice());
     let digests: Dictionary = Parser::new(&field)
         .parse()
-        .map_err(|_| wrong("the field does not read `algorithm=:base64:`"))?;
+        .map_err(|_| wrong("the field must have the form `algorithm=:base64:`"))?;
     let mut expected = Expected::default();
     for (algorithm, value) in &digests {
         if count_keys(&field, algorithm.as_str()) > 1 {
-            return Err(wrong(&format!("`{algorithm}` is given more than once")));
+            return Err(wrong(&format!("`{algorithm}` is repeated")));
         }
         match algorithm.as_str() {
             "sha" => {
                 let digest = bytes(value)
-                    .ok_or_else(|| wrong("`sha` is not 20 bytes in base64 between colons"))?;
+                    .ok_or_else(|| wrong("`sha` must be 20 bytes in base64 between colons"))?;
                 expected.sha1 = Some(Sha1::from(digest));
             }
             "sha-256" => {
                 let digest = bytes(value)
-                    .ok_or_else(|| wrong("`sha-256` is not 32 bytes in base64 between colons"))?;
+                    .ok_or_else(|| wrong("`sha-256` must be 32 bytes in base64 between colons"))?;
                 expected.sha256 = Some(Sha256::from(digest));
             }
             _ => {}
         }
     }
     if expected == Expected::default() {
-        return Err(wrong(
-            "none of the algorithms is one of `sha-256` and `sha`",
-        ));
+        return Err(wrong("no supported algorithm; use `sha-256` or `sha`"));
     }
     Ok(expected)
 }
 
-/// Joins what several fields say that the content is.
+/// Merges the digests of several fields.
 pub(crate) fn join(one: Expected, other: Expected) -> Result<Expected, Problem> {
     let contradict = one.sha1.zip(other.sha1).is_some_and(|(a, b)| a != b)
         || one.sha256.zip(other.sha256).is_some_and(|(a, b)| a != b);
     if contradict {
         return Err(Problem::header(
             &REPR_DIGEST,
-            "the digests that the request announces contradict each other",
+            "the announced digests contradict each other",
         ));
     }
     Ok(Expected {
@@ -75,14 +73,14 @@ pub(crate) fn join(one: Expected, other: Expected) -> Result<Expected, Problem> 
     })
 }
 
-/// Writes the `Repr-Digest` of a content.
+/// Formats the `Repr-Digest` of a content.
 pub(crate) fn value(sha1: &Sha1, sha256: &Sha256) -> HeaderValue {
     let text = format!(
         "sha-256=:{}:, sha=:{}:",
         BASE64_STANDARD.encode(sha256.as_bytes()),
         BASE64_STANDARD.encode(sha1.as_bytes()),
     );
-    // All of it is visible ASCII.
+    // The value is visible ASCII only.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
@@ -96,9 +94,9 @@ fn bytes<const N: usize>(value: &ListEntry) -> Option<[u8; N]> {
     bytes.as_slice().try_into().ok()
 }
 
-/// How often a dictionary has a key; of those the parser keeps the last (RFC 9651 §4.2.2).
+/// Counts the occurrences of a key in a dictionary, of which the parser keeps the last (RFC 9651 §4.2.2).
 ///
-/// Base64 has no comma, so neither do the members that are of interest here.
+/// Base64 has no comma, so the members of interest have none either.
 fn count_keys(field: &[u8], key: &str) -> usize {
     let members = field.split(|byte| *byte == b',');
     members

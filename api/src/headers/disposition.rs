@@ -1,4 +1,4 @@
-//! File names in `Content-Disposition`, both ways (RFC 6266, RFC 8187, RFC 7578 §4.2).
+//! Parsing and writing file names in `Content-Disposition` (RFC 6266, RFC 8187, RFC 7578 §4.2).
 
 use actix_web::http::header::{CONTENT_DISPOSITION, ContentDisposition, HeaderMap, HeaderValue};
 use domain::FileName;
@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::problem::{Problem, ProblemLocation, ProblemType};
 
-/// All but the `attr-char` of RFC 8187 §3.2.1.
+/// All characters but the `attr-char` of RFC 8187 §3.2.1.
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -21,10 +21,10 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Reads the file name from the header of a request, or of a part of one.
+/// Parses the file name in the header of a request, or of a part of a form.
 ///
-/// `filename*` comes before `filename`. What browsers write for quotes and line ends in a form,
-/// `%22`, `%0D` and `%0A`, is read as what it stands for.
+/// `filename*` takes precedence over `filename`. The escapes that browsers write for quotes and line
+/// ends in a form, `%22`, `%0D` and `%0A`, are decoded.
 pub(crate) fn file_name(
     headers: &HeaderMap,
     place: ProblemLocation,
@@ -37,10 +37,10 @@ pub(crate) fn file_name(
             .named(place, CONTENT_DISPOSITION.as_str())
     };
     let disposition = ContentDisposition::from_raw(value)
-        .map_err(|_| unreadable("the field cannot be read, or is not UTF-8"))?;
+        .map_err(|_| unreadable("the field is malformed or not UTF-8"))?;
     let name = if let Some(extended) = disposition.get_filename_ext() {
         String::from_utf8(extended.value.clone())
-            .map_err(|_| unreadable("`filename*` is not UTF-8"))?
+            .map_err(|_| unreadable("`filename*` must be UTF-8"))?
     } else if let Some(plain) = disposition.get_filename() {
         if has_lone_backslash(value.as_bytes()) {
             return Err(unreadable(r"a file name cannot contain `\`"));
@@ -57,9 +57,9 @@ pub(crate) fn file_name(
         .map_err(|error: domain::FileNameError| unreadable(&error.to_string()))
 }
 
-/// Writes the file name for a download.
+/// Formats the file name for a download.
 ///
-/// The plain form is for clients that do not know the other; it has `_` for what it cannot say.
+/// The plain form, for clients without RFC 8187, has `_` for characters that it cannot express.
 pub(crate) fn value(disposition: &str, name: &FileName) -> HeaderValue {
     let plain: String = name
         .as_str()
@@ -71,11 +71,11 @@ pub(crate) fn value(disposition: &str, name: &FileName) -> HeaderValue {
         .collect();
     let extended = utf8_percent_encode(name.as_str(), NOT_ATTR_CHAR);
     let value = format!("{disposition}; filename=\"{plain}\"; filename*=UTF-8''{extended}");
-    // All of it is visible ASCII.
+    // The value is visible ASCII only.
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-/// Whether a backslash stands for itself rather than before a character that it quotes.
+/// Returns whether a backslash is literal rather than the start of an escape.
 fn has_lone_backslash(value: &[u8]) -> bool {
     let mut bytes = value.iter();
     while let Some(byte) = bytes.next() {

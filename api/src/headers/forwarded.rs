@@ -1,23 +1,23 @@
-//! Where a request comes from.
+//! The client's address, from the connection or from `X-Forwarded-For`.
 
 use std::net::IpAddr;
 
 use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
 
-/// The field in which proxies note whom they speak for.
+/// The field in which proxies append the address of their client.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Whether an address is that of a proxy that belongs to the service.
+/// Returns whether an address is that of a trusted proxy.
 pub(crate) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
     let address = address.to_canonical();
     proxies.iter().any(|proxy| proxy.contains(&address))
 }
 
-/// The address of the client, as far as it can be believed.
+/// Determines the address of the client.
 ///
 /// Each proxy appends the address that it was called from. So the list is read from its end, as
-/// long as those who wrote it are trusted; what stands before that, anybody can have made up.
+/// long as a trusted proxy wrote the entry; anybody can have made up the entries before that.
 pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
     let fields: Vec<&str> = headers
         .get_all(FORWARDED_FOR)

@@ -1,4 +1,4 @@
-//! Which bytes a request asks for (RFC 9110 §14).
+//! The `Range` of a request and the `Content-Range` of a response (RFC 9110 §14).
 
 use actix_web::{
     HttpMessage,
@@ -6,7 +6,7 @@ use actix_web::{
 };
 use domain::{ByteRange, coalesce};
 
-/// More parts than these are not worth the effort; the whole is sent instead (§14.2).
+/// The largest number of parts; a request for more gets the whole content (§14.2).
 const MOST_PARTS: usize = 50;
 
 /// The bytes that a request asks for.
@@ -14,15 +14,15 @@ const MOST_PARTS: usize = 50;
 pub(crate) enum RequestedRange {
     /// All of them.
     Whole,
-    /// These parts, of which there is at least one.
+    /// These parts, at least one.
     Parts(Vec<ByteRange>),
-    /// None that there are.
+    /// No byte that exists.
     Unsatisfiable,
 }
 
-/// Reads the `Range` of a request for a content of `size` bytes.
+/// Parses the `Range` of a request for a content of `size` bytes.
 ///
-/// What is not a byte range is as if it were not there.
+/// Anything but a byte range counts as absent.
 pub(crate) fn parse_range(request: &impl HttpMessage, size: u64) -> RequestedRange {
     if !request.headers().contains_key(RANGE) {
         return RequestedRange::Whole;
@@ -37,7 +37,7 @@ pub(crate) fn parse_range(request: &impl HttpMessage, size: u64) -> RequestedRan
         .iter()
         .any(|spec| matches!(spec, ByteRangeSpec::Last(length) if *length > 0));
     if size == 0 && any_suffix {
-        // The last bytes of nothing are all there are, which no `Content-Range` can say.
+        // No `Content-Range` can describe the last bytes of an empty content.
         return RequestedRange::Whole;
     }
     let parts: Vec<ByteRange> = specs

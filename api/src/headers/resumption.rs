@@ -1,5 +1,5 @@
 //! The fields of Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload), which are
-//! structured fields (RFC 9651); one that cannot be read counts as absent.
+//! structured fields (RFC 9651); a malformed one counts as absent.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::{
     problem::{Problem, ProblemLocation, ProblemType, UPLOAD_OFFSET},
 };
 
-/// The media type of bytes that are appended.
+/// The media type of appended bytes.
 pub(crate) const MEDIA_TYPE: &str = "application/partial-upload";
 
 pub(crate) const UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 pub(crate) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const UPLOAD_LIMIT: HeaderName = HeaderName::from_static("upload-limit");
 
-/// Whether the request brings the upload's last bytes, if it says so.
+/// Returns whether the request has the upload's last bytes, from `Upload-Complete`.
 pub(crate) fn is_complete(headers: &HeaderMap) -> Option<bool> {
     match item(headers, &UPLOAD_COMPLETE)? {
         BareItem::Boolean(complete) => Some(complete),
@@ -31,17 +31,17 @@ pub(crate) fn is_complete(headers: &HeaderMap) -> Option<bool> {
     }
 }
 
-/// How many bytes the upload will have, if the request says so.
+/// The length of the upload, in bytes, from `Upload-Length`.
 pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
     byte_count(headers, &UPLOAD_LENGTH)
 }
 
-/// How many bytes the request takes the upload to have, if it says so.
+/// The offset of the request, in bytes, from `Upload-Offset`.
 pub(crate) fn offset(headers: &HeaderMap) -> Option<u64> {
     byte_count(headers, &UPLOAD_OFFSET)
 }
 
-/// What the body's bytes are to have.
+/// The expected checksums of the body.
 pub(crate) fn checksums(headers: &HeaderMap) -> Result<Vec<Checksum>, Problem> {
     let announced = digest_fields::read(headers, &CONTENT_DIGEST, ProblemLocation::Header)?;
     let sha1 = announced
@@ -53,7 +53,7 @@ pub(crate) fn checksums(headers: &HeaderMap) -> Result<Vec<Checksum>, Problem> {
     Ok(sha1.into_iter().chain(sha256).collect())
 }
 
-/// Refuses fields that only make sense where bytes are sent.
+/// Refuses fields that have a meaning only beside bytes.
 pub(crate) fn refuse_sending(headers: &HeaderMap) -> Result<(), Problem> {
     let given = [
         (UPLOAD_OFFSET, offset(headers).is_some()),
@@ -61,7 +61,7 @@ pub(crate) fn refuse_sending(headers: &HeaderMap) -> Result<(), Problem> {
     ];
     for (name, is_there) in given {
         if is_there {
-            return Err(Problem::header(&name, "the request sends no bytes"));
+            return Err(Problem::header(&name, "the request has no bytes"));
         }
     }
     Ok(())
@@ -77,7 +77,7 @@ fn byte_count(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
 fn item(headers: &HeaderMap, name: &HeaderName) -> Option<BareItem> {
     let mut values = headers.get_all(name);
     let value = values.next()?;
-    // Several lines are one list, which is not an item.
+    // Several lines form a list, which is not an item.
     if values.next().is_some() {
         return None;
     }
@@ -85,39 +85,39 @@ fn item(headers: &HeaderMap, name: &HeaderName) -> Option<BareItem> {
     Some(item.bare_item)
 }
 
-/// Says whether an upload is complete.
+/// The field that tells whether an upload is complete.
 pub(crate) fn completeness(is_complete: bool) -> (HeaderName, HeaderValue) {
     let value = if is_complete { "?1" } else { "?0" };
     (UPLOAD_COMPLETE, HeaderValue::from_static(value))
 }
 
-/// Says what uploads may be, and how long one is kept from now on.
+/// The field with the limits of uploads, and the time for which one is kept.
 pub(crate) fn limit(limits: &Limits, age: Duration) -> (HeaderName, HeaderValue) {
     let size = match limits.max_upload_size {
         Some(most) => format!("max-size={most}"),
         None => "min-size=0".to_owned(),
     };
     let text = format!("{size}, max-age={}", age.as_secs());
-    // All of it is visible ASCII.
+    // The value is visible ASCII only.
     let value = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("min-size=0"));
     (UPLOAD_LIMIT, value)
 }
 
-/// Tells what uploads may be.
+/// Answers with the limits of uploads.
 pub(crate) fn offer(limits: &Limits) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header(limit(limits, limits.upload_age))
         .finish()
 }
 
-/// Says how far an upload has come.
+/// Adds the progress of an upload.
 pub(crate) fn progress(response: &mut HttpResponseBuilder, offset: u64, is_complete: bool) {
     response
         .insert_header((UPLOAD_OFFSET, offset))
         .insert_header(completeness(is_complete));
 }
 
-/// Says in a problem whether the upload is complete, and what would have been taken.
+/// Adds to a problem whether the upload is complete, and the limits if it is too large.
 pub(crate) fn with_upload_headers(
     mut problem: Problem,
     is_complete: bool,

@@ -1,4 +1,4 @@
-//! What all messages of tus 1.0.0 have in common (<https://tus.io/protocols/resumable-upload>).
+//! The fields of tus 1.0.0 (<https://tus.io/protocols/resumable-upload>).
 
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
@@ -12,13 +12,13 @@ use crate::{
     problem::{Problem, ProblemLocation, ProblemType, UPLOAD_OFFSET},
 };
 
-/// Where uploads by this protocol are.
+/// The path of tus uploads.
 pub(crate) const PREFIX: &str = "/tus";
 
-/// The media type of bytes that are appended.
+/// The media type of appended bytes.
 pub(crate) const MEDIA_TYPE: &str = "application/offset+octet-stream";
 
-/// What is spoken besides the core. Trailers are not: the HTTP library does not give them.
+/// The supported extensions. Trailers are not supported, since actix-web does not expose them.
 const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation";
 
 pub(crate) const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -35,7 +35,7 @@ const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 
-/// Says what of the protocol is spoken.
+/// Answers with the supported parts of the protocol.
 pub(crate) fn offer(max_size: Option<u64>) -> HttpResponse {
     let algorithms = domain::ChecksumAlgorithm::ALL.map(domain::ChecksumAlgorithm::name);
     let mut response = HttpResponse::NoContent();
@@ -49,18 +49,18 @@ pub(crate) fn offer(max_size: Option<u64>) -> HttpResponse {
     response.finish()
 }
 
-/// The length that a request says its upload will have.
+/// The length of an upload, as a request announces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// Nothing was said.
+    /// Not announced.
     Unsaid,
-    /// It will be said later.
+    /// To be announced later.
     Deferred,
-    /// So many bytes.
+    /// A number of bytes.
     Known(u64),
 }
 
-/// Reads the length that a request gives.
+/// Parses the length that a request announces.
 pub(crate) fn length(headers: &HeaderMap) -> Result<Length, Problem> {
     let length = match text(headers, &UPLOAD_LENGTH)?.map(parse_byte_count) {
         Some(Err(ByteCountError::TooMany)) => {
@@ -73,26 +73,26 @@ pub(crate) fn length(headers: &HeaderMap) -> Result<Length, Problem> {
         (None, None) => Ok(Length::Unsaid),
         (Some(length), None) => Ok(Length::Known(length)),
         (None, Some("1")) => Ok(Length::Deferred),
-        (None, Some(_)) => Err(Problem::header(&UPLOAD_DEFER_LENGTH, "the value is 1")),
+        (None, Some(_)) => Err(Problem::header(&UPLOAD_DEFER_LENGTH, "the value must be 1")),
         (Some(_), Some(_)) => {
-            let detail = "the length is given now or later, not both";
+            let detail = "announce the length now or defer it, not both";
             Err(Problem::header(&UPLOAD_DEFER_LENGTH, detail))
         }
     }
 }
 
-/// Says that a length was given where it cannot be, or not where it has to be.
+/// Refuses a length where none is allowed, or its absence where one is required.
 pub(crate) fn wrong_length(detail: &str) -> Problem {
     Problem::header(&UPLOAD_LENGTH, detail)
 }
 
-/// Reads the offset that a request goes on from.
+/// Parses the offset of a request.
 pub(crate) fn offset(headers: &HeaderMap) -> Result<u64, Problem> {
     let offset = byte_count(headers, &UPLOAD_OFFSET)?;
     offset.ok_or_else(|| Problem::header(&UPLOAD_OFFSET, "the field is missing"))
 }
 
-/// Reads what the client says about the upload.
+/// Parses `Upload-Metadata`.
 pub(crate) fn metadata(headers: &HeaderMap) -> Result<Option<tus::Metadata>, Problem> {
     let wrong = |detail: String| {
         Problem::new(ProblemType::InvalidMetadata, detail)
@@ -106,7 +106,7 @@ pub(crate) fn metadata(headers: &HeaderMap) -> Result<Option<tus::Metadata>, Pro
     }
 }
 
-/// Reads what the upload has to do with others, and what was said of it.
+/// Parses `Upload-Concat`, and returns its text, too.
 pub(crate) fn concatenation(
     headers: &HeaderMap,
 ) -> Result<Option<(tus::Concatenation, String)>, Problem> {
@@ -122,7 +122,7 @@ pub(crate) fn concatenation(
     }
 }
 
-/// Reads what the body's bytes are to have.
+/// Parses the expected checksum of the body.
 pub(crate) fn checksums(headers: &HeaderMap) -> Result<Vec<Checksum>, Problem> {
     let Some(text) = text(headers, &UPLOAD_CHECKSUM)? else {
         return Ok(Vec::new());
@@ -137,22 +137,22 @@ fn byte_count(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Pro
     count.map_err(|error| Problem::header(name, error.to_string()))
 }
 
-/// The one value of a field.
+/// The only value of a field.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name);
     let Some(value) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(Problem::header(name, "the field is there more than once"));
+        return Err(Problem::header(name, "the field is repeated"));
     }
     match value.to_str() {
         Ok(text) => Ok(Some(text)),
-        Err(_) => Err(Problem::header(name, "the field is not ASCII")),
+        Err(_) => Err(Problem::header(name, "the field must be ASCII")),
     }
 }
 
-/// Says how far an upload has come, and until when it is kept.
+/// Adds the offset of an upload, and its expiry.
 pub(crate) fn progress(
     response: &mut HttpResponseBuilder,
     offset: Option<u64>,
@@ -164,21 +164,21 @@ pub(crate) fn progress(
     response.insert_header(expires(expires_at));
 }
 
-/// Says until when an upload is kept.
+/// The field with the expiry of an upload.
 pub(crate) fn expires(at: Timestamp) -> (HeaderName, HeaderValue) {
     let date = header::HttpDate::from(std::time::SystemTime::from(at)).to_string();
-    // All of it is visible ASCII.
+    // The value is visible ASCII only.
     let value = HeaderValue::try_from(date).unwrap_or(HeaderValue::from_static(""));
     (UPLOAD_EXPIRES, value)
 }
 
-/// Says what file an upload has become.
+/// Adds the URL of the file that an upload became.
 pub(crate) fn done(response: &mut HttpResponseBuilder, sha1: &domain::Sha1) {
     response.insert_header((header::CONTENT_LOCATION, format!("/files/{sha1}")));
     response.extensions_mut().insert(AuditFile(*sha1));
 }
 
-/// Says what was said about an upload.
+/// Adds the length and the metadata of an upload.
 pub(crate) fn describe(response: &mut HttpResponseBuilder, session: &Session) {
     match session.length {
         Some(length) => response.insert_header((UPLOAD_LENGTH, length)),

@@ -1,4 +1,4 @@
-//! Bodies that come too slowly are cut off.
+//! Cutting off request bodies that arrive too slowly.
 
 use std::{
     cell::RefCell,
@@ -14,26 +14,25 @@ use actix_web::{dev::Payload, error::PayloadError, web::Bytes};
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How fast bodies have to come.
+/// The lowest rate of a request's body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout {
     /// The longest time without a byte.
     pub idle: Duration,
-    /// How many bytes have to come in a second, on the whole; waiting as long as `idle` is given
-    /// besides.
+    /// The average rate, in bytes a second. The time of `idle` is granted on top of it.
     pub bytes_per_second: u32,
 }
 
-/// A body that its handler may not read to its end.
+/// Keeps a body that its handler may leave unread.
 ///
-/// The HTTP library reads what is left of a body that was dropped, however long it is; as long as
-/// this is held it closes the connection instead, once the answer is sent.
+/// actix-web reads the rest of a dropped body, however long it is. While this guard lives, it closes the
+/// connection instead, once the response is sent.
 pub(crate) struct UnreadBodyGuard(
     #[expect(dead_code, reason = "it is only held")] Rc<RefCell<Payload>>,
 );
 
 impl BodyTimeout {
-    /// A body that is cut off when it falls behind, and what to hold until its request is answered.
+    /// Wraps a body in a timeout; the guard must live until the response has been sent.
     pub(crate) fn apply(self, payload: Payload) -> (Payload, Option<UnreadBodyGuard>) {
         if matches!(payload, Payload::None) {
             return (payload, None);
@@ -44,16 +43,16 @@ impl BodyTimeout {
     }
 }
 
-/// A body with a deadline, which each byte puts off a little.
+/// A body with a deadline, which each byte defers a little.
 ///
-/// Only the time counts in which somebody waits for the body.
+/// Only the time in which the handler waits for the body counts.
 struct TimedBody {
     pace: BodyTimeout,
     payload: Rc<RefCell<Payload>>,
     deadline: Instant,
-    /// Since when nobody has waited.
+    /// The time since which the handler has not waited.
     unasked_since: Option<Instant>,
-    /// Set anew only when it has passed, since that costs more than a piece's arrival.
+    /// Reset only after it has fired, which is cheaper than a reset for every piece.
     timer: Pin<Box<Sleep>>,
     is_over: bool,
 }
@@ -120,7 +119,7 @@ impl Stream for TimedBody {
     }
 }
 
-/// Whether a body was cut off because it came too slowly.
+/// Returns whether a body was cut off because it arrived too slowly.
 pub(crate) fn is_too_slow(error: &PayloadError) -> bool {
     matches!(error, PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }

@@ -1,4 +1,4 @@
-//! How many requests an owner may make (draft-ietf-httpapi-ratelimit-headers).
+//! The rate limit of each owner (draft-ietf-httpapi-ratelimit-headers).
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -24,18 +24,17 @@ type LocalLimiter = governor::RateLimiter<
     StateInformationMiddleware,
 >;
 
-/// So many requests of an owner in a second, and as many at once: of all replicas together, as long
-/// as they share a Redis that works, and else of this process.
+/// Per-owner rate limit, shared by all replicas while Redis is reachable, local to the process otherwise.
 pub(crate) struct RateLimiter {
     limiter: LocalLimiter,
     shared: Option<SharedTurnover>,
     per_second: NonZeroU32,
 }
 
-/// What is left to an owner after a request.
+/// The outcome of counting one request.
 pub(crate) struct RateLimitDecision {
     per_second: NonZeroU32,
-    /// How many requests could follow at once, or how long to wait for the next.
+    /// The number of further requests, or the time until the next one.
     left: Result<u32, Duration>,
 }
 
@@ -49,7 +48,7 @@ impl RateLimiter {
         }
     }
 
-    /// Forgets the owners who have not been heard of for a while.
+    /// Forgets owners without recent requests.
     pub(crate) fn forget_idle(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
@@ -57,8 +56,8 @@ impl RateLimiter {
 
     /// Counts a request of an owner.
     ///
-    /// What is too much for this process alone is too much for all, so nobody else is asked. And what
-    /// it counts is at hand when Redis is not.
+    /// The local limit comes first: a request that exceeds it exceeds the shared limit as well. Its count
+    /// also applies while Redis is unreachable.
     pub(crate) async fn take(&self, owner: &Owner) -> RateLimitDecision {
         let own = match self.limiter.check_key(owner) {
             Ok(state) => Ok(state.remaining_burst_capacity()),
@@ -76,20 +75,20 @@ impl RateLimiter {
 }
 
 impl RateLimitDecision {
-    /// Refuses the request if it was one too many.
+    /// Refuses the request if it exceeds the limit.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         let Err(wait) = self.left else {
             return Ok(());
         };
         let most = self.per_second;
         let detail = format!("an owner may make {most} requests a second; wait before the next");
-        // Whole seconds, and late rather than early.
+        // Whole seconds, rounded up.
         let seconds = HeaderValue::from(wait.as_secs() + 1);
         Err(Problem::new(ProblemType::RateLimited, detail)
             .with_header(header::RETRY_AFTER, seconds))
     }
 
-    /// Says in an answer how many requests are left.
+    /// Adds the remaining number of requests to a response.
     pub(crate) fn add_fields(&self, headers: &mut HeaderMap) {
         let most = self.per_second;
         let (left, seconds) = match self.left {

@@ -1,4 +1,4 @@
-//! How many uploads are taken in at a time.
+//! The limit of simultaneous uploads.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use domain::Owner;
 
 use crate::problem::{Problem, ProblemType};
 
-/// How long a client had better wait when too many uploads are running, in seconds.
+/// Seconds that a client should wait when too many uploads are running.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
-/// The uploads that this process takes in at a time.
+/// The uploads that this process may receive at the same time.
 #[derive(Clone)]
 pub(crate) struct UploadSlots {
     taken: Arc<Mutex<Taken>>,
@@ -27,7 +27,7 @@ struct Taken {
     by_owner: HashMap<Owner, usize>,
 }
 
-/// One upload's place; dropping it gives it back.
+/// The permit of one upload; dropping it releases the slot.
 pub(crate) struct UploadPermit {
     slots: UploadSlots,
     owner: Owner,
@@ -42,19 +42,20 @@ impl UploadSlots {
         }
     }
 
-    /// Takes a place for an upload of an owner.
+    /// Takes a slot for an upload of an owner.
     ///
     /// # Errors
     ///
-    /// 429 when the owner has too many, 503 when all have.
+    /// 429 if the owner has too many uploads, 503 if the process has.
     pub(crate) fn take(&self, owner: &Owner) -> Result<UploadPermit, Problem> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.by_owner.get(owner).copied().unwrap_or_default();
         let refused = if own >= self.most_of_owner {
-            let detail = format!("{own} uploads of this owner are being sent; wait for one to end");
+            let detail =
+                format!("the owner has {own} simultaneous uploads; wait for one to finish");
             Problem::new(ProblemType::TooManyUploads, detail)
         } else if taken.all >= self.most {
-            let detail = "as many uploads are being sent as can be taken in; try again";
+            let detail = "too many simultaneous uploads; try again";
             Problem::new(ProblemType::Unavailable, detail)
         } else {
             taken.all += 1;

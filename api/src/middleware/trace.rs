@@ -1,6 +1,6 @@
-//! The span of a request, by OpenTelemetry's conventions for HTTP.
+//! The trace span of a request, by OpenTelemetry's conventions for HTTP.
 //!
-//! It has the route in place of the path, in which there are secrets, and nothing of the query.
+//! The span names the route instead of the path, which may contain secrets, and omits the query.
 
 use actix_web::{
     dev::ServiceRequest,
@@ -16,7 +16,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use telemetry::traces::trace_id;
 
-/// What the conventions know of methods.
+/// The methods that the conventions name.
 const METHODS: [Method; 9] = [
     Method::GET,
     Method::HEAD,
@@ -29,13 +29,13 @@ const METHODS: [Method; 9] = [
     Method::CONNECT,
 ];
 
-/// Begins the trace of a request, or goes on with the one that it is in; gives the trace's id.
+/// Starts the trace of a request, or continues the one in `traceparent`; returns the trace's id.
 pub(crate) fn begin(span: &Span, request: &ServiceRequest, route: Option<&str>) -> Option<String> {
     if request.headers().contains_key("traceparent") {
         let parent = global::get_text_map_propagator(|propagator| {
             propagator.extract_with_context(&Context::new(), &Fields(request))
         });
-        // If there are no traces, it is in none.
+        // Fails only if traces are disabled.
         let _ = span.set_parent(parent);
     }
     let context = span.context();
@@ -62,7 +62,7 @@ pub(crate) fn begin(span: &Span, request: &ServiceRequest, route: Option<&str>) 
     Some(id)
 }
 
-/// Notes how a request ended.
+/// Records the outcome of a request.
 pub(crate) fn end(span: &Span, operation: &str, status: Option<u16>, sent: u64, is_cut_off: bool) {
     span.set_attribute("fileserver.operation", operation.to_owned());
     let sent = i64::try_from(sent).unwrap_or(i64::MAX);
@@ -73,7 +73,7 @@ pub(crate) fn end(span: &Span, operation: &str, status: Option<u16>, sent: u64, 
     let failure = match status {
         Some(status) if status >= 500 => status.to_string(),
         _ if is_cut_off => "cut_off".to_owned(),
-        // The client went away, which is nobody's failure.
+        // The client closed the connection, which is not an error of the service.
         _ => return,
     };
     span.set_attribute("error.type", failure);

@@ -66,7 +66,7 @@ pub(crate) async fn negotiate_version(
     let mut response = if is_supported {
         next.call(request).await?.map_into_boxed_body()
     } else {
-        let detail = "the request has to say Tus-Resumable: 1.0.0";
+        let detail = "send Tus-Resumable: 1.0.0";
         let problem =
             Problem::new(ProblemType::UnsupportedVersion, detail).with_header(TUS_VERSION, VERSION);
         request.into_response(problem.error_response())

@@ -1,8 +1,8 @@
-//! Connections on which nothing is asked any more are closed.
+//! Closing idle connections.
 //!
-//! The HTTP library bounds how long the first header on a connection may take, and how long nothing
-//! at all may come after an answer; a later header that comes byte by byte, or the rest of a
-//! request's body that nobody reads, is bounded here.
+//! actix-web limits the time for the first header of a connection, and the time without any byte after
+//! a response. This module also limits later headers that arrive byte by byte, and the rest of a request
+//! body that the handler did not read.
 
 use std::{
     any::Any,
@@ -17,42 +17,41 @@ use std::{
 
 use actix_web::{dev::Extensions, rt::net};
 
-/// How often to look.
+/// Pause between two looks for idle connections.
 const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The connections of this process.
+/// The open connections of this process.
 #[derive(Clone)]
 pub(crate) struct Connections {
     open: Arc<Mutex<Vec<Weak<Connection>>>>,
     began: Instant,
-    /// How long nothing may be asked on one.
+    /// Time after which an idle connection is closed.
     idle: Duration,
 }
 
-/// How long it may take besides until a long answer has come to a slow client: of what was sent,
-/// some megabytes may still lie in the system's buffers.
+/// Extra time for a slow client to receive a long response, some megabytes of which may still be in
+/// the system's buffers.
 const DELIVERY_TIME: Duration = Duration::from_mins(10);
 
-/// Answers that are shorter need no such time.
+/// Size, in bytes, from which a response gets the extra time.
 const LONG_RESPONSE: u64 = 64 * 1024;
 
 /// A connection, as its requests see it.
 pub(crate) struct Connection {
     socket: TcpStream,
     began: Instant,
-    /// How many requests are being answered.
+    /// The number of requests that are being answered.
     in_flight: AtomicUsize,
-    /// Until when one may follow, not counting the time that everybody has, in milliseconds since
-    /// the start.
+    /// The end of the extra time, in milliseconds since the start.
     last: AtomicU64,
-    /// When an answer ended last, or the connection began, in the same.
+    /// The end of the last response, or the start of the connection, in milliseconds since the start.
     answered: AtomicU64,
 }
 
-/// A request that is being answered on a connection.
+/// Marks a connection as busy while a request is being answered.
 pub(crate) struct InFlightGuard {
     connection: Arc<Connection>,
-    /// How many bytes its answer has had so far.
+    /// The number of bytes of the response so far.
     sent: u64,
 }
 
@@ -65,13 +64,13 @@ impl Connections {
         }
     }
 
-    /// Takes note of a new connection, which its requests find among its data.
+    /// Registers a new connection, and adds it to the data that its requests see.
     pub(crate) fn accept(&self, stream: &dyn Any, data: &mut Extensions) {
         let Some(stream) = stream.downcast_ref::<net::TcpStream>() else {
             return;
         };
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
-            // Without descriptors left there is nothing to be done for this one either.
+            // Without a free descriptor the connection cannot be tracked.
             return;
         };
         let now = milliseconds(self.began.elapsed());
@@ -90,7 +89,7 @@ impl Connections {
         data.insert(connection);
     }
 
-    /// Whether nothing is being answered on any, nor was on those that are open for so long.
+    /// Returns whether no request is being answered, and every open connection has been idle for a time.
     pub(crate) fn are_idle_for(&self, time: Duration) -> bool {
         let now = milliseconds(self.began.elapsed());
         let time = milliseconds(time);
@@ -101,7 +100,7 @@ impl Connections {
         })
     }
 
-    /// Closes what is idle for too long, again and again.
+    /// Closes idle connections until the process ends.
     pub(crate) async fn close_idle_loop(self) {
         loop {
             tokio::time::sleep(CLOSE_INTERVAL).await;
@@ -115,7 +114,7 @@ impl Connections {
                 let is_idle = connection.in_flight.load(Ordering::Acquire) == 0
                     && now.saturating_sub(connection.last.load(Ordering::Acquire)) > idle;
                 if is_idle {
-                    // One that is closed already needs nothing.
+                    // An error means that the connection is closed already.
                     let _ = connection.socket.shutdown(Shutdown::Both);
                 }
                 !is_idle

@@ -29,7 +29,7 @@ pub(super) fn body_kind(headers: &HeaderMap) -> Result<Body, Problem> {
     };
     let text = value
         .to_str()
-        .map_err(|_| unsupported("the media type is not ASCII".to_owned()))?;
+        .map_err(|_| unsupported("the media type must be ASCII".to_owned()))?;
     let content_type: MediaType = text
         .parse()
         .map_err(|error: domain::MediaTypeError| unsupported(error.to_string()))?;
@@ -37,7 +37,7 @@ pub(super) fn body_kind(headers: &HeaderMap) -> Result<Body, Problem> {
     match (parsed.type_(), parsed.subtype()) {
         (mime::MULTIPART, mime::FORM_DATA) => Ok(Body::Form),
         (mime::MULTIPART, _) => Err(unsupported(format!(
-            "{text} is not taken; send multipart/form-data, or the file alone"
+            "{text} is not supported; send multipart/form-data, or the file alone"
         ))),
         (mime::APPLICATION, mime::WWW_FORM_URLENCODED) => Err(unsupported(format!(
             "{text} is a form without files; send multipart/form-data, or the file alone with \

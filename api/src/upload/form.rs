@@ -26,7 +26,7 @@ use crate::{
     state::AppState,
 };
 
-/// More than a name can have, so that a name that is too long is told so.
+/// More bytes than any name may have, so that a name that is too long is reported as such.
 const MOST_NAME_BYTES: usize = 4 * 1024;
 
 /// The part that is the file.
@@ -57,7 +57,7 @@ pub(super) async fn read(
         match part.name().unwrap_or_default() {
             "file" => {
                 let upload = upload.take();
-                let upload = upload.ok_or_else(|| wrong_part("file", "there are two files"))?;
+                let upload = upload.ok_or_else(|| wrong_part("file", "the form has two files"))?;
                 file = Some(read_file(state, &mut part, announced, upload).await?);
             }
             "file_name" => {
@@ -65,13 +65,13 @@ pub(super) async fn read(
                 name_part = only_one(name, name_part.take())?;
             }
             other => {
-                let detail = "a form has the parts `file` and `file_name`, and no other";
+                let detail = "a form may have only the parts `file` and `file_name`";
                 return Err(wrong_part(other, detail));
             }
         }
     }
     message.verify().await?;
-    let file = file.ok_or_else(|| wrong_part("file", "there is no part of the name `file`"))?;
+    let file = file.ok_or_else(|| wrong_part("file", "the form has no part `file`"))?;
     let file_name = only_one(named, name_part)?
         .or(file.file_name)
         .ok_or_else(|| unnamed("give the part `file` a `filename`, or send a part `file_name`"))?;
@@ -109,7 +109,7 @@ async fn read_file(
     })
 }
 
-/// Reads the name from a field of the form; one that was left empty gives none.
+/// Reads the name from a field of the form; an empty field names nothing.
 async fn read_name(part: &mut Field) -> Result<Option<FileName>, Problem> {
     let wrong = |detail| {
         Problem::new(ProblemType::InvalidFileName, detail).named(ProblemLocation::Part, "file_name")
@@ -121,7 +121,7 @@ async fn read_name(part: &mut Field) -> Result<Option<FileName>, Problem> {
         }
         name.extend_from_slice(&bytes);
     }
-    let name = String::from_utf8(name).map_err(|_| wrong("the file name is not UTF-8"))?;
+    let name = String::from_utf8(name).map_err(|_| wrong("the file name must be UTF-8"))?;
     if name.is_empty() {
         return Ok(None);
     }
@@ -136,7 +136,7 @@ fn media_type(headers: &HeaderMap) -> Result<MediaType, Problem> {
     parsed.ok_or_else(|| {
         Problem::new(
             ProblemType::UnsupportedMediaType,
-            "the part's media type cannot be read",
+            "the part's media type is malformed",
         )
         .named(ProblemLocation::Part, header::CONTENT_TYPE.as_str())
     })
@@ -159,16 +159,16 @@ fn malformed(error: &MultipartError) -> Problem {
         MultipartError::ContentDispositionMissing => {
             "a part's Content-Disposition field is missing, or is not UTF-8".to_owned()
         }
-        error => format!("the form cannot be read: {error}"),
+        error => format!("the form is malformed: {error}"),
     };
     Problem::body(detail)
 }
 
-/// The message around the form, whose own digest may have been announced.
+/// The message around the form, which may have a digest of its own.
 struct Message {
     payload: Rc<RefCell<Payload>>,
     expected: Expected,
-    /// What was seen of it, if a digest was announced.
+    /// The hash of the message so far, if a digest was announced.
     seen: Rc<RefCell<ContentHasher>>,
 }
 
@@ -197,7 +197,7 @@ impl Message {
         })
     }
 
-    /// Reads what follows after the form, so that it came whole, and compares the digests.
+    /// Reads the rest of the message after the form, and compares the digests.
     async fn verify(&self) -> Result<(), Problem> {
         let mut rest = std::pin::pin!(self.stream());
         while let Some(bytes) = rest.next().await {
@@ -210,7 +210,7 @@ impl Message {
                 .sha256
                 .is_some_and(|expected| expected != sha256);
         if differs {
-            let detail = "the message does not have the digest in its Content-Digest";
+            let detail = "the message does not match its Content-Digest";
             return Err(Problem::new(ProblemType::DigestMismatch, detail)
                 .named(ProblemLocation::Header, CONTENT_DIGEST.as_str()));
         }
@@ -218,7 +218,7 @@ impl Message {
     }
 }
 
-/// Hashes where that blocks no request but its own.
+/// Hashes on the blocking pool, so that no other request waits.
 async fn hash(mut hasher: ContentHasher, bytes: Bytes) -> Result<ContentHasher, PayloadError> {
     let hashing = tokio::task::spawn_blocking(move || {
         hasher.update(&bytes);

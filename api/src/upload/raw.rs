@@ -36,7 +36,7 @@ pub(super) async fn read(
     .ok_or_else(|| {
         unnamed("give the file a name: `?file_name=`, or a Content-Disposition field")
     })?;
-    // Nothing is wrapped around the file, so the digest of the one is that of the other.
+    // The body is the file, so both have the same digest.
     let of_message = digest_fields::read(headers, &CONTENT_DIGEST, ProblemLocation::Header)?;
     let expected = digest_fields::join(announced, of_message)?;
     while let Some(bytes) = payload.next().await {
@@ -52,7 +52,7 @@ pub(super) async fn read(
     })
 }
 
-/// Spares the client the sending of what is not taken.
+/// Refuses a body that is too large before the client sends it.
 pub(super) fn refuse_too_large(bytes: Option<u64>, limit: Option<u64>) -> Result<(), Problem> {
     match (bytes, limit) {
         (Some(bytes), Some(limit)) if bytes > limit => Err(service::Error::TooLarge(limit).into()),

@@ -1,4 +1,4 @@
-//! Creating and continuing an upload of the draft's, whose bytes may come in several requests.
+//! Creating and continuing an upload by the IETF's draft, whose bytes may come in several requests.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use domain::{FileName, Owner, RandomId, UploadError};
@@ -24,9 +24,9 @@ use crate::{
     state::AppState,
 };
 
-/// Takes in a file, or the beginning of one, as its `Upload-Complete` field says.
+/// Receives a file, or the beginning of one if `Upload-Complete` says so.
 ///
-/// Without that field it is an upload as any other.
+/// Without that field it is an ordinary upload.
 pub(crate) async fn receive(
     state: &AppState,
     owner: &Owner,
@@ -65,7 +65,7 @@ pub(crate) async fn receive(
         .map_err(|problem| with_upload_headers(problem, is_complete, limits))
 }
 
-/// Says what a complete upload has become.
+/// Answers a complete upload.
 fn complete(stored: &Stored) -> HttpResponse {
     let mut response = stored_file(stored);
     let (name, value) = completeness(true);
@@ -83,7 +83,7 @@ fn new_upload(
     let headers = request.headers();
     body::refuse_content_coding(headers)?;
     let Body::Raw(content_type) = body_kind(headers)? else {
-        let detail = "a form cannot come in parts; send the file alone";
+        let detail = "a form cannot be resumed; send the file alone";
         return Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
             .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str()));
     };
@@ -106,7 +106,7 @@ fn new_upload(
     })
 }
 
-/// Begins an upload with the bytes that the request has for it.
+/// Creates an upload with the bytes of the request.
 async fn create(
     state: &AppState,
     owner: &Owner,
@@ -135,7 +135,7 @@ async fn create(
             Ok(Outcome::Open { offset: now, .. }) => offset = now,
             Ok(Outcome::Stored { stored, .. }) => return Ok(complete(&stored)),
             Err(refusal) => {
-                // Nobody was told of it, so nobody can go on with it.
+                // The client never learned the URL, so nobody can continue the upload.
                 match service.remove_upload(owner, Protocol::Http, id).await {
                     Ok(()) | Err(Error::UploadGone) => return Err(refusal.problem),
                     Err(error) => return Err(error.into()),
@@ -152,7 +152,7 @@ async fn create(
     Ok(response.finish())
 }
 
-/// Appends a request's body to an upload, and completes it if the request says so.
+/// Appends a request's body to an upload, and completes the upload if the request says so.
 pub(crate) async fn go_on(
     state: &AppState,
     owner: &Owner,
@@ -167,9 +167,9 @@ pub(crate) async fn go_on(
     body::require_media_type(headers, resumption::MEDIA_TYPE).map_err(not_yet)?;
     body::refuse_content_coding(headers).map_err(not_yet)?;
     let is_complete = resumption::is_complete(headers)
-        .ok_or_else(|| missing(UPLOAD_COMPLETE, "the field has to be ?0 or ?1"))?;
+        .ok_or_else(|| missing(UPLOAD_COMPLETE, "the field must be ?0 or ?1"))?;
     let offset = resumption::offset(headers)
-        .ok_or_else(|| missing(UPLOAD_OFFSET, "the field has to be a number of bytes"))?;
+        .ok_or_else(|| missing(UPLOAD_OFFSET, "the field must be a number of bytes"))?;
     let append = AppendRequest {
         offset,
         length: resumption::length(headers),
@@ -186,7 +186,7 @@ pub(crate) async fn go_on(
     let append = match service.append(owner, Protocol::Http, id, append).await {
         Ok(append) => append,
         Err(Error::UploadDone { sha1, length }) if is_empty && is_complete && offset == length => {
-            // The answer was lost, and is asked for again.
+            // The client asks again for an answer that got lost.
             return Ok(complete(&service.find_stored(owner, &sha1).await?));
         }
         Err(error @ Error::UploadDone { .. }) => {
@@ -218,10 +218,10 @@ pub(crate) async fn go_on(
     }
 }
 
-/// Why a request's bytes, or the upload that they complete, are refused.
+/// The reason why bytes, or the upload that they complete, are refused.
 struct AppendFailure {
     problem: Problem,
-    /// Whether the upload is over, because its content is refused for what it is.
+    /// Whether the upload has ended, because its content is refused.
     is_final: bool,
 }
 
@@ -238,9 +238,9 @@ impl From<Error> for AppendFailure {
     fn from(error: Error) -> Self {
         let is_final = error.is_final();
         let problem = match error {
-            // By this protocol's own name.
+            // The draft has a problem type of its own.
             Error::WrongChecksum(offset) => {
-                let detail = "the bytes do not have the digest in their Content-Digest";
+                let detail = "the bytes do not match their Content-Digest";
                 Problem::new(ProblemType::DigestMismatch, detail).with_offset(offset)
             }
             Error::Upload(overrun @ UploadError::Surplus(_)) => inconsistent(overrun),
@@ -269,8 +269,8 @@ async fn take(
     }
 }
 
-/// More bytes than were announced make an upload invalid for good.
+/// More bytes than announced invalidate the upload for good.
 fn inconsistent(overrun: UploadError) -> Problem {
-    let detail = format!("{overrun}; the upload is over");
+    let detail = format!("{overrun}; the upload has ended");
     Problem::new(ProblemType::InconsistentLength, detail)
 }

@@ -9,19 +9,19 @@ use service::{Append, Error};
 
 use crate::{extract::body::broken_off, problem::Problem, state::AppState};
 
-/// Why not all of a body was appended.
+/// The reason why a body was not appended whole.
 pub(crate) enum AppendError {
-    /// It has more bytes than the upload may have.
+    /// The body has more bytes than the upload may have.
     Overrun(UploadError),
-    /// It did not come whole, or could not be stored.
+    /// The body did not arrive whole, or could not be stored.
     Broken(Problem),
 }
 
-/// Appends all of a body, unless something comes in between.
+/// Appends a body to an upload.
 ///
-/// A newer request for the same upload ends this one, which takes in what is there already: so
-/// that clients who supersede each other again and again get on nonetheless. So does the service's
-/// end: the client goes on elsewhere.
+/// A newer request for the same upload ends this one. The bytes that have arrived are stored first, so
+/// that clients that supersede each other still make progress. A shutdown ends it as well, so that the
+/// client continues on another process.
 pub(crate) async fn stream_body(
     state: &AppState,
     append: &mut Append,
@@ -59,7 +59,7 @@ async fn refuse_superseded(append: &mut Append) -> Result<(), AppendError> {
     }
 }
 
-/// Whether a body has any byte, which it does not say beforehand.
+/// Returns whether a body without announced length has any byte.
 pub(crate) async fn has_bytes(mut payload: Payload) -> Result<bool, Problem> {
     while let Some(bytes) = payload.next().await {
         if !bytes.map_err(|error| broken_off(&error))?.is_empty() {
@@ -69,13 +69,13 @@ pub(crate) async fn has_bytes(mut payload: Payload) -> Result<bool, Problem> {
     Ok(false)
 }
 
-/// Ends appending before all bytes have come, and tells how many there are, if that can be told.
+/// Ends an append early, and adds the offset to the problem if it can be determined.
 pub(crate) async fn break_off(append: Append, problem: Problem) -> Problem {
     match append.break_off().await {
         Ok(offset) => problem.with_offset(offset),
-        // The problem before is the one to tell.
+        // The first problem is the one to report.
         Err(error) => {
-            tracing::warn!(%error, "not all that came could be kept");
+            tracing::warn!(%error, "could not store all received bytes");
             problem
         }
     }

@@ -33,7 +33,7 @@ pub(super) async fn receive(
     let announced = digest_fields::join(announced, declared)?;
     let (kind, service) = (body_kind(headers)?, &state.service);
     let bytes = match &kind {
-        // There is more in a form than the file.
+        // A form has more bytes than its file.
         Body::Form => None,
         Body::Raw(_) => {
             let bytes = body::content_length(headers);

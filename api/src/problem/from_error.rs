@@ -1,4 +1,4 @@
-//! Which problem a failed use case is to its client.
+//! The problem of each error of the use cases.
 
 use actix_web::http::header;
 use domain::UploadError;
@@ -10,43 +10,43 @@ use super::{Problem, ProblemLocation, ProblemType};
 impl From<service::Error> for Problem {
     fn from(error: service::Error) -> Self {
         use service::Error;
-        let told = |kind| Self::new(kind, error.to_string());
+        let problem = |kind| Self::new(kind, error.to_string());
         match &error {
-            Error::NotFound => told(ProblemType::NotFound),
-            Error::PreconditionFailed => told(ProblemType::PreconditionFailed),
+            Error::NotFound => problem(ProblemType::NotFound),
+            Error::PreconditionFailed => problem(ProblemType::PreconditionFailed),
             Error::WrongSha1 { .. } | Error::WrongSha256 { .. } => {
-                told(ProblemType::DigestMismatch)
+                problem(ProblemType::DigestMismatch)
             }
-            Error::Collision(_) => told(ProblemType::DigestCollision),
-            Error::TooLarge(_) => told(ProblemType::TooLarge),
-            Error::UploadNotFound => told(ProblemType::UploadNotFound),
-            Error::UploadGone => told(ProblemType::UploadGone),
+            Error::Collision(_) => problem(ProblemType::DigestCollision),
+            Error::TooLarge(_) => problem(ProblemType::TooLarge),
+            Error::UploadNotFound => problem(ProblemType::UploadNotFound),
+            Error::UploadGone => problem(ProblemType::UploadGone),
             Error::UploadDone { length, .. } => {
-                told(ProblemType::CompletedUpload).with_offset(*length)
+                problem(ProblemType::CompletedUpload).with_offset(*length)
             }
-            Error::UploadIsFinal => told(ProblemType::FinalUpload),
+            Error::UploadIsFinal => problem(ProblemType::FinalUpload),
             Error::Upload(error) => Self::upload(error),
             Error::WrongChecksum(offset) => {
-                told(ProblemType::ChecksumMismatch).with_offset(*offset)
+                problem(ProblemType::ChecksumMismatch).with_offset(*offset)
             }
-            Error::Superseded => told(ProblemType::Superseded),
-            Error::Parts(_) => told(ProblemType::InvalidConcatenation),
-            Error::ClaimNotFound => told(ProblemType::ClaimNotFound),
-            Error::NotProven => told(ProblemType::ClaimRefused),
-            Error::TooManyClaims(wait) => told(ProblemType::TooManyClaims).with_header(
+            Error::Superseded => problem(ProblemType::Superseded),
+            Error::Parts(_) => problem(ProblemType::InvalidConcatenation),
+            Error::ClaimNotFound => problem(ProblemType::ClaimNotFound),
+            Error::NotProven => problem(ProblemType::ClaimRefused),
+            Error::TooManyClaims(wait) => problem(ProblemType::TooManyClaims).with_header(
                 header::RETRY_AFTER,
-                // Whole seconds, and late rather than early.
+                // Whole seconds, rounded up.
                 (wait.as_secs() + 1).into(),
             ),
-            Error::QuotaFull(_) => told(ProblemType::QuotaFull),
-            Error::LinkNotFound => told(ProblemType::LinkNotFound),
+            Error::QuotaFull(_) => problem(ProblemType::QuotaFull),
+            Error::LinkNotFound => problem(ProblemType::LinkNotFound),
             Error::ForeignCursor => {
-                told(ProblemType::InvalidCursor).named(ProblemLocation::Query, "cursor")
+                problem(ProblemType::InvalidCursor).named(ProblemLocation::Query, "cursor")
             }
-            Error::TransferNotFound => told(ProblemType::TransferNotFound),
-            Error::TransferOver => told(ProblemType::TransferOver),
+            Error::TransferNotFound => problem(ProblemType::TransferNotFound),
+            Error::TransferOver => problem(ProblemType::TransferOver),
             Error::NoStore(_) | Error::SameStore => {
-                told(ProblemType::InvalidBody).at(ProblemLocation::Body)
+                problem(ProblemType::InvalidBody).at(ProblemLocation::Body)
             }
             Error::Contended | Error::Interrupted | Error::SessionOver => {
                 Self::unavailable(Component::Service, &error)
@@ -63,17 +63,17 @@ impl From<service::Error> for Problem {
 
 impl Problem {
     fn upload(error: &UploadError) -> Self {
-        let told = |kind| Self::new(kind, error.to_string());
+        let problem = |kind| Self::new(kind, error.to_string());
         match *error {
             UploadError::Offset { expected, provided } => Self {
                 expected_offset: Some(expected),
                 provided_offset: Some(provided),
-                ..told(ProblemType::MismatchingOffset).with_offset(expected)
+                ..problem(ProblemType::MismatchingOffset).with_offset(expected)
             },
             UploadError::Length { .. } | UploadError::Short { .. } => {
-                told(ProblemType::InconsistentLength)
+                problem(ProblemType::InconsistentLength)
             }
-            UploadError::Surplus(_) | UploadError::TooLarge(_) => told(ProblemType::TooLarge),
+            UploadError::Surplus(_) | UploadError::TooLarge(_) => problem(ProblemType::TooLarge),
         }
     }
 
@@ -86,7 +86,7 @@ impl Problem {
             | Error::Busy(_)
             | Error::CommitUnknown(_)
             | Error::Unusable(_) => Self::unavailable(Component::Database, error),
-            // the service tells of it by itself.
+            // The use cases report these as errors of their own.
             Error::QuotaFull(_) | Error::CorruptRow { .. } | Error::Other(_) => {
                 Self::internal(Component::Database, error)
             }
