@@ -8,25 +8,31 @@ default:
 serve *arguments:
     cargo run --release -- serve {{arguments}}
 
-# Format, lints and docs.
+# Check format, lints, docs and, if cargo-deny is installed, licences.
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
+    if command -v cargo-deny >/dev/null; then cargo deny --locked check licenses bans sources; fi
 
-# All tests, or those that are named.
+# Run the tests that need Rust alone: no root, no network.
+test-quick *arguments:
+    tests/quick {{arguments}}
+
+# Run all tests, or the named ones, against real servers.
 test *arguments:
     tests/run {{arguments}}
 
-# Write the contract anew, after an operation changed.
+# Write openapi.yaml, after an operation changed.
 contract:
-    cargo run --quiet -- openapi > openapi.yaml
+    cargo run --quiet --locked -- openapi >openapi.new
+    mv openapi.new openapi.yaml
 
-# Measure, side by side.
+# Measure the release build.
 bench *arguments:
     cargo run --release --package benches -- {{arguments}}
 
-# Unused dependencies, licences and advisories; needs cargo-machete and cargo-deny.
+# Look for unused dependencies, licences and advisories; needs cargo-machete, cargo-deny and a network.
 audit:
     cargo machete
-    cargo deny check
+    cargo deny --locked check

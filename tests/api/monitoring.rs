@@ -10,7 +10,7 @@ use std::{
 };
 
 use harness::{
-    Client, Collector, Kind, Pair, Prometheus, Redis, Server, docker, lent, unique_text,
+    Client, Collector, Kind, Pair, Prometheus, Redis, Server, deploy, lent, unique_text,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -31,7 +31,7 @@ type Exported = BTreeMap<String, BTreeSet<String>>;
 
 fn promtool(arguments: &[&str]) {
     let output = Command::new("promtool")
-        .current_dir(docker("prometheus"))
+        .current_dir(deploy("prometheus"))
         .args(arguments)
         .output()
         .unwrap();
@@ -274,7 +274,7 @@ fn family(name: &str) -> &str {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(docker(path)).unwrap()
+    fs::read_to_string(deploy(path)).unwrap()
 }
 
 fn dashboard() -> Value {

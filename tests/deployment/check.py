@@ -21,9 +21,9 @@ from objects import WORKLOADS, containers, kinds, load_file, told
 from program import Program
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DEPLOYED = ROOT / "docker" / "kubernetes"
+DEPLOYED = ROOT / "deploy" / "kubernetes"
 COMPOSE = ROOT / "docker" / "compose.yaml"
-ALERTS = ROOT / "docker" / "prometheus" / "alerts.yml"
+ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 GUIDE = ROOT / "docs" / "kubernetes.md"
 
 # The oldest release of Kubernetes that it is meant for, and the newest that the validator knows.

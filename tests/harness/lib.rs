@@ -34,7 +34,7 @@ pub use databases::{Kind, TestDatabase};
 pub use issuer::Issuer;
 pub use nginx::{Nginx, UNLIMITED};
 pub use pair::{Pair, Which};
-pub use prometheus::{Prometheus, docker};
+pub use prometheus::{Prometheus, deploy};
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use replica::Replica;

@@ -23,7 +23,7 @@ impl Prometheus {
     pub async fn watching(addresses: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let rules = docker("prometheus/alerts.yml");
+        let rules = deploy("prometheus/alerts.yml");
         let settings = format!(
             "global: {{scrape_interval: 500ms, evaluation_interval: 500ms}}\n\
              rule_files: [{}]\n\
@@ -89,7 +89,7 @@ impl Drop for Prometheus {
 
 /// A file that the project ships.
 #[must_use]
-pub fn docker(path: &str) -> PathBuf {
+pub fn deploy(path: &str) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    workspace.join("docker").join(path)
+    workspace.join("deploy").join(path)
 }

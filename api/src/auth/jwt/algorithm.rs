@@ -1,14 +1,11 @@
-//! The signatures that can be accepted at all.
+//! The signature algorithms that settings can name.
 
 use clap::ValueEnum;
-use ring::signature::{
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
-};
 
 /// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
 ///
-/// Those with a shared secret, and `none`, cannot be expressed (RFC 8725 §2.1, §3.2).
+/// The type has no variant for `none`, nor for algorithms with a shared secret, so no setting can
+/// accept them (RFC 8725 §2.1, §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub enum Algorithm {
@@ -34,9 +31,19 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Reads an `alg`.
+    /// The algorithms of an RSA key that has no `alg`.
+    pub(super) const RSA: &[Self] = &[
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+    ];
+
+    /// Parses an `alg`.
     ///
-    /// `Ed25519` is what RFC 9864 §2.2 calls `EdDSA` with that curve, which is the only one here.
+    /// `Ed25519` is the newer name of `EdDSA` with that curve (RFC 9864 §2.2), the only one here.
     pub(super) fn named(alg: &str) -> Option<Self> {
         Some(match alg {
             "RS256" => Self::Rs256,
@@ -51,17 +58,20 @@ impl Algorithm {
             _ => return None,
         })
     }
+}
 
-    /// How an RSA key verifies this, if one can.
-    pub(super) fn rsa(self) -> Option<&'static RsaParameters> {
-        match self {
-            Self::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
-            Self::Rs384 => Some(&RSA_PKCS1_2048_8192_SHA384),
-            Self::Rs512 => Some(&RSA_PKCS1_2048_8192_SHA512),
-            Self::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
-            Self::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
-            Self::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
-            Self::Es256 | Self::Es384 | Self::EdDsa => None,
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Rs256 => Self::RS256,
+            Algorithm::Rs384 => Self::RS384,
+            Algorithm::Rs512 => Self::RS512,
+            Algorithm::Ps256 => Self::PS256,
+            Algorithm::Ps384 => Self::PS384,
+            Algorithm::Ps512 => Self::PS512,
+            Algorithm::Es256 => Self::ES256,
+            Algorithm::Es384 => Self::ES384,
+            Algorithm::EdDsa => Self::EdDSA,
         }
     }
 }

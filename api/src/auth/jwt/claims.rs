@@ -1,18 +1,33 @@
-//! What a token says, once its signature is proven (RFC 7519 §4.1).
+//! The claims of a token whose signature is verified (RFC 7519 §4.1).
+//!
+//! jsonwebtoken's own validation is not used: it takes the time from the system's clock, accepts a
+//! list as `iss`, and does not check `iat`.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{JwtSettings, Refusal, Verified, compact::Members};
+use super::{members::Members, refusal::Refusal, settings::JwtSettings};
 
-/// Checks that the claims are the issuer's, for this service, and hold at a time.
+/// The claims of an accepted token that this service uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// The value of the owner claim, never empty.
+    pub(crate) subject: String,
+    /// The granted scopes, possibly none.
+    pub(crate) scopes: Vec<String>,
+    /// The first second at which the token is refused, in seconds since 1970, leeway included.
+    pub(crate) expires_at: u64,
+}
+
+/// Checks that the claims are from the issuer, for this service, and valid at `now`, in seconds
+/// since 1970.
 pub(super) fn check(json: &[u8], settings: &JwtSettings, now: u64) -> Result<Verified, Refusal> {
-    let claims = Members::read(json)?;
+    let claims = Members::parse(json)?;
     if claims.find("iss").and_then(Value::as_str) != Some(&settings.issuer) {
         return Err(Refusal::Issuer);
     }
-    if !is_for(claims.find("aud"), &settings.audiences) {
+    if !has_audience(claims.find("aud"), &settings.audiences) {
         return Err(Refusal::Audience);
     }
     let leeway = settings.leeway.as_secs();
@@ -39,23 +54,23 @@ pub(super) fn check(json: &[u8], settings: &JwtSettings, now: u64) -> Result<Ver
     })
 }
 
-/// Whether an `aud`, one or several, names one of the audiences.
-fn is_for(aud: Option<&Value>, audiences: &[String]) -> bool {
-    let is_one = |value: &Value| {
+/// Returns whether an `aud`, a string or a list, has one of the audiences.
+fn has_audience(aud: Option<&Value>, audiences: &[String]) -> bool {
+    let is_accepted = |value: &Value| {
         value
             .as_str()
             .is_some_and(|name| audiences.iter().any(|audience| audience == name))
     };
     match aud {
-        Some(Value::Array(names)) => names.iter().any(is_one),
-        Some(value) => is_one(value),
+        Some(Value::Array(names)) => names.iter().any(is_accepted),
+        Some(value) => is_accepted(value),
         None => false,
     }
 }
 
-/// Reads a `NumericDate` (RFC 7519 §2) in whole seconds, as the time that it is compared with.
+/// Parses a `NumericDate` (RFC 7519 §2) and rounds it down to whole seconds since 1970.
 ///
-/// What is before 1970 is 1970, and what is too late to be counted is the latest time.
+/// Earlier dates become 0, and those that exceed 64 bits become `u64::MAX`.
 fn date(claims: &Members, name: &str) -> Result<Option<u64>, Refusal> {
     let Some(value) = claims.find(name) else {
         return Ok(None);
@@ -66,15 +81,15 @@ fn date(claims: &Members, name: &str) -> Result<Option<u64>, Refusal> {
     let seconds = value
         .as_f64()
         .ok_or_else(|| Refusal::Claim(name.to_owned()))?;
-    let too_late = if seconds > 0.0 { u64::MAX } else { 0 };
-    let seconds = Duration::try_from_secs_f64(seconds).map_or(too_late, |time| time.as_secs());
+    let out_of_range = if seconds > 0.0 { u64::MAX } else { 0 };
+    let seconds = Duration::try_from_secs_f64(seconds).map_or(out_of_range, |time| time.as_secs());
     Ok(Some(seconds))
 }
 
-/// Reads the scopes: names with spaces between them (RFC 8693 §4.2), or a list, as some issuers
-/// write it.
+/// Parses the scopes: a string with spaces between the names (RFC 8693 §4.2), or a list, as some
+/// issuers write it.
 fn scopes(scope: Option<&Value>) -> Result<Vec<String>, Refusal> {
-    let wrong = || Refusal::Claim("scope".to_owned());
+    let invalid = || Refusal::Claim("scope".to_owned());
     match scope {
         None => Ok(Vec::new()),
         Some(Value::String(names)) => Ok(names
@@ -84,9 +99,9 @@ fn scopes(scope: Option<&Value>) -> Result<Vec<String>, Refusal> {
             .collect()),
         Some(Value::Array(names)) => names
             .iter()
-            .map(|name| name.as_str().map(str::to_owned).ok_or_else(wrong))
+            .map(|name| name.as_str().map(str::to_owned).ok_or_else(invalid))
             .collect(),
-        Some(_) => Err(wrong()),
+        Some(_) => Err(invalid()),
     }
 }
 
@@ -132,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn one_audience_is_enough_and_some_is_needed() {
+    fn one_audience_is_enough_and_one_is_needed() {
         for aud in [json!("files"), json!(["x", "files"]), json!([1, "files-2"])] {
             assert!(with(&json!({"aud": aud})).is_ok(), "{aud}");
         }
@@ -149,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends_with_the_second_that_it_says_and_the_leeway() {
+    fn a_token_expires_with_its_second_plus_the_leeway() {
         for (exp, refusal) in [
             (json!(NOW - 4), None),
             (json!(NOW - 5), Some(Refusal::Expired)),
@@ -170,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_does_not_come_from_the_future() {
+    fn tokens_from_the_future_are_refused() {
         for name in ["nbf", "iat"] {
             for (date, refusal) in [
                 (json!(NOW + 5), None),
@@ -188,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_is_somebody() {
+    fn the_owner_is_a_string_that_is_not_empty() {
         for sub in [json!(null), json!(""), json!(1), json!(["alice"])] {
             assert_eq!(with(&json!({"sub": sub})), Err(claim("sub")), "{sub}");
         }
     }
 
     #[test]
-    fn scopes_are_a_text_or_a_list() {
+    fn scopes_are_a_string_or_a_list() {
         for (scope, expected) in [
             (json!(null), Some(vec![])),
             (json!(""), Some(vec![])),
@@ -213,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_are_ambiguous_are_refused() {
+    fn ambiguous_claims_are_refused() {
         for json in [r#"{"sub":"a","sub":"b"}"#, "[]", "", "{\"sub\":\"\u{0}\"}"] {
             let refusal = check(json.as_bytes(), &settings(), NOW).err();
             assert_eq!(refusal, Some(Refusal::Malformed), "{json}");

@@ -1,196 +1,122 @@
-//! The public keys of an issuer, as a JWK set (RFC 7517, RFC 7518 §6, RFC 8037 §2).
+//! The issuer's JWK set: which of its keys may verify tokens (RFC 7517, RFC 7518 §6, RFC 8037 §2).
 
-use std::ops::RangeInclusive;
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::jwk::{Jwk, KeyOperations, PublicKeyUse};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{
-    Algorithm,
-    key::{Key, PublicKey},
-    source::Failure,
-};
+use super::{algorithm::Algorithm, error::ReadError, key::Key, public_key};
 
-/// Members that only the owner of a key pair is to know.
+/// Members that only the holder of the private key may know.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// How many bits the modulus of an RSA key may have: fewer are not safe (RFC 7518 §3.3), and more
-/// take long.
-const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
-
+/// A JWK set. jsonwebtoken's own type refuses the whole set for one key that it cannot read.
 #[derive(Deserialize)]
-struct Document {
+struct KeySetDocument {
     keys: Vec<Value>,
 }
 
-/// Reads the usable keys of a set, in its order; the others are logged.
+/// Parses a set and returns its usable keys, in order; the others are logged.
 ///
 /// # Errors
 ///
-/// When it is no set of keys, or none of them is usable.
-pub(super) fn read_set(json: &[u8]) -> Result<Vec<Key>, Failure> {
-    let document: Document = serde_json::from_slice(json).map_err(|error| Failure::Garbled {
-        line: error.line(),
-        column: error.column(),
-    })?;
-    let keys: Vec<_> = document.keys.iter().filter_map(read_or_log).collect();
+/// When the document is no JWK set, or has no usable key.
+pub(super) fn parse_set(json: &[u8]) -> Result<Vec<Key>, ReadError> {
+    let document: KeySetDocument =
+        serde_json::from_slice(json).map_err(|error| ReadError::NoKeySet {
+            line: error.line(),
+            column: error.column(),
+        })?;
+    let keys: Vec<_> = document.keys.iter().filter_map(parse_or_log).collect();
     if keys.is_empty() {
-        return Err(Failure::NoKey);
+        return Err(ReadError::NoKey);
     }
     Ok(keys)
 }
 
-fn read_or_log(jwk: &Value) -> Option<Key> {
+fn parse_or_log(jwk: &Value) -> Option<Key> {
     let kid = jwk["kid"].as_str();
     if jwk["use"] == "enc" {
-        // Many issuers have some, and nothing is wrong with that.
-        tracing::debug!(kid, "a key for encryption is left out");
+        // Usual in the sets of many issuers, and no reason for a warning.
+        tracing::debug!(kid, "ignored an issuer key that is for encryption");
         return None;
     }
-    let outcome = jwk.as_object().ok_or("it is no object").and_then(read);
-    match outcome {
+    match parse(jwk) {
         Ok(key) => {
             if PRIVATE.iter().any(|name| jwk.get(name).is_some()) {
-                tracing::warn!(
-                    kid,
-                    "the private part of a key is in the issuer's set, where all can read it"
-                );
+                tracing::warn!(kid, "the issuer's key set publishes a private key");
             }
             Some(key)
         }
         Err(reason) => {
-            tracing::warn!(kid, reason, "a key of the issuer is left out");
+            tracing::warn!(kid, reason, "ignored an unusable issuer key");
             None
         }
     }
 }
 
-fn read(jwk: &Map<String, Value>) -> Result<Key, &'static str> {
-    let public = match text(jwk, "kty")?.ok_or("it has no `kty`")? {
-        "RSA" => rsa(jwk)?,
-        "EC" => match text(jwk, "crv")? {
-            Some("P-256") => PublicKey::P256(point(jwk, 32)?),
-            Some("P-384") => PublicKey::P384(point(jwk, 48)?),
-            _ => return Err("its curve is not known"),
-        },
-        "OKP" => match text(jwk, "crv")? {
-            Some("Ed25519") => PublicKey::Ed25519(fixed(jwk, "x", 32)?),
-            _ => return Err("its curve is not known"),
-        },
-        "oct" => return Err("it is a shared secret"),
-        _ => return Err("its `kty` is not known"),
-    };
-    if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+fn parse(json: &Value) -> Result<Key, &'static str> {
+    let jwk = Jwk::deserialize(json).map_err(|_| "a member has a wrong type")?;
+    let (public, algorithms) = public_key::parse(&jwk.algorithm)?;
+    if !matches!(
+        jwk.common.public_key_use,
+        None | Some(PublicKeyUse::Signature)
+    ) {
         return Err("its `use` is not `sig`");
     }
-    if let Some(operations) = jwk.get("key_ops") {
-        let operations = operations.as_array().ok_or("its `key_ops` is no list")?;
-        if !operations.iter().any(|operation| operation == "verify") {
-            return Err("its `key_ops` has no `verify`");
-        }
+    if let Some(operations) = jwk.common.key_operations
+        && !operations.contains(&KeyOperations::Verify)
+    {
+        return Err("its `key_ops` do not include `verify`");
     }
-    let algorithm = match text(jwk, "alg")? {
-        None => None,
+    // jsonwebtoken does not know the name `Ed25519`, so `alg` is read from the JSON.
+    let algorithms = match json.get("alg") {
+        None => algorithms.to_vec(),
         Some(alg) => {
-            let algorithm = Algorithm::named(alg).filter(|algorithm| public.fits(*algorithm));
-            Some(algorithm.ok_or("its `alg` is not known, or for another kind of key")?)
+            let algorithm = alg.as_str().and_then(Algorithm::named);
+            let algorithm = algorithm.filter(|algorithm| algorithms.contains(algorithm));
+            vec![algorithm.ok_or("its `alg` is not supported, or does not fit its `kty`")?]
         }
     };
-    Ok(Key {
-        kid: text(jwk, "kid")?.map(str::to_owned),
-        algorithm,
-        public,
-    })
-}
-
-fn rsa(jwk: &Map<String, Value>) -> Result<PublicKey, &'static str> {
-    let [n, e] = [bytes(jwk, "n")?, bytes(jwk, "e")?].map(|number| {
-        let zeros = number.iter().take_while(|byte| **byte == 0).count();
-        number[zeros..].to_vec()
-    });
-    let [Some(first), Some(n_end), Some(e_end)] = [n.first(), n.last(), e.last()] else {
-        return Err("a number of it is zero");
-    };
-    let bits = n.len() * 8 - first.leading_zeros() as usize;
-    if bits < *RSA_BITS.start() {
-        return Err("it has fewer than 2048 bits");
-    }
-    if bits > *RSA_BITS.end() {
-        return Err("it has more than 8192 bits");
-    }
-    // Signatures with other exponents are always found wrong.
-    let small = e.iter().fold(0_u64, |value, byte| {
-        value.saturating_mul(256).saturating_add((*byte).into())
-    });
-    if n_end % 2 == 0 || e_end % 2 == 0 || !(3..1 << 33).contains(&small) {
-        return Err("no RSA key has such numbers, or the exponent is too large");
-    }
-    Ok(PublicKey::Rsa { n, e })
-}
-
-fn point(jwk: &Map<String, Value>, width: usize) -> Result<Vec<u8>, &'static str> {
-    let mut point = vec![4];
-    point.extend(fixed(jwk, "x", width)?);
-    point.extend(fixed(jwk, "y", width)?);
-    Ok(point)
-}
-
-fn fixed(jwk: &Map<String, Value>, name: &str, width: usize) -> Result<Vec<u8>, &'static str> {
-    let bytes = bytes(jwk, name)?;
-    if bytes.len() == width {
-        Ok(bytes)
-    } else {
-        Err("a number of it has a wrong length")
-    }
-}
-
-fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, &'static str> {
-    let text = text(jwk, name)?.ok_or("a number of it is missing")?;
-    URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| "a number of it is no base64url")
-}
-
-fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, &'static str> {
-    jwk.get(name)
-        .map(|value| value.as_str().ok_or("a member that is a text is none"))
-        .transpose()
+    Ok(Key::new(jwk.common.key_id, algorithms, public))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     use serde_json::json;
 
     use super::{super::testing::Signer, *};
 
-    /// Reads a key with some members changed, or removed by a `null`.
+    /// Parses a key with some members changed, or removed by a `null`.
     fn with(signer: &Signer, changes: &Value) -> Result<Key, &'static str> {
         let mut jwk = signer.jwk();
         for (name, value) in changes.as_object().unwrap() {
             jwk[name] = value.clone();
         }
-        let jwk = jwk.as_object_mut().unwrap();
-        jwk.retain(|_, value| !value.is_null());
-        read(jwk)
+        let members = jwk.as_object_mut().unwrap();
+        members.retain(|_, value| !value.is_null());
+        parse(&jwk)
     }
 
     #[test]
-    fn a_key_fits_the_algorithms_of_its_kind_only() {
+    fn a_key_supports_the_algorithms_of_its_type_only() {
         let (rsa, p256) = (Signer::new("RS256", None), Signer::new("ES256", None));
         let (p384, ed) = (Signer::new("ES384", None), Signer::new("EdDSA", None));
-        for (signer, fitting) in [(&rsa, 6), (&p256, 1), (&p384, 1), (&ed, 1)] {
+        for (signer, supported) in [(&rsa, 6), (&p256, 1), (&p384, 1), (&ed, 1)] {
             let key = with(signer, &json!({})).unwrap();
             let all = <Algorithm as clap::ValueEnum>::value_variants();
-            assert_eq!(all.iter().filter(|one| key.fits(**one)).count(), fitting);
+            assert_eq!(
+                all.iter().filter(|one| key.supports(**one)).count(),
+                supported
+            );
         }
         let only = with(&rsa, &json!({"alg": "PS256"})).unwrap();
-        assert!(only.fits(Algorithm::Ps256) && !only.fits(Algorithm::Rs256));
+        assert!(only.supports(Algorithm::Ps256) && !only.supports(Algorithm::Rs256));
         assert!(with(&ed, &json!({"alg": "Ed25519"})).is_ok());
     }
 
     #[test]
-    fn keys_for_something_else_are_left_out() {
+    fn keys_for_other_purposes_are_ignored() {
         let ec = Signer::new("ES256", Some("a"));
         for changes in [
             json!({"use": "enc"}),
@@ -209,6 +135,10 @@ mod tests {
             json!({"kty": "OKP"}),
             json!({"kty": "AKP"}),
             json!({"crv": "P-521"}),
+            json!({"crv": "P-384"}),
+            json!({"crv": "Ed25519"}),
+            json!({"kty": "OKP", "crv": "P-256"}),
+            json!({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}),
             json!({"crv": "secp256k1"}),
             json!({"x": null}),
             json!({"x": "AAAA"}),
@@ -225,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn rsa_keys_have_sound_numbers() {
+    fn rsa_keys_with_unsafe_numbers_are_ignored() {
         let rsa = Signer::new("RS256", None);
         let number = |bytes: usize, last: u8| {
             let mut number = vec![0xff; bytes];
@@ -255,18 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_what_remains_of_it() {
+    fn unusable_keys_do_not_spoil_the_set() {
         let ec = Signer::new("ES256", Some("a")).jwk();
         let set = json!({"keys": [1, {}, {"kty": "oct", "k": "AAAA"}, ec], "x": 1});
-        assert_eq!(read_set(set.to_string().as_bytes()).unwrap().len(), 1);
+        assert_eq!(parse_set(set.to_string().as_bytes()).unwrap().len(), 1);
         for none in [r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct"}]}"#] {
-            let failure = read_set(none.as_bytes());
-            assert!(matches!(failure, Err(Failure::NoKey)), "{none}");
+            let error = parse_set(none.as_bytes());
+            assert!(matches!(error, Err(ReadError::NoKey)), "{none}");
         }
-        for garbled in ["", "{}", "[]", "\"secret\"", r#"{"keys":"secret"}"#] {
-            let failure = read_set(garbled.as_bytes()).unwrap_err();
-            assert!(matches!(failure, Failure::Garbled { .. }), "{garbled}");
-            assert!(!format!("{failure:?} {failure}").contains("secret"));
+        for other in ["", "{}", "[]", "\"secret\"", r#"{"keys":"secret"}"#] {
+            let error = parse_set(other.as_bytes()).unwrap_err();
+            assert!(matches!(error, ReadError::NoKeySet { .. }), "{other}");
+            assert!(!format!("{error:?} {error}").contains("secret"));
         }
     }
 }

@@ -1,76 +1,66 @@
-//! A public key, and what it proves.
+//! A public key of the issuer, and the algorithms that it may be used with.
 
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RsaPublicKeyComponents,
-    UnparsedPublicKey, VerificationAlgorithm,
-};
+use jsonwebtoken::{DecodingKey, DecodingKeyKind, crypto};
 
-use super::Algorithm;
+use super::{algorithm::Algorithm, provider};
 
 /// A key that verifies signatures.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Key {
-    pub(super) kid: Option<String>,
-    /// The only algorithm that it is for, if the issuer said so.
-    pub(super) algorithm: Option<Algorithm>,
-    pub(super) public: PublicKey,
-}
-
-/// A public key of a kind that is known.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum PublicKey {
-    /// Modulus and exponent, big-endian, without leading zeros.
-    Rsa {
-        n: Vec<u8>,
-        e: Vec<u8>,
-    },
-    /// An uncompressed point (SEC 1 §2.3.3).
-    P256(Vec<u8>),
-    /// An uncompressed point.
-    P384(Vec<u8>),
-    Ed25519(Vec<u8>),
+    kid: Option<String>,
+    /// The algorithms of the key's type and curve, or only its `alg` (RFC 8725 §3.1).
+    algorithms: Vec<Algorithm>,
+    public: DecodingKey,
 }
 
 impl Key {
-    /// Whether this is what a `kid` names.
-    pub(super) fn is(&self, kid: &str) -> bool {
+    pub(super) fn new(
+        kid: Option<String>,
+        algorithms: Vec<Algorithm>,
+        public: DecodingKey,
+    ) -> Self {
+        provider::install();
+        Self {
+            kid,
+            algorithms,
+            public,
+        }
+    }
+
+    pub(super) fn has_kid(&self, kid: &str) -> bool {
         self.kid.as_deref() == Some(kid)
     }
 
-    /// Whether this is a key for an algorithm (RFC 8725 §3.1).
-    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        self.algorithm.is_none_or(|only| only == algorithm) && self.public.fits(algorithm)
+    pub(super) fn supports(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
     }
 
-    /// Whether a signature is this key's, with an algorithm that it fits.
-    pub(super) fn verifies(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> bool {
-        let with = |scheme: &'static dyn VerificationAlgorithm, key: &[u8]| {
-            UnparsedPublicKey::new(scheme, key).verify(signed, signature)
-        };
-        let verdict = match &self.public {
-            _ if !self.fits(algorithm) => return false,
-            PublicKey::Rsa { n, e } => {
-                let Some(parameters) = algorithm.rsa() else {
-                    return false;
-                };
-                RsaPublicKeyComponents { n, e }.verify(parameters, signed, signature)
-            }
-            PublicKey::P256(point) => with(&ECDSA_P256_SHA256_FIXED, point),
-            PublicKey::P384(point) => with(&ECDSA_P384_SHA384_FIXED, point),
-            PublicKey::Ed25519(key) => with(&ED25519, key),
-        };
-        verdict.is_ok()
+    /// Returns whether a signature, in base64url, is of this key and an algorithm that it supports.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
+        self.supports(algorithm)
+            && crypto::verify(
+                signature,
+                message.as_bytes(),
+                &self.public,
+                algorithm.into(),
+            )
+            .unwrap_or(false)
+    }
+
+    /// The bytes of the public key; `DecodingKey` itself cannot be compared.
+    fn public_bytes(&self) -> [&[u8]; 2] {
+        match self.public.kind() {
+            DecodingKeyKind::SecretOrDer(bytes) => [bytes, &[]],
+            DecodingKeyKind::RsaModulusExponent { n, e } => [n, e],
+        }
     }
 }
 
-impl PublicKey {
-    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
-        match self {
-            Self::Rsa { .. } => algorithm.rsa().is_some(),
-            Self::P256(_) => algorithm == Algorithm::Es256,
-            Self::P384(_) => algorithm == Algorithm::Es384,
-            Self::Ed25519(_) => algorithm == Algorithm::EdDsa,
-        }
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.kid == other.kid
+            && self.algorithms == other.algorithms
+            && self.public_bytes() == other.public_bytes()
     }
 }
 
@@ -78,11 +68,11 @@ impl PublicKey {
 mod tests {
     use serde_json::json;
 
-    use super::super::{compact, jwk::read_set};
+    use super::super::{jwk::parse_set, token};
     use super::*;
 
     #[test]
-    fn the_examples_of_the_standards_are_proven() {
+    fn the_examples_of_the_standards_are_verified() {
         let rsa = concat!(
             "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEz",
             "P1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf6",
@@ -132,11 +122,11 @@ mod tests {
             ),
         ];
         for (algorithm, jwk, token) in examples {
-            let keys = read_set(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
-            let token = compact::read(token, &[algorithm]).unwrap();
-            assert!(keys[0].verifies(algorithm, token.signed, &token.signature));
-            assert!(!keys[0].verifies(algorithm, b"else", &token.signature));
-            assert!(!keys[0].verifies(Algorithm::Ps256, token.signed, &token.signature));
+            let keys = parse_set(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+            let token = token::parse(token, &[algorithm]).unwrap();
+            assert!(keys[0].verifies(algorithm, token.message, token.signature));
+            assert!(!keys[0].verifies(algorithm, "else", token.signature));
+            assert!(!keys[0].verifies(Algorithm::Ps256, token.message, token.signature));
         }
     }
 }

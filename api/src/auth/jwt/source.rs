@@ -1,62 +1,34 @@
-//! Where the keys are read, within bounds.
+//! Reads the document with the issuer's keys from a file or a URL, within limits of time and size.
 
 use std::{fmt, fs::File, io::Read as _, net::IpAddr, path::PathBuf, time::Duration};
 
 use reqwest::{Client, StatusCode, Url, header::ACCEPT, redirect::Policy};
 
-use super::{KeySource, OpenError};
+use super::{
+    error::{OpenError, ReadError},
+    settings::KeySource,
+};
 
-/// How long reading may take.
-const TIME: Duration = Duration::from_secs(10);
+/// Limit on the time for reading the keys.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes a set of keys may have.
+/// Limit on the size of a JWK set, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Why no keys could be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The file is not there, or not readable.
-    #[error("the file cannot be read")]
-    File(#[from] std::io::Error),
-    /// No answer came, or not all of one.
-    #[error("the server cannot be asked")]
-    Http(#[source] reqwest::Error),
-    /// The server has no keys to give; other addresses that it names are not asked.
-    #[error("the server answers with {0}")]
-    Status(StatusCode),
-    /// It is more than a set of keys can be.
-    #[error("there are more than {MAX_BYTES} bytes")]
-    TooLarge,
-    /// It takes too long.
-    #[error("it takes more than {} s", TIME.as_secs())]
-    TooSlow,
-    /// It is something else. What it is instead is not told: it may be a secret.
-    #[error("it is no JWK set, as is seen in line {line}, column {column}")]
-    Garbled {
-        /// The line, from 1.
-        line: usize,
-        /// The column, from 1.
-        column: usize,
-    },
-    /// All keys had to be left out, or there are none.
-    #[error("there is no usable key")]
-    NoKey,
-}
-
-/// A key source that is ready to be read.
+/// A source of keys that is ready to be read.
 pub(super) enum Source {
     File(PathBuf),
     Url { http: Client, url: Url },
 }
 
 impl Source {
-    /// Prepares to read; nothing is asked yet.
+    /// Prepares to read; sends no request yet.
     pub(super) fn new(source: &KeySource) -> Result<Self, OpenError> {
         Ok(match source {
             KeySource::File(path) => Self::File(path.clone()),
             KeySource::Url(url) => {
-                refuse_unsafe(url).map_err(OpenError::Url)?;
-                let http = http(url).map_err(OpenError::Http)?;
+                check_url(url).map_err(OpenError::Url)?;
+                let http = http_client(url).map_err(OpenError::Http)?;
                 let url = url.clone();
                 Self::Url { http, url }
             }
@@ -64,22 +36,24 @@ impl Source {
     }
 
     /// Reads the document with the keys.
-    pub(super) async fn read(&self) -> Result<Vec<u8>, Failure> {
-        tokio::time::timeout(TIME, self.read_to_end())
+    pub(super) async fn read(&self) -> Result<Vec<u8>, ReadError> {
+        tokio::time::timeout(READ_TIMEOUT, self.read_to_end())
             .await
-            .map_err(|_| Failure::TooSlow)?
+            .map_err(|_| ReadError::TimedOut {
+                limit: READ_TIMEOUT,
+            })?
     }
 
-    async fn read_to_end(&self) -> Result<Vec<u8>, Failure> {
+    async fn read_to_end(&self) -> Result<Vec<u8>, ReadError> {
         match self {
             Self::File(path) => {
                 let path = path.clone();
                 tokio::task::spawn_blocking(move || {
                     let mut document = Vec::new();
-                    let most = MAX_BYTES as u64 + 1;
-                    File::open(path)?.take(most).read_to_end(&mut document)?;
+                    let limit = MAX_BYTES as u64 + 1;
+                    File::open(path)?.take(limit).read_to_end(&mut document)?;
                     if document.len() > MAX_BYTES {
-                        return Err(Failure::TooLarge);
+                        return Err(ReadError::TooLarge { limit: MAX_BYTES });
                     }
                     Ok(document)
                 })
@@ -91,7 +65,7 @@ impl Source {
     }
 }
 
-/// For logs: without what may be secret in a URL.
+/// For logs: without the query of a URL, which may have a secret.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -103,34 +77,34 @@ impl fmt::Display for Source {
     }
 }
 
-async fn fetch(http: &Client, url: Url) -> Result<Vec<u8>, Failure> {
-    let unreachable = |error: reqwest::Error| Failure::Http(error.without_url());
+async fn fetch(http: &Client, url: Url) -> Result<Vec<u8>, ReadError> {
+    let failed = |error: reqwest::Error| ReadError::Http(error.without_url());
     let request = http
         .get(url)
         .header(ACCEPT, "application/jwk-set+json, application/json");
-    let mut response = request.send().await.map_err(unreachable)?;
+    let mut response = request.send().await.map_err(failed)?;
     if response.status() != StatusCode::OK {
-        return Err(Failure::Status(response.status()));
+        return Err(ReadError::Status(response.status()));
     }
     let mut document = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if document.len() + chunk.len() > MAX_BYTES {
-            return Err(Failure::TooLarge);
+            return Err(ReadError::TooLarge { limit: MAX_BYTES });
         }
         document.extend_from_slice(&chunk);
     }
     Ok(document)
 }
 
-/// Whoever can answer for a URL chooses the keys, so it is proven who does.
-fn refuse_unsafe(url: &Url) -> Result<(), &'static str> {
+/// Refuses a URL whose server is not authenticated: who answers for it chooses the keys.
+fn check_url(url: &Url) -> Result<(), &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("has a user's name or password");
+        return Err("contains a user name or a password");
     }
     match url.scheme() {
         "https" => Ok(()),
         "http" if is_loopback(url) => Ok(()),
-        _ => Err("does not begin with `https://`; `http://` is for this machine only"),
+        _ => Err("does not begin with `https://`; `http://` is for loopback addresses only"),
     }
 }
 
@@ -140,17 +114,18 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn http(url: &Url) -> reqwest::Result<Client> {
-    // It is an error if there is one already, which will do then.
+fn http_client(url: &Url) -> reqwest::Result<Client> {
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .user_agent(concat!("fileserver/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
-        // A connection belongs to the thread that made it, and the next one is made by another.
+        // A connection is bound to the thread that opened it, and the next request comes from
+        // another one.
         .pool_max_idle_per_host(0);
     if url.scheme() == "http" {
-        // A machine without any certificates can still do without; and what is on this machine is
-        // not asked of a proxy.
+        // Needs no certificates, so the machine may have none; and a loopback address is not for a
+        // proxy.
         builder = builder.tls_certs_only([]).no_proxy();
     }
     builder.build()
@@ -163,14 +138,14 @@ mod tests {
     use super::{super::testing::Publisher, *};
 
     #[test]
-    fn keys_come_from_whoever_can_prove_to_be_asked() {
+    fn only_urls_of_authenticated_or_local_servers_are_accepted() {
         for url in [
             "https://issuer.example/jwks",
             "http://localhost/jwks",
             "http://127.0.0.1:1/jwks",
             "http://[::1]:1/jwks",
         ] {
-            assert_eq!(refuse_unsafe(&url.parse().unwrap()), Ok(()), "{url}");
+            assert_eq!(check_url(&url.parse().unwrap()), Ok(()), "{url}");
         }
         for url in [
             "http://issuer.example/jwks",
@@ -181,7 +156,7 @@ mod tests {
             "data:,{}",
             "https://me:secret@issuer.example/jwks",
         ] {
-            assert!(refuse_unsafe(&url.parse().unwrap()).is_err(), "{url}");
+            assert!(check_url(&url.parse().unwrap()).is_err(), "{url}");
         }
     }
 
@@ -193,21 +168,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_read_is_bounded_and_from_nowhere_else() {
+    async fn reading_is_limited_and_follows_no_redirect() {
         let other = Publisher::start(&json!({}), Duration::ZERO).await;
         let publisher = Publisher::start(&json!({}), Duration::ZERO).await;
         let source = Source::new(&KeySource::Url(publisher.url.clone())).unwrap();
-        publisher.answer_with("200 OK", &" ".repeat(MAX_BYTES));
+        publisher.respond_with("200 OK", &" ".repeat(MAX_BYTES));
         assert_eq!(source.read().await.unwrap().len(), MAX_BYTES);
-        publisher.answer_with("200 OK", &" ".repeat(MAX_BYTES + 1));
-        assert!(matches!(source.read().await, Err(Failure::TooLarge)));
-        publisher.answer_with(&format!("302 Found\r\nLocation: {}", other.url), "");
-        assert!(matches!(source.read().await, Err(Failure::Status(_))));
-        assert_eq!(other.asked(), 0);
+        publisher.respond_with("200 OK", &" ".repeat(MAX_BYTES + 1));
+        assert!(matches!(
+            source.read().await,
+            Err(ReadError::TooLarge { .. })
+        ));
+        publisher.respond_with(&format!("302 Found\r\nLocation: {}", other.url), "");
+        assert!(matches!(source.read().await, Err(ReadError::Status(_))));
+        assert_eq!(other.requests(), 0);
 
         let file = tempfile::NamedTempFile::new().unwrap();
         let source = Source::new(&KeySource::File(file.path().to_owned())).unwrap();
         file.as_file().set_len(MAX_BYTES as u64 + 1).unwrap();
-        assert!(matches!(source.read().await, Err(Failure::TooLarge)));
+        assert!(matches!(
+            source.read().await,
+            Err(ReadError::TooLarge { .. })
+        ));
     }
 }

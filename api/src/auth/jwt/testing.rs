@@ -1,4 +1,4 @@
-//! What the tests sign tokens with, and where they publish the keys.
+//! An issuer for tests: key pairs that sign tokens, and a server that publishes the keys.
 
 use std::{
     path::PathBuf,
@@ -28,9 +28,12 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{Algorithm, JwtSettings, KeySource};
+use super::{
+    algorithm::Algorithm,
+    settings::{JwtSettings, KeySource},
+};
 
-/// The time at which the tokens are shown.
+/// The time at which the tests verify tokens.
 pub(super) const NOW: u64 = 1_000_000_000;
 
 pub(super) fn settings() -> JwtSettings {
@@ -62,7 +65,7 @@ pub(super) fn claims() -> Value {
     })
 }
 
-/// A set of these keys.
+/// A JWK set of these keys.
 pub(super) fn set(keys: &[&Signer]) -> Value {
     json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()})
 }
@@ -81,7 +84,7 @@ enum Pair {
 }
 
 impl Signer {
-    /// A key pair for an algorithm: always the same one of RSA, and a new one otherwise.
+    /// A key pair for an algorithm: a fixed one for RSA, a new one otherwise.
     pub(super) fn new(alg: &'static str, kid: Option<&'static str>) -> Self {
         let pair = match alg {
             "RS256" => Pair::rsa(&RSA_PKCS1_SHA256),
@@ -119,7 +122,7 @@ impl Signer {
         jwk
     }
 
-    /// A token with the key's header.
+    /// A token with the header that fits the key.
     pub(super) fn token(&self, claims: &Value) -> String {
         let mut header = json!({"alg": self.alg, "typ": "at+jwt"});
         if let Some(kid) = self.kid {
@@ -165,25 +168,26 @@ impl Pair {
     }
 }
 
-/// A server that has a document.
+/// An HTTP server that publishes a document.
 pub(super) struct Publisher {
     pub(super) url: Url,
-    answer: Arc<Mutex<String>>,
-    asked: Arc<AtomicUsize>,
+    response: Arc<Mutex<String>>,
+    request_count: Arc<AtomicUsize>,
 }
 
 impl Publisher {
-    /// Starts a server that answers after a while.
+    /// Starts a server that delays each response.
     pub(super) async fn start(document: &Value, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let publisher = Self {
             url: format!("http://127.0.0.1:{port}/jwks").parse().unwrap(),
-            answer: Arc::default(),
-            asked: Arc::default(),
+            response: Arc::default(),
+            request_count: Arc::default(),
         };
         publisher.publish(document);
-        let (answer, asked) = (publisher.answer.clone(), publisher.asked.clone());
+        let (response, request_count) =
+            (publisher.response.clone(), publisher.request_count.clone());
         tokio::spawn(async move {
             loop {
                 let (mut connection, _) = listener.accept().await.unwrap();
@@ -191,34 +195,34 @@ impl Publisher {
                 while !request.ends_with(b"\r\n\r\n") {
                     request.push(connection.read_u8().await.unwrap());
                 }
-                asked.fetch_add(1, Ordering::SeqCst);
+                request_count.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(delay).await;
-                let answer = answer.lock().unwrap().clone();
-                // The client breaks off when it has seen too much.
-                let _ = connection.write_all(answer.as_bytes()).await;
+                let response = response.lock().unwrap().clone();
+                // The client closes the connection when the response is too large.
+                let _ = connection.write_all(response.as_bytes()).await;
             }
         });
         publisher
     }
 
-    /// Has a document to give from now on.
+    /// Publishes a document from now on.
     pub(super) fn publish(&self, document: &Value) {
-        self.answer_with("200 OK", &document.to_string());
+        self.respond_with("200 OK", &document.to_string());
     }
 
-    /// Gives an answer from now on.
-    pub(super) fn answer_with(&self, status: &str, body: &str) {
-        *self.answer.lock().unwrap() =
+    /// Sends this response from now on.
+    pub(super) fn respond_with(&self, status: &str, body: &str) {
+        *self.response.lock().unwrap() =
             format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}");
     }
 
-    /// How often it was asked.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    /// The number of requests so far.
+    pub(super) fn requests(&self) -> usize {
+        self.request_count.load(Ordering::SeqCst)
     }
 }
 
-/// Made for these tests, and used nowhere else.
+/// Generated for these tests, and used nowhere else.
 const RSA_PRIVATE_KEY: &str = "MIIEowIBAAKCAQEAtWkg8mJF3sfEfSoJJKmTPqtg6NjHN8aRNjF4fbYvrlXyUPeSpOo9jVpNcyIKx8x3RU0S/ECLTvDE\
     TEeDCMo5PZ8yfItWWeF9c1J/BwHr1I37M98MdbSvg1vIC2+s9ykdEi1Ws3R0V9JQL753wJOLD9W8Qwd3B1auKDd7k2vd\
     wmqGOmllqtAMBKdJbzanST0BJAyrWRVzFmjD0g1KVX4UkdXgVQcnl0HIutYuoF9s7vSvKBVyDO+pwLgdWyxpZXsVKFWx\

@@ -1,4 +1,4 @@
-//! Tokens from the first part to the verdict.
+//! Attacks on the verifier as a whole, and the refresh of its keys.
 
 use serde_json::{Value, json};
 use std::{path::Path, sync::Arc, time::Duration};
@@ -9,21 +9,21 @@ use super::{
     *,
 };
 
-fn keep(path: &Path, document: &Value) {
+fn write(path: &Path, document: &Value) {
     std::fs::write(path, document.to_string()).unwrap();
 }
 
 async fn from_file(document: &Value) -> (JwtVerifier, NamedTempFile) {
     let file = NamedTempFile::new().unwrap();
-    keep(file.path(), document);
+    write(file.path(), document);
     let keys = KeySource::File(file.path().to_owned());
     let verifier = JwtVerifier::open(JwtSettings { keys, ..settings() }).await;
     (verifier.unwrap(), file)
 }
 
-/// A verifier whose requests may make the keys be read again after a pause.
-async fn from(keys: KeySource, pause: Duration) -> JwtVerifier {
-    let keys = Keys::with_pause(&keys, pause).await.unwrap();
+/// A verifier whose requests may start a refresh after the interval.
+async fn from(keys: KeySource, min_interval: Duration) -> JwtVerifier {
+    let keys = Keys::with_min_interval(&keys, min_interval).await.unwrap();
     let settings = settings();
     JwtVerifier { settings, keys }
 }
@@ -33,16 +33,16 @@ async fn refusal(verifier: &JwtVerifier, token: &str) -> Option<Refusal> {
 }
 
 #[tokio::test]
-async fn tokens_are_proven_by_every_kind_of_key() {
+async fn every_type_of_key_verifies_its_tokens() {
     for alg in ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"] {
         for kid in [None, Some("a")] {
             let signer = Signer::new(alg, kid);
             let (verifier, _file) = from_file(&set(&[&signer])).await;
             let token = signer.token(&claims());
-            let said = verifier.verify(&token, NOW).await.unwrap();
-            assert_eq!(said.subject, "alice");
+            let accepted = verifier.verify(&token, NOW).await.unwrap();
+            assert_eq!(accepted.subject, "alice");
 
-            // Other claims under the same signature.
+            // Other claims with the same signature.
             let other = signer.token(&json!({"sub": "bob"}));
             let (forged, _) = other.rsplit_once('.').unwrap();
             let (_, signature) = token.rsplit_once('.').unwrap();
@@ -111,7 +111,7 @@ async fn without_a_kid_some_keys_are_tried() {
 }
 
 #[tokio::test]
-async fn settings_that_accept_nothing_do_not_open() {
+async fn settings_that_accept_no_token_are_refused() {
     let open = |change: fn(&mut JwtSettings)| {
         let mut settings = settings();
         change(&mut settings);
@@ -133,7 +133,7 @@ async fn settings_that_accept_nothing_do_not_open() {
 }
 
 #[tokio::test]
-async fn a_file_is_followed_and_what_is_no_set_of_keys_changes_nothing() {
+async fn a_changed_file_is_read_and_an_unusable_one_changes_nothing() {
     let (old, new) = (
         Signer::new("ES256", Some("old")),
         Signer::new("EdDSA", Some("new")),
@@ -142,7 +142,7 @@ async fn a_file_is_followed_and_what_is_no_set_of_keys_changes_nothing() {
     let [of_old, of_new] = [&old, &new].map(|signer| signer.token(&claims()));
     assert_eq!(verifier.generation(), 1);
     verifier.refresh().await;
-    keep(file.path(), &json!({"keys": [old.jwk()], "x": 1}));
+    write(file.path(), &json!({"keys": [old.jwk()], "x": 1}));
     verifier.refresh().await;
     assert_eq!(verifier.generation(), 1);
     for nothing in [
@@ -150,7 +150,7 @@ async fn a_file_is_followed_and_what_is_no_set_of_keys_changes_nothing() {
         json!(null),
         json!({"keys": [{"kty": "oct"}]}),
     ] {
-        keep(file.path(), &nothing);
+        write(file.path(), &nothing);
         verifier.refresh().await;
     }
     std::fs::write(file.path(), "").unwrap();
@@ -159,8 +159,8 @@ async fn a_file_is_followed_and_what_is_no_set_of_keys_changes_nothing() {
     verifier.refresh().await;
     assert_eq!(verifier.generation(), 1);
     assert_eq!(refusal(&verifier, &of_old).await, None);
-    // It was read just now.
-    keep(file.path(), &set(&[&new]));
+    // The last refresh was just now.
+    write(file.path(), &set(&[&new]));
     assert_eq!(refusal(&verifier, &of_new).await, Some(Refusal::UnknownKey));
 
     verifier.refresh().await;
@@ -170,30 +170,30 @@ async fn a_file_is_followed_and_what_is_no_set_of_keys_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_looked_for_with_and_without_a_kid() {
+async fn an_unknown_key_starts_a_refresh_with_and_without_a_kid() {
     for kid in [Some("new"), None] {
         let (old, new) = (Signer::new("ES256", Some("old")), Signer::new("ES256", kid));
         let publisher = Publisher::start(&set(&[&old]), Duration::ZERO).await;
         let verifier = from(KeySource::Url(publisher.url.clone()), Duration::ZERO).await;
         publisher.publish(&set(&[&new]));
         assert_eq!(refusal(&verifier, &old.token(&claims())).await, None);
-        assert_eq!(publisher.asked(), 1);
+        assert_eq!(publisher.requests(), 1);
         assert_eq!(refusal(&verifier, &new.token(&claims())).await, None);
-        assert_eq!((publisher.asked(), verifier.generation()), (2, 2));
+        assert_eq!((publisher.requests(), verifier.generation()), (2, 2));
     }
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_keys_causes_one_read() {
+async fn a_flood_of_unknown_keys_causes_one_refresh() {
     let (old, new) = (
         Signer::new("EdDSA", Some("old")),
         Signer::new("EdDSA", Some("new")),
     );
-    let pause = Duration::from_secs(1);
-    let publisher = Publisher::start(&set(&[&old]), pause / 10).await;
-    let verifier = Arc::new(from(KeySource::Url(publisher.url.clone()), pause).await);
+    let interval = Duration::from_secs(1);
+    let publisher = Publisher::start(&set(&[&old]), interval / 10).await;
+    let verifier = Arc::new(from(KeySource::Url(publisher.url.clone()), interval).await);
     publisher.publish(&set(&[&old, &new]));
-    tokio::time::sleep(pause).await;
+    tokio::time::sleep(interval).await;
     let token: Arc<str> = new.token(&claims()).into();
     let requests: Vec<_> = (0..50)
         .map(|_| {
@@ -211,11 +211,11 @@ async fn a_flood_of_unknown_keys_causes_one_read() {
             Some(Refusal::UnknownKey)
         );
     }
-    assert_eq!(publisher.asked(), 2);
+    assert_eq!(publisher.requests(), 2);
 }
 
 #[tokio::test]
-async fn a_request_that_is_broken_off_does_not_keep_new_keys_away() {
+async fn an_aborted_request_does_not_keep_new_keys_away() {
     let (old, new) = (
         Signer::new("EdDSA", Some("old")),
         Signer::new("EdDSA", Some("new")),
@@ -224,17 +224,17 @@ async fn a_request_that_is_broken_off_does_not_keep_new_keys_away() {
     let verifier = from(KeySource::Url(publisher.url.clone()), Duration::ZERO).await;
     publisher.publish(&set(&[&new]));
     let token = new.token(&claims());
-    let broken_off = tokio::time::timeout(Duration::from_millis(10), verifier.verify(&token, NOW));
-    assert!(broken_off.await.is_err());
+    let aborted = tokio::time::timeout(Duration::from_millis(10), verifier.verify(&token, NOW));
+    assert!(aborted.await.is_err());
     assert_eq!(refusal(&verifier, &token).await, None);
-    assert_eq!(publisher.asked(), 2);
+    assert_eq!(publisher.requests(), 2);
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_answer_yet_is_asked_again() {
+async fn an_unavailable_key_server_is_asked_again() {
     let signer = Signer::new("EdDSA", Some("a"));
     let publisher = Publisher::start(&json!({}), Duration::ZERO).await;
-    publisher.answer_with("503 Service Unavailable", "");
+    publisher.respond_with("503 Service Unavailable", "");
     let verifier = from(KeySource::Url(publisher.url.clone()), Duration::ZERO).await;
     let token = signer.token(&claims());
     assert_eq!(verifier.generation(), 0);
@@ -249,7 +249,7 @@ async fn a_server_that_cannot_answer_yet_is_asked_again() {
         ("200 OK", "<html>"),
         ("200 OK", r#"{"keys":[]}"#),
     ] {
-        publisher.answer_with(status, body);
+        publisher.respond_with(status, body);
         verifier.refresh().await;
         assert_eq!(refusal(&verifier, &token).await, None);
     }
@@ -286,7 +286,7 @@ async fn no_change_to_a_token_is_accepted_or_panics() {
         if changed != token {
             assert!(refusal(&verifier, &changed).await.is_some(), "{changed}");
         }
-        // The same below the signature, where a signed token is not trusted to be sound either.
+        // The same to the claims before they are signed: a signed token may be malformed, too.
         let mut content = claims().to_string().into_bytes();
         let at = random(content.len());
         content[at] = b"{}[]\",:019eE-.tn\xff\0"[random(18)];
