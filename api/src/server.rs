@@ -109,7 +109,7 @@ async fn shared(
     service: FileService,
     metrics: Arc<Metrics>,
 ) -> Result<Shared, StartError> {
-    let redis = service.hot_entries().map(|entries| entries.redis().clone());
+    let redis = service.entry_cache().map(|entries| entries.redis().clone());
     let jwt = match options.auth.jwt {
         Some(jwt) => Some(jwt::JwtVerifier::open(jwt).await?),
         None => None,

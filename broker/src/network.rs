@@ -7,7 +7,7 @@ use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream as Handle},
     os::fd::{AsFd, AsRawFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,12 +17,9 @@ use lapin::{
     tcp::AsyncTcpStream,
     uri::{AMQPScheme, AMQPUri},
 };
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
-use tokio_rustls::TlsConnector;
+use net::Transport;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
 /// Tokio, but for the streams.
@@ -30,10 +27,6 @@ pub(crate) type Kit = RuntimeParts<Tokio, Network>;
 
 /// Bytes to the broker and back.
 type Stream = Compat<Box<dyn Transport>>;
-
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 /// Tokio's timers, and streams that may be encrypted.
 #[derive(Clone, Debug)]
@@ -68,7 +61,7 @@ impl Socket {
 
     /// Ends the connection at once, whatever state it is in.
     pub(crate) fn cut(&self) {
-        let mut fate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fate = self.0.lock();
         if let Fate::Connected(handle) = &*fate {
             // One that is not connected any more needs no cutting.
             let _ = handle.shutdown(Shutdown::Both);
@@ -97,17 +90,16 @@ impl Plug {
 
     async fn open(&self, uri: &AMQPUri) -> io::Result<Stream> {
         let host = uri.authority.host.as_str();
-        let stream = TcpStream::connect((host, uri.authority.port)).await?;
-        stream.set_nodelay(true)?;
+        let stream = net::connect_tcp(host, uri.authority.port).await?;
         self.attach(stream.as_fd().try_clone_to_owned()?.into())?;
         Ok(match uri.scheme {
             AMQPScheme::AMQP => boxed(stream),
-            AMQPScheme::AMQPS => boxed(encrypt(stream, host).await?),
+            AMQPScheme::AMQPS => boxed(net::connect_tls(stream, host).await?),
         })
     }
 
     fn attach(&self, handle: Handle) -> io::Result<()> {
-        let mut fate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fate = self.0.lock();
         if matches!(*fate, Fate::Cut) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -119,23 +111,6 @@ impl Plug {
 fn boxed(stream: impl Transport + 'static) -> Stream {
     let boxed: Box<dyn Transport> = Box::new(stream);
     boxed.compat()
-}
-
-/// Encrypts a connection to a host that has to prove its name to the system's authorities.
-async fn encrypt(stream: TcpStream, host: &str) -> io::Result<impl Transport + use<>> {
-    let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await?;
-    let mut authorities = RootCertStore::empty();
-    authorities.add_parsable_certificates(found.certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(authorities)
-        .with_no_client_auth();
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
 }
 
 impl Reactor for Network {

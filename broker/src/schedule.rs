@@ -1,11 +1,9 @@
 //! When to connect again.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use domain::Backoff;
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
@@ -58,7 +56,7 @@ impl Schedule {
 
     /// Takes note of how connecting went.
     pub(crate) fn note<T>(&self, outcome: Result<T>) -> Result<T> {
-        let mut noted = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.failure.lock();
         match outcome {
             Ok(done) => {
                 *noted = None;
@@ -83,7 +81,7 @@ impl Schedule {
     }
 
     fn failure(&self) -> Option<Failure> {
-        let noted = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = self.failure.lock();
         noted.clone()
     }
 }

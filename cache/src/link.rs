@@ -7,12 +7,13 @@
 use std::{
     io, mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use redis::{
     AsyncConnectionConfig, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection,
 };
@@ -237,11 +238,11 @@ impl Redis {
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.told.lock()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

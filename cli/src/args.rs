@@ -48,7 +48,7 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Run the service.
     Serve,
-    /// Change the database's schema.
+    /// FileUpdate the database's schema.
     Migrate {
         #[command(subcommand)]
         direction: Migration,

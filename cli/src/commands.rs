@@ -12,6 +12,7 @@ pub(crate) mod put;
 pub(crate) mod quota;
 pub(crate) mod rm;
 pub(crate) mod serve;
+mod terminal;
 pub(crate) mod token;
 pub(crate) mod transfer;
 pub(crate) mod worker;

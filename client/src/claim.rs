@@ -11,16 +11,17 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{
+use crate::{
     connection::Client,
-    error::Trouble,
+    error::ClientError,
     exchange::read_json,
-    put::Named,
+    observer::Notice,
+    put::FileInfo,
     source::{WholeFile, blocking, read_at},
 };
 
 /// How many bytes are read at once.
-const READ: u64 = 1024 * 1024;
+const READ_SIZE: u64 = 1024 * 1024;
 
 /// What the service wants to be proved.
 #[derive(Deserialize)]
@@ -44,35 +45,35 @@ struct Span {
 pub(super) async fn claim(
     client: &Client,
     file: &WholeFile,
-    named: &Named,
-) -> Result<bool, Trouble> {
-    match attempt(client, file, named).await {
+    info: &FileInfo,
+) -> Result<bool, ClientError> {
+    match attempt(client, file, info).await {
         Ok(()) => Ok(true),
-        Err(trouble @ Trouble::Local(_)) => Err(trouble),
-        Err(trouble) => {
-            client.verbose_note(&format!("{}: no instant upload: {trouble}", named.name));
+        Err(error @ ClientError::Local(_)) => Err(error),
+        Err(error) => {
+            client.observer.notice(Notice::NotInstant(&error));
             Ok(false)
         }
     }
 }
 
-async fn attempt(client: &Client, file: &WholeFile, named: &Named) -> Result<(), Trouble> {
+async fn attempt(client: &Client, file: &WholeFile, info: &FileInfo) -> Result<(), ClientError> {
     let asked = client.request(Method::POST, "claims").json(&json!({
         "file_sha1": file.content.sha1,
         "file_sha256": file.content.sha256,
         "file_size": file.content.size,
-        "file_name": named.name,
-        "content_type": named.media_type,
+        "file_name": info.name,
+        "content_type": info.media_type,
     }));
     let claim: Claim = read_json(client.send(asked).await?).await?;
     let pieces = pieces(&claim.ranges, file.content.size)?;
     let nonce = BASE64_STANDARD.decode(&claim.nonce).ok();
     let nonce: Option<[u8; 32]> = nonce.and_then(|bytes| bytes.try_into().ok());
-    let nonce = Nonce::from(nonce.ok_or_else(|| Trouble::nonsense("the nonce is none"))?);
+    let nonce = Nonce::from(nonce.ok_or_else(|| ClientError::protocol_error("the nonce is none"))?);
     let id: RandomId = claim
         .id
         .parse()
-        .map_err(|_| Trouble::nonsense("the claim's id is none"))?;
+        .map_err(|_| ClientError::protocol_error("the claim's id is none"))?;
     let path = format!("claims/{id}");
     let (file, sha1) = (file.file.clone(), file.content.sha1);
     let proof = blocking(move || {
@@ -90,18 +91,20 @@ async fn attempt(client: &Client, file: &WholeFile, named: &Named) -> Result<(),
 }
 
 /// Splits ranges into pieces that can be read at once.
-fn pieces(ranges: &[Span], size: u64) -> Result<Vec<Span>, Trouble> {
+fn pieces(ranges: &[Span], size: u64) -> Result<Vec<Span>, ClientError> {
     let mut pieces = Vec::new();
     let mut sum: u64 = 0;
     for range in ranges {
         sum = sum.saturating_add(range.length);
         let end = range.offset.checked_add(range.length);
         if end.is_none_or(|end| end > size) || sum > size {
-            return Err(Trouble::nonsense("the ranges do not lie within the file"));
+            return Err(ClientError::protocol_error(
+                "the ranges do not lie within the file",
+            ));
         }
         let mut rest = *range;
         while rest.length > 0 {
-            let length = rest.length.min(READ);
+            let length = rest.length.min(READ_SIZE);
             pieces.push(Span { length, ..rest });
             rest.offset += length;
             rest.length -= length;
@@ -126,7 +129,7 @@ fn prove(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     #[test]
     fn ranges_lie_within_the_file_and_are_read_piece_by_piece() {
@@ -141,8 +144,8 @@ mod tests {
         };
         assert_eq!(split(&[(0, 3)], 3), Some(vec![(0, 3)]));
         assert_eq!(
-            split(&[(5, READ + 1)], 2 * READ),
-            Some(vec![(5, READ), (5 + READ, 1)])
+            split(&[(5, READ_SIZE + 1)], 2 * READ_SIZE),
+            Some(vec![(5, READ_SIZE), (5 + READ_SIZE, 1)])
         );
         assert_eq!(split(&[(0, 0)], 0), Some(vec![]));
         assert_eq!(split(&[(1, 3)], 3), None);

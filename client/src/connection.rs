@@ -1,57 +1,68 @@
-//! To which server, as whom.
+//! The server that a client talks to, and its credentials.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
-use indicatif::MultiProgress;
 use reqwest::{
     Method, RequestBuilder, Url,
     header::{AUTHORIZATION, HeaderValue},
     redirect::Policy,
 };
 
-use super::error::Trouble;
+use crate::{error::ClientError, observer::Observer};
 
-/// How long making a connection may take.
+/// Time limit for making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Talks to one server.
+/// A client of one server.
+///
+/// A transfer survives broken connections and restarts of the server, and continues where it was. The
+/// token is sent to no other server.
 pub struct Client {
     pub(super) http: reqwest::Client,
     base: Url,
     token: Option<HeaderValue>,
-    /// Whether the server was ever heard from.
-    pub(super) heard: Cell<bool>,
-    pub(super) bars: MultiProgress,
-    pub(super) verbose: bool,
+    /// Whether the server has ever answered.
+    pub(super) was_reached: AtomicBool,
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 impl Client {
-    /// Prepares to talk to a server; connections are made when they are needed.
+    /// Creates a client of the server at a URL, such as `https://files.example.org`, with the bearer
+    /// token that the server demands, if it does. It connects at the first request.
     ///
     /// # Errors
     ///
-    /// When the URL or the token is none that there can be.
-    pub fn new(server: &str, token: Option<&str>, verbose: bool) -> Result<Self, Trouble> {
+    /// If the URL or the token is malformed.
+    pub fn new(server: &str, token: Option<&str>) -> Result<Self, ClientError> {
         let base = read_base(server)?;
         let token = token.filter(|token| !token.is_empty());
         Ok(Self {
             http: http(&base)?,
             base,
             token: token.map(bearer).transpose()?,
-            heard: Cell::new(false),
-            bars: MultiProgress::new(),
-            verbose,
+            was_reached: AtomicBool::new(false),
+            observer: Arc::new(()),
         })
     }
 
-    /// Begins a request to a path below the server's URL, such as `files`.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    /// Sends progress and notices to an observer.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Builds a request to a path below the server's URL, such as `files`.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path()));
         self.request_at(method, url)
     }
 
-    /// Begins a request to a URL from [`Client::locate`].
+    /// Builds a request to a URL from [`Client::locate`].
     pub(super) fn request_at(&self, method: Method, url: Url) -> RequestBuilder {
         let request = self.http.request(method, url);
         match &self.token {
@@ -60,84 +71,86 @@ impl Client {
         }
     }
 
-    /// What requests to other servers are made with.
-    pub(super) fn stranger() -> Result<reqwest::Client, Trouble> {
+    /// A client without credentials, for requests to other servers.
+    pub(super) fn anonymous_client() -> Result<reqwest::Client, ClientError> {
         reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
             .build()
-            .map_err(Trouble::broken)
+            .map_err(ClientError::connection_error)
     }
 
-    /// The URL that a `Location` means.
+    /// Resolves a `Location`.
     ///
     /// # Errors
     ///
-    /// When it leads to another server, which is not to learn the token.
-    pub(super) fn locate(&self, location: &str) -> Result<Url, Trouble> {
+    /// If it leads to another server, which must not learn the token.
+    pub(super) fn locate(&self, location: &str) -> Result<Url, ClientError> {
         let url = self.base.join(location).map_err(|error| {
-            Trouble::nonsense(format!("the location {location:?} is no URL: {error}"))
+            ClientError::protocol_error(format!("the location {location:?} is not a URL: {error}"))
         })?;
         if url.origin() != self.base.origin() {
             let reason = format!(
                 "it leads to another server, {}",
                 url.origin().ascii_serialization()
             );
-            return Err(Trouble::Nonsense(reason));
+            return Err(ClientError::Protocol(reason));
         }
         Ok(url)
     }
 }
 
-/// Reads the server's URL, and ends its path with a slash.
-fn read_base(server: &str) -> Result<Url, Trouble> {
-    // The URL itself is not told: it may have a password.
-    let wrong = |reason: &str| Trouble::Local(format!("the server's URL {reason}"));
+/// Parses the server's URL, and ends its path with a slash.
+fn read_base(server: &str) -> Result<Url, ClientError> {
+    // The message omits the URL, which may contain a password.
+    let wrong = |reason: &str| ClientError::Local(format!("the server's URL {reason}"));
     let mut url: Url = server
         .parse()
-        .map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        .map_err(|error| wrong(&format!("is malformed: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong("begins with neither `http://` nor `https://`"));
+        return Err(wrong("must begin with `http://` or `https://`"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("has a user's name or password; a token lets you in"));
+        return Err(wrong(
+            "must not contain a user name or password; use a token",
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("has a query or a fragment"));
+        return Err(wrong("must not have a query or a fragment"));
     }
     let path = format!("{}/", url.path().trim_end_matches('/'));
     url.set_path(&path);
     Ok(url)
 }
 
-fn bearer(token: &str) -> Result<HeaderValue, Trouble> {
-    // The token itself is not told.
+fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
+    // The message omits the token.
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| Trouble::local("the token has characters that no token can have"))?;
+        .map_err(|_| ClientError::local("the token contains invalid characters"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn http(base: &Url) -> Result<reqwest::Client, Trouble> {
-    // It is an error if there is one already, which will do then.
+fn http(base: &Url) -> Result<reqwest::Client, ClientError> {
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("fileserver/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(Policy::none());
     if base.scheme() == "http" {
-        // A machine without any certificates can still do without.
+        // Plain HTTP needs no system certificates.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(Trouble::broken)
+    builder.build().map_err(ClientError::connection_error)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
-    fn client(server: &str, token: Option<&str>) -> Result<Client, Trouble> {
-        Client::new(server, token, false)
+    fn client(server: &str, token: Option<&str>) -> Result<Client, ClientError> {
+        Client::new(server, token)
     }
 
     #[test]

@@ -1,22 +1,65 @@
-//! The name that a download comes with.
+//! The file name that a download comes with.
 
-use actix_web::http::header::{ContentDisposition, HeaderValue};
 use domain::FileName;
+use percent_encoding::percent_decode_str;
 
-/// The file name in a `Content-Disposition` (RFC 6266), if a file can be called so.
+/// Parses the file name in a `Content-Disposition` (RFC 6266); `None` if it names no valid file.
 ///
-/// `filename*` comes before `filename`. It is one name in one folder, whatever the server says.
-pub(super) fn file_name(value: &[u8]) -> Option<FileName> {
-    let value = HeaderValue::from_bytes(value).ok()?;
-    let disposition = ContentDisposition::from_raw(&value).ok()?;
-    let name = match disposition.get_filename_ext() {
-        Some(extended) => String::from_utf8_lossy(&extended.value).into_owned(),
-        None => disposition.get_filename()?.to_owned(),
+/// `filename*` takes precedence over `filename`. Whatever the server sends, the result is a name without
+/// a folder.
+pub(crate) fn file_name(value: &str) -> Option<FileName> {
+    let parameters = parameters(value);
+    let find = |key: &str| {
+        let mut parameters = parameters.iter();
+        let found = parameters.find(|(name, _)| name.eq_ignore_ascii_case(key));
+        found.map(|(_, value)| value.as_str())
     };
-    sanitize(&name)
+    let extended = find("filename*").and_then(decode_extended);
+    sanitize(&extended.or_else(|| find("filename").map(str::to_owned))?)
 }
 
-/// Makes a name of what may be a path, or too long, or no name at all.
+/// Splits a field into its parameters (RFC 9110 §5.6.6), and unquotes their values.
+fn parameters(value: &str) -> Vec<(String, String)> {
+    let mut parameters = Vec::new();
+    let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);
+    while let Some((name, after)) = rest.split_once('=') {
+        let after = after.trim_start();
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => unquote(quoted),
+            None => {
+                let end = after.find(';').unwrap_or(after.len());
+                (after[..end].trim_end().to_owned(), &after[end..])
+            }
+        };
+        parameters.push((name.trim().to_owned(), value));
+        rest = after.split_once(';').map_or("", |(_, rest)| rest);
+    }
+    parameters
+}
+
+/// Reads the rest of a quoted string (RFC 9110 §5.6.4), and returns what follows it.
+fn unquote(quoted: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return (value, &quoted[at + 1..]),
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            character => value.push(character),
+        }
+    }
+    (value, "")
+}
+
+/// Decodes an extended value in UTF-8 (RFC 8187 §3.2).
+fn decode_extended(value: &str) -> Option<String> {
+    let (charset, rest) = value.split_once('\'')?;
+    let (_language, encoded) = rest.split_once('\'')?;
+    let is_utf8 = charset.eq_ignore_ascii_case("utf-8");
+    is_utf8.then(|| percent_decode_str(encoded).decode_utf8_lossy().into_owned())
+}
+
+/// Makes a file name of what may be a path, too long, or empty.
 fn sanitize(name: &str) -> Option<FileName> {
     let last = name.rsplit(['/', '\\']).next()?;
     let mut name: String = last
@@ -32,20 +75,28 @@ fn sanitize(name: &str) -> Option<FileName> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     fn read(value: &str) -> Option<String> {
-        file_name(value.as_bytes()).map(String::from)
+        file_name(value).map(String::from)
     }
 
     #[test]
-    fn the_extended_name_comes_first() {
+    fn the_extended_name_takes_precedence() {
         let both = "attachment; filename=\"__.bin\"; filename*=UTF-8''%E6%95%B0.bin";
         assert_eq!(read(both).as_deref(), Some("数.bin"));
         assert_eq!(
             read("attachment; filename=\"a b.txt\"").as_deref(),
             Some("a b.txt")
         );
+        assert_eq!(
+            read(r#"attachment; filename="a\";\\b.txt"; x=y"#).as_deref(),
+            Some("b.txt")
+        );
+        assert_eq!(read("inline;FILENAME=a.txt ;x=1").as_deref(), Some("a.txt"));
+        let latin = "attachment; filename=\"e.txt\"; filename*=iso-8859-1'en'%E9.txt";
+        assert_eq!(read(latin).as_deref(), Some("e.txt"));
+        assert_eq!(read("attachment; filename=\"open"), Some("open".to_owned()));
         assert_eq!(read("attachment"), None);
         assert_eq!(read(""), None);
     }

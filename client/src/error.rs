@@ -1,52 +1,54 @@
-//! Why talking to a server failed, and whether that may pass.
+//! The errors of a client, and whether they are temporary.
 
 use std::{fmt, time::Duration};
 
 use reqwest::{StatusCode, header::HeaderMap};
 use serde::Deserialize;
 
-use super::exchange::IDLE;
+use crate::exchange::IDLE_TIMEOUT;
 
-/// Why a request or a transfer failed.
+/// The reason why a request or a transfer failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// The server answered that it will not, or cannot.
+pub enum ClientError {
+    /// The server refused the request, or could not serve it.
     #[error("{0}")]
     Refused(Refusal),
-    /// The connection was not made, or broke.
+    /// The connection could not be made, or broke.
     #[error("the connection failed")]
-    Broken(#[source] reqwest::Error),
-    /// Nothing moved on the connection for too long.
-    #[error("nothing moved for {} seconds", IDLE.as_secs())]
+    Connection(#[source] reqwest::Error),
+    /// No byte moved on the connection for too long.
+    #[error("no data for {} seconds", IDLE_TIMEOUT.as_secs())]
     Idle,
-    /// The server's answer is not what the protocol demands.
-    #[error("the server's answer makes no sense: {0}")]
-    Nonsense(String),
-    /// It lies on this side.
+    /// The server's answer violates the protocol.
+    #[error("unexpected answer of the server: {0}")]
+    Protocol(String),
+    /// Something failed on this machine.
     #[error("{0}")]
     Local(String),
 }
 
-impl Trouble {
-    /// Why something on this machine failed.
-    pub fn local(what: impl fmt::Display) -> Self {
-        Self::Local(what.to_string())
+impl ClientError {
+    /// An error of this machine, such as one of its files.
+    pub fn local(reason: impl fmt::Display) -> Self {
+        Self::Local(reason.to_string())
     }
 
-    pub fn nonsense(what: impl Into<String>) -> Self {
-        Self::Nonsense(what.into())
+    pub(crate) fn protocol_error(reason: impl Into<String>) -> Self {
+        Self::Protocol(reason.into())
     }
 
-    /// Whether the same request may succeed a little later.
-    pub fn may_pass(&self) -> bool {
+    /// Returns whether the same request may succeed later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.may_pass(),
-            Self::Broken(_) | Self::Idle => true,
-            Self::Nonsense(_) | Self::Local(_) => false,
+            Self::Refused(refusal) => refusal.is_temporary(),
+            Self::Connection(_) | Self::Idle => true,
+            Self::Protocol(_) | Self::Local(_) => false,
         }
     }
 
-    /// The status code that the server refused with.
+    /// The status code of a refusal.
+    #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused(refusal) => Some(refusal.status),
@@ -54,33 +56,26 @@ impl Trouble {
         }
     }
 
-    /// Whether what was asked for is not there, or not any more.
+    /// Returns whether the resource does not exist, or no longer exists.
+    #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(
             self.status(),
             Some(StatusCode::NOT_FOUND | StatusCode::GONE)
         )
     }
-
-    /// 1 if the server refused, 2 if something failed.
-    pub fn exit_code(&self) -> u8 {
-        match self.status() {
-            Some(status) if !status.is_server_error() => 1,
-            _ => 2,
-        }
-    }
 }
 
-/// An answer that says no.
+/// A refusal of the server.
 #[derive(Debug)]
 pub struct Refusal {
     status: StatusCode,
     problem: Problem,
-    /// How long the server asks to wait.
-    pub retry_after: Option<Duration>,
+    /// The time that the server asks the client to wait.
+    pub(crate) retry_after: Option<Duration>,
 }
 
-/// What an answer may say about a problem (RFC 9457).
+/// The problem in an answer (RFC 9457).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Problem {
@@ -90,8 +85,8 @@ struct Problem {
 }
 
 impl Refusal {
-    /// Reads an answer; a body that describes no problem is passed over.
-    pub fn new(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    /// Reads an answer; a body that is no problem is ignored.
+    pub(crate) fn new(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = headers
             .get(reqwest::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
@@ -103,9 +98,9 @@ impl Refusal {
         }
     }
 
-    fn may_pass(&self) -> bool {
+    fn is_temporary(&self) -> bool {
         match self.status {
-            // Another content with the same name stays where it is.
+            // Waiting does not remove the other content.
             StatusCode::CONFLICT => !self.is("digest-collision"),
             StatusCode::REQUEST_TIMEOUT | StatusCode::LOCKED | StatusCode::TOO_MANY_REQUESTS => {
                 true
@@ -117,7 +112,7 @@ impl Refusal {
         }
     }
 
-    /// Whether the problem is of the kind whose URI ends so.
+    /// Returns whether the problem's URI ends with a kind.
     fn is(&self, kind: &str) -> bool {
         self.problem.r#type.rsplit(':').next() == Some(kind)
     }
@@ -133,7 +128,7 @@ impl fmt::Display for Refusal {
             (title, detail) => write!(f, "{title}: {detail}")?,
         }
         if self.is("digest-mismatch") {
-            f.write_str("; the file was changed while it was uploaded, so upload it again")?;
+            f.write_str("; the file changed during the upload: upload it again")?;
         }
         Ok(())
     }
@@ -141,44 +136,36 @@ impl fmt::Display for Refusal {
 
 /// A refusal, for tests.
 #[cfg(test)]
-pub fn refused(status: u16, body: &str, retry_after: Option<u64>) -> Trouble {
+pub(crate) fn refused(status: u16, body: &str, retry_after: Option<u64>) -> ClientError {
     let mut headers = HeaderMap::new();
     if let Some(seconds) = retry_after {
         headers.insert(reqwest::header::RETRY_AFTER, seconds.into());
     }
     let status = StatusCode::from_u16(status).unwrap();
-    Trouble::Refused(Refusal::new(status, &headers, body.as_bytes()))
+    ClientError::Refused(Refusal::new(status, &headers, body.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     const COLLISION: &str = r#"{"type": "urn:fileserver:problem:digest-collision"}"#;
 
     #[test]
-    fn what_may_pass_is_told_from_what_does_not() {
+    fn temporary_and_permanent_errors_are_distinguished() {
         for status in [408, 409, 423, 429, 500, 502, 503, 504] {
-            assert!(refused(status, "", None).may_pass(), "{status}");
+            assert!(refused(status, "", None).is_temporary(), "{status}");
         }
         for status in [301, 400, 401, 403, 404, 410, 412, 413, 422, 501, 507] {
-            assert!(!refused(status, "", None).may_pass(), "{status}");
+            assert!(!refused(status, "", None).is_temporary(), "{status}");
         }
-        assert!(!refused(409, COLLISION, None).may_pass());
-        assert!(Trouble::Idle.may_pass());
-        assert!(!Trouble::local("no such file").may_pass());
+        assert!(!refused(409, COLLISION, None).is_temporary());
+        assert!(ClientError::Idle.is_temporary());
+        assert!(!ClientError::local("no such file").is_temporary());
     }
 
     #[test]
-    fn refusals_and_failures_have_different_exit_codes() {
-        assert_eq!(refused(404, "", None).exit_code(), 1);
-        assert_eq!(refused(503, "", None).exit_code(), 2);
-        assert_eq!(Trouble::Idle.exit_code(), 2);
-        assert!(refused(410, "", None).is_gone());
-    }
-
-    #[test]
-    fn a_problem_is_told_in_the_servers_words() {
+    fn a_refusal_has_the_servers_words() {
         let told = |status, body| refused(status, body, None).to_string();
         let problem = r#"{"type": "urn:x:not-found", "title": "None.", "detail": "gone"}"#;
         assert_eq!(told(404, problem), "None: gone");
@@ -186,6 +173,6 @@ mod tests {
         assert_eq!(told(404, r#"{"title": "None.", "detail": "none"}"#), "None");
         assert_eq!(told(502, "<html>"), "the server answered 502 Bad Gateway");
         let changed = r#"{"type": "urn:fileserver:problem:digest-mismatch", "detail": "wrong"}"#;
-        assert!(told(422, changed).contains("changed while it was uploaded"));
+        assert!(told(422, changed).contains("changed during the upload"));
     }
 }

@@ -18,26 +18,26 @@ use reqwest::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{
+use crate::{
     connection::Client,
-    error::{Refusal, Trouble},
-    retry::Patience,
+    error::{ClientError, Refusal},
+    retry::RetryPolicy,
 };
 
 /// A connection on which nothing moves for so long is given up; so long the server may work on an
 /// answer, too.
-pub(super) const IDLE: Duration = Duration::from_mins(2);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// No answer that is read as a whole has more bytes.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MAX_BODY_SIZE: usize = 16 * 1024 * 1024;
 
 /// What is sent at once, and then counted as having moved.
-const PIECE: usize = 128 * 1024;
+const PIECE_SIZE: usize = 128 * 1024;
 
-impl Trouble {
+impl ClientError {
     /// A connection's failure; the URL, which may be long, is left out.
-    pub(super) fn broken(error: reqwest::Error) -> Self {
-        Self::Broken(error.without_url())
+    pub(super) fn connection_error(error: reqwest::Error) -> Self {
+        Self::Connection(error.without_url())
     }
 }
 
@@ -47,7 +47,7 @@ impl Client {
     /// # Errors
     ///
     /// Also when the answer is any but a success.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Response, Trouble> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         self.send_moving(request, &AtomicU64::new(0)).await
     }
 
@@ -57,12 +57,12 @@ impl Client {
         request: RequestBuilder,
         body: Bytes,
         sent: impl Fn(u64) + Send + 'static,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, ClientError> {
         let moved = Arc::new(AtomicU64::new(0));
         let request = request.header(CONTENT_LENGTH, body.len());
         let (mut rest, counted) = (body, moved.clone());
         let pieces = std::iter::from_fn(move || {
-            let piece = rest.split_to(rest.len().min(PIECE));
+            let piece = rest.split_to(rest.len().min(PIECE_SIZE));
             let size = piece.len() as u64;
             sent(counted.fetch_add(size, Ordering::Relaxed));
             (size > 0).then_some(Ok::<_, std::io::Error>(piece))
@@ -78,15 +78,15 @@ impl Client {
         &self,
         request: RequestBuilder,
         moved: &AtomicU64,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, ClientError> {
         let repeated = request.try_clone();
         let mut response = while_moving(request.send(), moved).await?;
-        self.heard.set(true);
+        self.was_reached.store(true, Ordering::Relaxed);
         if response.status() == StatusCode::TEMPORARY_REDIRECT
             && let Some(repeated) = repeated
-            && let Some(elsewhere) = Self::elsewhere(repeated, &response)?
+            && let Some(redirected_request) = Self::redirected_request(repeated, &response)?
         {
-            response = while_moving(elsewhere.send(), moved).await?;
+            response = while_moving(redirected_request.send(), moved).await?;
         }
         if response.status().is_success() {
             return Ok(response);
@@ -94,16 +94,16 @@ impl Client {
         let (status, headers) = (response.status(), response.headers().clone());
         // What the status code says is enough if the body does not come.
         let body = read_body(response).await.unwrap_or_default();
-        Err(Trouble::Refused(Refusal::new(status, &headers, &body)))
+        Err(ClientError::Refused(Refusal::new(status, &headers, &body)))
     }
 
     /// The same request for a file's bytes to where the server says that they are, which is not to
     /// learn the token.
-    fn elsewhere(
+    fn redirected_request(
         request: RequestBuilder,
         response: &Response,
-    ) -> Result<Option<RequestBuilder>, Trouble> {
-        let request = request.build().map_err(Trouble::broken)?;
+    ) -> Result<Option<RequestBuilder>, ClientError> {
+        let request = request.build().map_err(ClientError::connection_error)?;
         let location = response.headers().get(LOCATION);
         let Some(location) = location.and_then(|location| location.to_str().ok()) else {
             return Ok(None);
@@ -113,31 +113,34 @@ impl Client {
         }
         let url = request.url().join(location).map_err(|error| {
             // The URL is as good as the file.
-            Trouble::nonsense(format!("the location of the bytes is no URL: {error}"))
+            ClientError::protocol_error(format!("the location of the bytes is no URL: {error}"))
         })?;
         let mut headers = request.headers().clone();
         headers.remove(AUTHORIZATION);
-        Ok(Some(Self::stranger()?.get(url).headers(headers)))
+        Ok(Some(Self::anonymous_client()?.get(url).headers(headers)))
     }
 
     /// Sends a request, which can be made repeatedly, until it succeeds or patience ends.
-    pub async fn ask(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, Trouble> {
-        let mut patience = Patience::default();
+    pub(crate) async fn ask(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Response, ClientError> {
+        let mut retry = RetryPolicy::default();
         loop {
             match self.send(request()).await {
-                Err(trouble) => patience.bear(self, trouble).await?,
+                Err(error) => retry.wait_before_retry(self, error).await?,
                 answered => return answered,
             }
         }
     }
 
     /// What the server tells about one of the caller's files, if there is such a file.
-    pub async fn find(&self, sha1: &Sha1) -> Result<Option<FileMeta>, Trouble> {
+    pub async fn find(&self, sha1: &Sha1) -> Result<Option<FileMeta>, ClientError> {
         let request = || self.request(Method::GET, &format!("files/{sha1}"));
         match self.ask(request).await {
             Ok(response) => read_json(response).await.map(Some),
-            Err(trouble) if trouble.is_gone() => Ok(None),
-            Err(trouble) => Err(trouble),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -148,16 +151,16 @@ pub(super) fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'
 }
 
 /// Reads an answer's body as JSON.
-pub async fn read_json<T: DeserializeOwned>(response: Response) -> Result<T, Trouble> {
+pub(crate) async fn read_json<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
     let body = read_body(response).await?;
-    serde_json::from_slice(&body).map_err(|error| Trouble::nonsense(error.to_string()))
+    serde_json::from_slice(&body).map_err(|error| ClientError::protocol_error(error.to_string()))
 }
 
-async fn read_body(mut response: Response) -> Result<Vec<u8>, Trouble> {
+async fn read_body(mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
     while let Some(piece) = next_piece(&mut response).await? {
-        if body.len() + piece.len() > MOST_BYTES {
-            return Err(Trouble::nonsense("there is no end to it"));
+        if body.len() + piece.len() > MAX_BODY_SIZE {
+            return Err(ClientError::protocol_error("there is no end to it"));
         }
         body.extend_from_slice(&piece);
     }
@@ -165,7 +168,7 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, Trouble> {
 }
 
 /// The next bytes of an answer's body, or none at its end.
-pub(super) async fn next_piece(response: &mut Response) -> Result<Option<Bytes>, Trouble> {
+pub(super) async fn next_piece(response: &mut Response) -> Result<Option<Bytes>, ClientError> {
     while_moving(response.chunk(), &AtomicU64::new(0)).await
 }
 
@@ -173,14 +176,14 @@ pub(super) async fn next_piece(response: &mut Response) -> Result<Option<Bytes>,
 async fn while_moving<T>(
     future: impl Future<Output = reqwest::Result<T>>,
     moved: &AtomicU64,
-) -> Result<T, Trouble> {
+) -> Result<T, ClientError> {
     let mut future = std::pin::pin!(future);
     loop {
         let before = moved.load(Ordering::Relaxed);
-        match tokio::time::timeout(IDLE, &mut future).await {
-            Ok(result) => return result.map_err(Trouble::broken),
+        match tokio::time::timeout(IDLE_TIMEOUT, &mut future).await {
+            Ok(result) => return result.map_err(ClientError::connection_error),
             Err(_) if moved.load(Ordering::Relaxed) > before => {}
-            Err(_) => return Err(Trouble::Idle),
+            Err(_) => return Err(ClientError::Idle),
         }
     }
 }

@@ -1,86 +1,85 @@
-//! Gives a file to the server, with as little sending as possible.
+//! Storing a file on the server with as little sending as possible.
 
 use domain::{FileName, MediaType, Sha1};
-use indicatif::ProgressBar;
 
-use super::{
+use crate::{
     claim::claim,
     connection::Client,
-    error::Trouble,
+    error::ClientError,
+    observer::Phase,
     source::{Input, Source, WholeFile},
     stream::Stream,
     upload::Upload,
 };
 
-/// From this size on, in bytes, a claim is tried: sending less takes less time than asking.
-const WORTH_A_CLAIM: u64 = 1024 * 1024;
+/// The size, in bytes, from which a claim is tried: a smaller file is sent in less time.
+const MIN_CLAIM_SIZE: u64 = 1024 * 1024;
 
-/// What a file is to be called.
-pub struct Named {
+/// The name and the media type of a file.
+pub struct FileInfo {
+    /// The name.
     pub name: FileName,
+    /// The media type.
     pub media_type: MediaType,
 }
 
-/// How the server came to have a file.
-pub enum Way {
-    /// It was sent.
+/// The way in which the server got a file.
+pub enum PutOutcome {
+    /// The file was sent.
     Uploaded,
-    /// The service had it, and the caller proved to have it, too.
+    /// The server had the content, and the client proved that it has it, too.
     Instant,
-    /// The caller had it there already, under this name.
-    Already(FileName),
+    /// The caller had the file on the server already, under this name.
+    Existing(FileName),
 }
 
-/// Gives a file to the server, and tells what it is and how it came there.
-///
-/// # Errors
-///
-/// When it cannot be read, or the server does not take it.
-pub async fn put(client: &Client, input: Input, named: &Named) -> Result<(Sha1, Way), Trouble> {
-    let size = match &input {
-        Input::File(file) => Some(file.metadata().map_err(Trouble::local)?.len()),
-        Input::Stream(_) => None,
-    };
-    let bar = client.progress(named.name.as_str(), size);
-    let done = put_with(client, input, named, &bar).await;
-    bar.finish_and_clear();
-    client.bars.remove(&bar);
-    done
-}
-
-async fn put_with(
-    client: &Client,
-    input: Input,
-    named: &Named,
-    bar: &ProgressBar,
-) -> Result<(Sha1, Way), Trouble> {
-    let source = match input {
-        Input::File(file) => {
-            let file = WholeFile::hash(file, bar).await?;
-            if let Some(way) = without_sending(client, &file, named).await? {
-                return Ok((file.content.sha1, way));
+impl Client {
+    /// Stores a file on the server, and sends as little of it as possible.
+    ///
+    /// Content that the caller has on the server already is not sent, nor is content that another owner
+    /// has: there the client proves that it has the content, too. Everything else is sent by a
+    /// resumable upload.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or the server refuses it.
+    pub async fn put(
+        &self,
+        input: Input,
+        info: &FileInfo,
+    ) -> Result<(Sha1, PutOutcome), ClientError> {
+        let source = match input {
+            Input::File(file) => {
+                let length = file.metadata().map_err(ClientError::local)?.len();
+                self.observer.begin(Phase::Hashing, Some(length));
+                let file = WholeFile::hash(file, &self.observer).await?;
+                if let Some(outcome) = without_sending(self, &file, info).await? {
+                    return Ok((file.content.sha1, outcome));
+                }
+                self.observer.begin(Phase::Sending, Some(file.content.size));
+                Source::File(file)
             }
-            bar.set_length(file.content.size);
-            bar.reset();
-            Source::File(file)
-        }
-        Input::Stream(input) => Source::Stream(Stream::new(input)),
-    };
-    let content = Upload::new(client, source, named, bar).run().await?;
-    Ok((content.sha1, Way::Uploaded))
+            Input::Stream(input) => {
+                self.observer.begin(Phase::Sending, None);
+                Source::Stream(Stream::new(input))
+            }
+        };
+        let content = Upload::new(self, source, info).run().await?;
+        Ok((content.sha1, PutOutcome::Uploaded))
+    }
 }
 
-/// How the server comes to have a file without its being sent, if that is possible.
+/// Stores a file without sending it, if that is possible.
 async fn without_sending(
     client: &Client,
     file: &WholeFile,
-    named: &Named,
-) -> Result<Option<Way>, Trouble> {
-    // Another file may have been made to share the SHA-1; the upload will tell.
+    info: &FileInfo,
+) -> Result<Option<PutOutcome>, ClientError> {
+    // Different content may have the same SHA-1, which the upload reports.
     let same = client.find(&file.content.sha1).await?;
     if let Some(meta) = same.filter(|meta| meta.file_sha256 == file.content.sha256) {
-        return Ok(Some(Way::Already(meta.file_name)));
+        return Ok(Some(PutOutcome::Existing(meta.file_name)));
     }
-    let is_claimed = file.content.size >= WORTH_A_CLAIM && claim(client, file, named).await?;
-    Ok(is_claimed.then_some(Way::Instant))
+    let is_claimed = file.content.size >= MIN_CLAIM_SIZE && claim(client, file, info).await?;
+    Ok(is_claimed.then_some(PutOutcome::Instant))
 }

@@ -1,59 +1,65 @@
-//! When to try again, and when to give up.
+//! Repeating failed requests, and giving up.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use domain::Backoff;
 
-use super::{connection::Client, error::Trouble};
-use domain::ErrorChain;
+use crate::{connection::Client, error::ClientError, observer::Notice};
 
-/// How long to wait before the next try.
-const SCHEDULE: Backoff = Backoff {
+/// Waits between attempts.
+const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(250),
     longest: Duration::from_secs(8),
     tries: u32::MAX,
 };
 
-/// How long all tries may fail before they are given up.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time without progress after which a transfer fails.
+const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The same when the server was never heard from, and may not be there at all.
-const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for a server that never answered, and may not exist.
+const FIRST_CONTACT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// However long the server asks to wait, it is not longer than this.
-const LONGEST_ASKED: Duration = Duration::from_secs(30);
+/// The longest wait that the server's `Retry-After` can demand.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// Bears with a server as long as it gets on.
+/// Repeats requests as long as there is progress.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(super) struct RetryPolicy {
     failed: u32,
-    /// When the first failure was since anything succeeded.
+    /// The first failure since the last progress.
     since: Option<Instant>,
 }
 
-impl Patience {
-    /// Forgets all failures, since there is progress.
-    pub(super) fn renew(&mut self) {
+impl RetryPolicy {
+    /// Notes progress: earlier failures no longer count.
+    pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// Waits before the next try.
+    /// Waits before the next attempt.
     ///
     /// # Errors
     ///
-    /// The trouble, if it does not pass, or lasted too long.
-    pub(super) async fn bear(&mut self, client: &Client, trouble: Trouble) -> Result<(), Trouble> {
-        let patience = if client.heard.get() {
-            PATIENCE
+    /// The error, if it is permanent, or there was no progress for too long.
+    pub(super) async fn wait_before_retry(
+        &mut self,
+        client: &Client,
+        error: ClientError,
+    ) -> Result<(), ClientError> {
+        let timeout = if client.was_reached.load(Ordering::Relaxed) {
+            RETRY_TIMEOUT
         } else {
-            FIRST_PATIENCE
+            FIRST_CONTACT_TIMEOUT
         };
         let chance = getrandom::u32().unwrap_or(u32::MAX);
-        let Some(wait) = self.wait(&trouble, Instant::now(), patience, chance) else {
-            return Err(trouble);
+        let Some(wait) = self.wait(&error, Instant::now(), timeout, chance) else {
+            return Err(error);
         };
         if self.failed == 1 {
-            client.note(&format!("{}; trying again", ErrorChain(&trouble)));
+            client.observer.notice(Notice::Retrying(&error));
         }
         tokio::time::sleep(wait).await;
         Ok(())
@@ -61,54 +67,58 @@ impl Patience {
 
     fn wait(
         &mut self,
-        trouble: &Trouble,
+        error: &ClientError,
         now: Instant,
-        patience: Duration,
+        timeout: Duration,
         chance: u32,
     ) -> Option<Duration> {
         let since = *self.since.get_or_insert(now);
-        if !trouble.may_pass() || now.duration_since(since) >= patience {
+        if !error.is_temporary() || now.duration_since(since) >= timeout {
             return None;
         }
         self.failed = self.failed.saturating_add(1);
-        let asked = match trouble {
-            Trouble::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
+        let asked = match error {
+            ClientError::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        let wait = SCHEDULE.wait(self.failed, chance)?;
-        Some(wait.max(asked.min(LONGEST_ASKED)))
+        let wait = BACKOFF.wait(self.failed, chance)?;
+        Some(wait.max(asked.min(MAX_RETRY_AFTER)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::error::refused, *};
+    use crate::{super::error::refused, *};
 
     #[test]
     fn tries_end_when_nothing_went_on_for_too_long() {
-        let (start, mut patience) = (Instant::now(), Patience::default());
+        let (start, mut retry) = (Instant::now(), RetryPolicy::default());
         let mut wait = |after: u64| {
             let now = start + Duration::from_secs(after);
-            patience.wait(&Trouble::Idle, now, PATIENCE, u32::MAX)
+            retry.wait(&ClientError::Idle, now, RETRY_TIMEOUT, u32::MAX)
         };
-        assert_eq!(wait(0), Some(SCHEDULE.first));
-        assert_eq!(wait(1), Some(SCHEDULE.first * 2));
+        assert_eq!(wait(0), Some(BACKOFF.first));
+        assert_eq!(wait(1), Some(BACKOFF.first * 2));
         assert!(wait(59).is_some());
         assert_eq!(wait(60), None);
-        patience.renew();
+        retry.reset();
         let later = start + Duration::from_hours(1);
-        assert!(patience.wait(&Trouble::Idle, later, PATIENCE, 0).is_some());
+        assert!(
+            retry
+                .wait(&ClientError::Idle, later, RETRY_TIMEOUT, 0)
+                .is_some()
+        );
     }
 
     #[test]
     fn the_server_may_ask_for_a_longer_wait_within_reason() {
-        let wait = |trouble: &Trouble| {
-            Patience::default().wait(trouble, Instant::now(), PATIENCE, u32::MAX)
+        let wait = |error: &ClientError| {
+            RetryPolicy::default().wait(error, Instant::now(), RETRY_TIMEOUT, u32::MAX)
         };
         let asked = |seconds| wait(&refused(429, "", Some(seconds)));
-        assert_eq!(asked(0), Some(SCHEDULE.first));
+        assert_eq!(asked(0), Some(BACKOFF.first));
         assert_eq!(asked(20), Some(Duration::from_secs(20)));
-        assert_eq!(asked(86400), Some(LONGEST_ASKED));
+        assert_eq!(asked(86400), Some(MAX_RETRY_AFTER));
         assert_eq!(wait(&refused(403, "", Some(1))), None);
     }
 }

@@ -10,15 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use domain::{Content, ContentHasher};
-use indicatif::ProgressBar;
 
-use super::{error::Trouble, stream::Stream};
+use crate::{error::ClientError, observer::Observer, stream::Stream};
 
 /// How many bytes one request uploads; no more of a stream are kept.
-pub(super) const CHUNK: usize = 8 * 1024 * 1024;
+pub(super) const CHUNK_SIZE: usize = 8 * 1024 * 1024;
 
 /// How many bytes are read and hashed at once.
-const READ: usize = 1024 * 1024;
+const READ_SIZE: usize = 1024 * 1024;
 
 /// What was named to be uploaded.
 pub enum Input {
@@ -30,11 +29,11 @@ pub enum Input {
 
 impl Input {
     /// Opens a file; what is no regular file is a stream.
-    pub fn open(path: &Path) -> Result<Self, Trouble> {
-        let file = File::open(path).map_err(Trouble::local)?;
-        let kind = file.metadata().map_err(Trouble::local)?.file_type();
+    pub fn open(path: &Path) -> Result<Self, ClientError> {
+        let file = File::open(path).map_err(ClientError::local)?;
+        let kind = file.metadata().map_err(ClientError::local)?.file_type();
         if kind.is_dir() {
-            return Err(Trouble::local("it is a folder"));
+            return Err(ClientError::local("it is a folder"));
         }
         Ok(if kind.is_file() {
             Self::File(file)
@@ -71,7 +70,7 @@ impl Source {
     /// # Errors
     ///
     /// When they cannot be read, or not any more.
-    pub(super) async fn chunk(&mut self, offset: u64) -> Result<Chunk, Trouble> {
+    pub(super) async fn chunk(&mut self, offset: u64) -> Result<Chunk, ClientError> {
         match self {
             Self::File(file) => file.chunk(offset).await,
             Self::Stream(stream) => stream.chunk(offset).await,
@@ -87,18 +86,21 @@ pub(super) struct WholeFile {
 
 impl WholeFile {
     /// Reads a file once, to learn what it is.
-    pub(super) async fn hash(file: File, bar: &ProgressBar) -> Result<Self, Trouble> {
-        let bar = bar.clone();
+    pub(super) async fn hash(
+        file: File,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Self, ClientError> {
+        let observer = Arc::clone(observer);
         let hash = move || {
             let (mut hasher, mut offset) = (ContentHasher::default(), 0);
             loop {
-                let bytes = read_at(&file, offset, READ)?;
+                let bytes = read_at(&file, offset, READ_SIZE)?;
                 if bytes.is_empty() {
                     return Ok((file, hasher.finish()));
                 }
                 hasher.update(&bytes);
                 offset += bytes.len() as u64;
-                bar.set_position(offset);
+                observer.advance(offset);
             }
         };
         let (file, content) = blocking(hash).await?;
@@ -108,13 +110,13 @@ impl WholeFile {
         })
     }
 
-    async fn chunk(&self, offset: u64) -> Result<Chunk, Trouble> {
+    async fn chunk(&self, offset: u64) -> Result<Chunk, ClientError> {
         let rest = self.content.size.saturating_sub(offset);
-        let size = usize::try_from(rest).unwrap_or(CHUNK).min(CHUNK);
+        let size = usize::try_from(rest).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
         let file = self.file.clone();
         let bytes = blocking(move || read_at(&file, offset, size)).await?;
         if bytes.len() < size {
-            return Err(Trouble::local("the file shrank while it was uploaded"));
+            return Err(ClientError::local("the file shrank while it was uploaded"));
         }
         Ok(Chunk {
             bytes: bytes.into(),
@@ -142,21 +144,22 @@ pub(super) fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u
 /// Does what blocks where that keeps nobody waiting.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Trouble> {
+) -> Result<T, ClientError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(Trouble::local)?.map_err(Trouble::local)
+    done.map_err(ClientError::local)?
+        .map_err(ClientError::local)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     #[tokio::test]
     async fn a_file_is_read_from_anywhere_and_is_not_to_shrink() {
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&path, b"abc").unwrap();
         let opened = File::open(path.path()).unwrap();
-        let file = WholeFile::hash(opened, &ProgressBar::hidden())
+        let file = WholeFile::hash(opened, &(Arc::new(()) as Arc<dyn Observer>))
             .await
             .unwrap();
         assert_eq!(file.content.size, 3);

@@ -5,9 +5,9 @@ use std::io::Read;
 use bytes::Bytes;
 use domain::{Content, ContentHasher};
 
-use super::{
-    error::Trouble,
-    source::{CHUNK, Chunk, blocking},
+use crate::{
+    error::ClientError,
+    source::{CHUNK_SIZE, Chunk, blocking},
 };
 
 /// What can be read once only, of which the last chunk is kept.
@@ -16,7 +16,7 @@ pub(super) struct Stream {
     input: Option<Box<dyn Read + Send>>,
     /// Where the chunk begins that is kept.
     start: u64,
-    kept: Bytes,
+    buffered: Bytes,
     hasher: ContentHasher,
     ended: bool,
 }
@@ -26,7 +26,7 @@ impl Stream {
         Self {
             input: Some(input),
             start: 0,
-            kept: Bytes::new(),
+            buffered: Bytes::new(),
             hasher: ContentHasher::default(),
             ended: false,
         }
@@ -38,44 +38,47 @@ impl Stream {
     }
 
     /// The bytes from an offset on that are kept, or those after them.
-    pub(super) async fn chunk(&mut self, offset: u64) -> Result<Chunk, Trouble> {
-        let end = self.start + self.kept.len() as u64;
+    pub(super) async fn chunk(&mut self, offset: u64) -> Result<Chunk, ClientError> {
+        let end = self.start + self.buffered.len() as u64;
         if offset == end && !self.ended {
             self.read().await?;
         }
         let past = offset.checked_sub(self.start);
         let past = past.and_then(|past| usize::try_from(past).ok());
-        let Some(past) = past.filter(|past| *past <= self.kept.len()) else {
-            return Err(Trouble::local(
+        let Some(past) = past.filter(|past| *past <= self.buffered.len()) else {
+            return Err(ClientError::local(
                 "the server lost what it had, and what was read cannot be read again",
             ));
         };
-        let end = self.start + self.kept.len() as u64;
+        let end = self.start + self.buffered.len() as u64;
         Ok(Chunk {
-            bytes: self.kept.slice(past..),
+            bytes: self.buffered.slice(past..),
             total: self.ended.then_some(end),
         })
     }
 
     /// Replaces the chunk that is kept by the next.
-    async fn read(&mut self) -> Result<(), Trouble> {
+    async fn read(&mut self) -> Result<(), ClientError> {
         let Some(mut input) = self.input.take() else {
-            return Err(Trouble::local("it cannot be read any more"));
+            return Err(ClientError::local("it cannot be read any more"));
         };
         let mut hasher = self.hasher.clone();
         let read = move || {
-            let mut bytes = Vec::with_capacity(CHUNK);
-            input.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)?;
+            let mut bytes = Vec::with_capacity(CHUNK_SIZE);
+            input
+                .by_ref()
+                .take(CHUNK_SIZE as u64)
+                .read_to_end(&mut bytes)?;
             hasher.update(&bytes);
             Ok((input, hasher, bytes))
         };
-        self.start += self.kept.len() as u64;
-        self.kept = Bytes::new();
+        self.start += self.buffered.len() as u64;
+        self.buffered = Bytes::new();
         let (input, hasher, bytes) = blocking(read).await?;
         self.input = Some(input);
         self.hasher = hasher;
-        self.ended = bytes.len() < CHUNK;
-        self.kept = bytes.into();
+        self.ended = bytes.len() < CHUNK_SIZE;
+        self.buffered = bytes.into();
         Ok(())
     }
 }
@@ -84,7 +87,7 @@ impl Stream {
 mod tests {
     use std::io;
 
-    use super::*;
+    use crate::*;
 
     fn stream(input: impl Read + Send + 'static) -> Stream {
         Stream::new(Box::new(input))
@@ -92,14 +95,14 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_stream_the_last_chunk_can_be_read_again() {
-        let bytes: Vec<u8> = (0..CHUNK + 10).map(|at| at.to_le_bytes()[1]).collect();
+        let bytes: Vec<u8> = (0..CHUNK_SIZE + 10).map(|at| at.to_le_bytes()[1]).collect();
         let mut source = stream(io::Cursor::new(bytes.clone()));
         let first = source.chunk(0).await.unwrap();
-        assert_eq!((first.bytes.len(), first.total), (CHUNK, None));
+        assert_eq!((first.bytes.len(), first.total), (CHUNK_SIZE, None));
         let again = source.chunk(5).await.unwrap();
-        assert_eq!(again.bytes, bytes[5..CHUNK]);
+        assert_eq!(again.bytes, bytes[5..CHUNK_SIZE]);
         assert!(source.content().is_none());
-        let last = source.chunk(CHUNK as u64).await.unwrap();
+        let last = source.chunk(CHUNK_SIZE as u64).await.unwrap();
         let size = bytes.len() as u64;
         assert_eq!((last.bytes.len(), last.total), (10, Some(size)));
         assert_eq!(source.chunk(size).await.unwrap().bytes.len(), 0);
@@ -110,10 +113,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_a_stream_may_be_learnt_after_its_last_byte() {
-        let mut source = stream(io::Cursor::new(vec![1; CHUNK]));
+        let mut source = stream(io::Cursor::new(vec![1; CHUNK_SIZE]));
         assert_eq!(source.chunk(0).await.unwrap().total, None);
-        let end = source.chunk(CHUNK as u64).await.unwrap();
-        assert_eq!((end.bytes.len(), end.total), (0, Some(CHUNK as u64)));
+        let end = source.chunk(CHUNK_SIZE as u64).await.unwrap();
+        assert_eq!((end.bytes.len(), end.total), (0, Some(CHUNK_SIZE as u64)));
         let mut empty = stream(io::empty());
         assert_eq!(empty.chunk(0).await.unwrap().total, Some(0));
     }

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::{Content, Sha1};
 use reqwest::header::{HeaderMap, HeaderName};
 
-use super::{error::Trouble, put::Named};
+use crate::{error::ClientError, put::FileInfo};
 
 pub(super) const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 pub(super) const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
@@ -22,9 +22,9 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Reads what an answer says about an upload.
-    pub(super) fn read(headers: &HeaderMap) -> Result<Self, Trouble> {
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, ClientError> {
         let offset = number(headers, &UPLOAD_OFFSET)?
-            .ok_or_else(|| Trouble::nonsense("it does not say how far the upload is"))?;
+            .ok_or_else(|| ClientError::protocol_error("it does not say how far the upload is"))?;
         let length = number(headers, &UPLOAD_LENGTH)?;
         Ok(Self { offset, length })
     }
@@ -35,10 +35,10 @@ impl Progress {
 }
 
 /// Writes an `Upload-Metadata` of what is known about a file before it is uploaded.
-pub(super) fn metadata(named: &Named, content: Option<&Content>) -> String {
+pub(super) fn metadata(info: &FileInfo, content: Option<&Content>) -> String {
     let mut pairs = vec![
-        ("filename", named.name.to_string()),
-        ("filetype", named.media_type.to_string()),
+        ("filename", info.name.to_string()),
+        ("filetype", info.media_type.to_string()),
     ];
     if let Some(content) = content {
         pairs.push(("sha1", content.sha1.to_string()));
@@ -52,12 +52,12 @@ pub(super) fn metadata(named: &Named, content: Option<&Content>) -> String {
 }
 
 /// The number that a field has, if it is there.
-pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Trouble> {
+pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, ClientError> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
     };
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
-    let wrong = || Trouble::nonsense(format!("{name} is no number"));
+    let wrong = || ClientError::protocol_error(format!("{name} is no number"));
     number.map(Some).ok_or_else(wrong)
 }
 
@@ -68,7 +68,7 @@ pub(super) fn sha1_of(location: &str) -> Option<Sha1> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     #[test]
     fn an_upload_is_complete_when_the_server_knows_its_end() {
@@ -100,12 +100,12 @@ mod tests {
 
     #[test]
     fn names_and_digests_are_announced_in_base64() {
-        let named = Named {
+        let info = FileInfo {
             name: "数.txt".parse().unwrap(),
             media_type: "text/plain".parse().unwrap(),
         };
         assert_eq!(
-            metadata(&named, None),
+            metadata(&info, None),
             "filename 5pWwLnR4dA==,filetype dGV4dC9wbGFpbg=="
         );
         let content = Content {
@@ -113,7 +113,7 @@ mod tests {
             sha256: [0xff; 32].into(),
             size: 1,
         };
-        let all = metadata(&named, Some(&content));
+        let all = metadata(&info, Some(&content));
         let zeros = BASE64_STANDARD.encode("0".repeat(40));
         let ones = BASE64_STANDARD.encode("f".repeat(64));
         assert!(

@@ -1,21 +1,21 @@
-//! Where a copy of a content lies.
+//! Addresses of copies of contents.
 
 use std::{fmt, str::FromStr};
 
-/// Why a string is not an address.
+/// The error for a string that is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an address of the form `<store>:<key>`")]
 pub struct AddressError(String);
 
-/// One physical copy of a content: a store's name and the key under which it has the bytes.
+/// The address of one copy of a content: the name of a store and the key of the object there.
 ///
-/// Written `<store>:<key>`. A key is never used for a second copy, so that removing an old copy
-/// cannot meet a new one.
+/// Written `<store>:<key>`. A key is never reused for another copy, so deleting an old copy cannot
+/// delete a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Address {
-    /// The name that the store has in the settings.
+    /// The store's name in the settings.
     pub store: String,
-    /// The object's key within that store.
+    /// The object's key within the store.
     pub key: String,
 }
 
@@ -44,15 +44,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_names_a_store_and_a_key_that_may_have_colons() {
+    fn an_address_has_a_store_and_a_key_that_may_contain_colons() {
         let address: Address = "disk:3a/7/x:y".parse().unwrap();
         assert_eq!(
             (address.store.as_str(), address.key.as_str()),
             ("disk", "3a/7/x:y")
         );
         assert_eq!(address.to_string(), "disk:3a/7/x:y");
-        for nonsense in ["", "disk", ":key", "disk:"] {
-            assert!(nonsense.parse::<Address>().is_err(), "{nonsense:?}");
+        for malformed in ["", "disk", ":key", "disk:"] {
+            assert!(malformed.parse::<Address>().is_err(), "{malformed:?}");
         }
     }
 }

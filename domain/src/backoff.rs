@@ -1,23 +1,23 @@
-//! How long to wait before trying again.
+//! Waits between retries.
 
 use std::time::Duration;
 
-/// A schedule of waits that double up to a bound, for a bounded number of tries.
+/// A schedule of waits that double up to a bound, for a limited number of attempts.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
-    /// The longest wait before the second try.
+    /// The longest wait before the second attempt.
     pub first: Duration,
-    /// The longest wait before any try.
+    /// The longest wait before any attempt.
     pub longest: Duration,
-    /// How many tries there are in all.
+    /// The total number of attempts.
     pub tries: u32,
 }
 
 impl Backoff {
-    /// How long to wait after `failed` tries, or `None` when there were enough of them.
+    /// The wait after `failed` attempts, or `None` if that was the last one.
     ///
-    /// `chance`, of the whole range of `u32`, picks a wait between nothing and the schedule's
-    /// bound, so that those who collided once do not meet again ("full jitter").
+    /// `chance`, from the full range of `u32`, selects a wait between zero and the schedule's
+    /// bound, so that callers that collided once do not collide again ("full jitter").
     #[must_use]
     pub fn wait(&self, failed: u32, chance: u32) -> Option<Duration> {
         if failed >= self.tries {
@@ -42,7 +42,7 @@ mod tests {
     };
 
     #[test]
-    fn waits_double_up_to_the_bound_and_end() {
+    fn waits_double_up_to_the_bound() {
         let waits: Vec<_> = (1..=4)
             .map(|failed| SCHEDULE.wait(failed, u32::MAX))
             .collect();
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_picks_within_the_bound() {
+    fn chance_selects_a_wait_within_the_bound() {
         assert_eq!(SCHEDULE.wait(1, 0), Some(Duration::ZERO));
         let half = SCHEDULE.wait(2, u32::MAX / 2).unwrap();
         assert!(half > Duration::from_millis(9) && half < Duration::from_millis(11));

@@ -1,16 +1,16 @@
-//! Parts of a content.
+//! Ranges of a content's bytes.
 
-/// The bytes from `start` up to, not including, `end`; never empty unless the content is.
+/// The bytes `start..end`; empty only if the content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
-    /// The first byte's position.
+    /// The position of the first byte.
     pub start: u64,
     /// The position after the last byte.
     pub end: u64,
 }
 
 impl ByteRange {
-    /// All of a content of `size` bytes.
+    /// The range of all bytes of a content of `size` bytes.
     #[must_use]
     pub fn whole(size: u64) -> Self {
         Self {
@@ -19,7 +19,7 @@ impl ByteRange {
         }
     }
 
-    /// How many bytes it has.
+    /// The number of bytes.
     #[must_use]
     pub fn length(self) -> u64 {
         self.end - self.start
@@ -28,12 +28,12 @@ impl ByteRange {
 
 /// Joins ranges that overlap or touch, so that no byte is sent twice (RFC 9110 §15.3.7.2).
 ///
-/// The order of what was asked first is kept.
+/// Keeps the order of the ranges.
 #[must_use]
 pub fn coalesce(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
     let mut joined: Vec<ByteRange> = Vec::with_capacity(ranges.len());
     for mut range in ranges {
-        // A range can bridge the gap between two that were apart before.
+        // A range can bridge the gap between two others.
         while let Some(at) = joined
             .iter()
             .position(|other| range.start <= other.end && other.start <= range.end)
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_are_apart_keep_their_order() {
+    fn separate_ranges_keep_their_order() {
         assert_eq!(joined(&[(20, 30), (0, 10)]), [(20, 30), (0, 10)]);
     }
 

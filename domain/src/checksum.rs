@@ -1,8 +1,8 @@
-//! Digests that protect one request's bytes on their way.
+//! Checksums of one request's bytes.
 
 use sha1::Digest as _;
 
-/// How a checksum is computed.
+/// A checksum algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChecksumAlgorithm {
     /// CRC-32 as in Ethernet and zip (ISO 3309), four bytes big-endian.
@@ -16,7 +16,7 @@ pub enum ChecksumAlgorithm {
 }
 
 impl ChecksumAlgorithm {
-    /// Every algorithm, the strongest first.
+    /// All algorithms, the strongest first.
     pub const ALL: [Self; 4] = [Self::Sha256, Self::Sha1, Self::Md5, Self::Crc32];
 
     /// The algorithm's name in the tus protocol.
@@ -30,7 +30,7 @@ impl ChecksumAlgorithm {
         }
     }
 
-    /// How many bytes its checksums have.
+    /// The size of a checksum in bytes.
     #[must_use]
     pub fn size(self) -> usize {
         match self {
@@ -42,7 +42,7 @@ impl ChecksumAlgorithm {
     }
 }
 
-/// What a request's bytes are announced to have.
+/// The declared checksum of a request's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
     algorithm: ChecksumAlgorithm,
@@ -50,13 +50,13 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// A checksum of as many bytes as the algorithm's have; `None` for any other number.
+    /// A checksum; `None` if the value has the wrong size for the algorithm.
     #[must_use]
     pub fn new(algorithm: ChecksumAlgorithm, value: Vec<u8>) -> Option<Self> {
         (value.len() == algorithm.size()).then_some(Self { algorithm, value })
     }
 
-    /// Begins to compute what the bytes really have.
+    /// Starts to verify bytes against the checksum.
     #[must_use]
     pub fn verifier(self) -> ChecksumVerifier {
         let state = match self.algorithm {
@@ -72,7 +72,7 @@ impl Checksum {
     }
 }
 
-/// Compares bytes, as they come, with their checksum.
+/// Verifies bytes against their checksum, piece by piece.
 #[derive(Clone)]
 pub struct ChecksumVerifier {
     expected: Vec<u8>,
@@ -88,7 +88,7 @@ enum State {
 }
 
 impl ChecksumVerifier {
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
             State::Crc32(hasher) => hasher.update(bytes),
@@ -98,9 +98,9 @@ impl ChecksumVerifier {
         }
     }
 
-    /// Whether the bytes that were taken in have the checksum.
+    /// True if the added bytes have the checksum.
     #[must_use]
-    pub fn is_right(self) -> bool {
+    pub fn matches(self) -> bool {
         match self.state {
             State::Crc32(hasher) => hasher.finalize().to_be_bytes() == *self.expected,
             State::Md5(hasher) => *hasher.finalize() == *self.expected,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_known_checksums_of_a_text_are_right() {
+    fn known_checksums_match() {
         for (algorithm, value) in [
             (ChecksumAlgorithm::Crc32, "cbf43926"),
             (ChecksumAlgorithm::Md5, "25f9e794323b453885f5181f1b624d0b"),
@@ -144,10 +144,10 @@ mod tests {
             let mut verifier = checksum.clone().verifier();
             verifier.update(b"12345");
             verifier.update(b"6789");
-            assert!(verifier.is_right(), "{name}");
+            assert!(verifier.matches(), "{name}");
             let mut verifier = checksum.verifier();
             verifier.update(b"123456780");
-            assert!(!verifier.is_right(), "{name}");
+            assert!(!verifier.matches(), "{name}");
             assert!(Checksum::new(algorithm, vec![0; algorithm.size() + 1]).is_none());
         }
     }

@@ -1,4 +1,4 @@
-//! The digests that name and protect contents.
+//! Digests, which identify and protect contents.
 
 use std::{fmt, str::FromStr};
 
@@ -9,15 +9,15 @@ use sha1::{
 };
 use utoipa::ToSchema;
 
-/// Why a string is not a digest.
+/// The reason why a string is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
     /// The number of characters is not twice the digest's size.
-    #[error("{expected} hexadecimal digits are needed, {found} characters were given")]
+    #[error("{expected} hexadecimal digits are required, not {found} characters")]
     Length {
-        /// How many hexadecimal digits the algorithm's digest has.
+        /// The number of hexadecimal digits of the digest.
         expected: usize,
-        /// How many characters there were.
+        /// The number of characters in the string.
         found: usize,
     },
     /// A character is not a hexadecimal digit.
@@ -25,17 +25,18 @@ pub enum DigestError {
     NotHexadecimal(usize),
 }
 
-/// A SHA-1 (FIPS 180-4): the name of a content, written as 40 lower-case hexadecimal digits.
+/// The SHA-1 (FIPS 180-4) of a content, its name in URLs, written as 40 lower-case hexadecimal
+/// digits.
 ///
-/// Upper-case digits are read too.
+/// Upper-case digits are accepted too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, pattern = "^[0-9a-f]{40}$", example = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed")]
 pub struct Sha1([u8; 20]);
 
-/// A SHA-256 (FIPS 180-4), written as 64 lower-case hexadecimal digits.
+/// The SHA-256 (FIPS 180-4) of a content, written as 64 lower-case hexadecimal digits.
 ///
-/// It tells two contents apart that were made to share a SHA-1.
+/// It distinguishes contents that were crafted to have the same SHA-1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9")]
@@ -47,7 +48,7 @@ macro_rules! hexadecimal_digest {
             /// The digest's size in bytes.
             pub const SIZE: usize = $size;
 
-            /// The digest's bytes, as an algorithm gives them.
+            /// The digest's bytes.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; $size] {
                 &self.0
@@ -120,18 +121,18 @@ fn parse_hexadecimal<const N: usize>(text: &str) -> Result<[u8; N], DigestError>
     Ok(bytes)
 }
 
-/// What identifies a content: both digests and the size.
+/// The identity of a content: both digests and the size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Content {
-    /// The content's name.
+    /// The content's name in URLs.
     pub sha1: Sha1,
-    /// Tells contents with the same name apart.
+    /// Distinguishes contents with the same SHA-1.
     pub sha256: Sha256,
-    /// How many bytes it has.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// Computes what identifies a content in one pass over its bytes.
+/// Computes the digests and the size of a content in one pass over its bytes.
 #[derive(Clone, Default)]
 pub struct ContentHasher {
     sha1: sha1::Sha1,
@@ -140,9 +141,9 @@ pub struct ContentHasher {
 }
 
 impl ContentHasher {
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        // Both digests visit a piece while it is in the nearest cache.
+        // Both digests read a piece while it is in the nearest cache.
         const PIECE: usize = 16 * 1024;
         for piece in bytes.chunks(PIECE) {
             self.sha1.update(piece);
@@ -151,14 +152,14 @@ impl ContentHasher {
         self.size += bytes.len() as u64;
     }
 
-    /// How many bytes were taken in.
+    /// The number of added bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// What is known of the bytes taken in, to go on from later: the number of bytes, eight
-    /// bytes little-endian, and the states of both digests.
+    /// The state of the hasher, to continue later: the number of added bytes as eight bytes
+    /// little-endian, and the states of both digests.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let mut state = self.size.to_le_bytes().to_vec();
@@ -167,7 +168,7 @@ impl ContentHasher {
         state
     }
 
-    /// Goes on from what [`ContentHasher::save`] gave; `None` for anything else.
+    /// Continues from the state that [`ContentHasher::save`] returned; `None` for any other bytes.
     #[must_use]
     pub fn restore(state: &[u8]) -> Option<Self> {
         let (size, state) = state.split_first_chunk()?;
@@ -180,7 +181,7 @@ impl ContentHasher {
         })
     }
 
-    /// The content that the bytes taken in make up.
+    /// The identity of the content that the added bytes form.
     #[must_use]
     pub fn finish(self) -> Content {
         Content {
@@ -191,7 +192,7 @@ impl ContentHasher {
     }
 }
 
-/// Reads a digest's state from the beginning of some bytes, and gives the rest.
+/// Reads a digest's state from the beginning of some bytes; also returns the remaining bytes.
 fn restore_digest<D: SerializableState>(bytes: &[u8]) -> Option<(D, &[u8])> {
     let mut state = SerializedState::<D>::default();
     let (own, rest) = bytes.split_at_checked(state.len())?;
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_standard_test_vector_has_its_digests() {
+    fn a_standard_test_vector_has_its_digests() {
         let mut hasher = ContentHasher::default();
         hasher.update(b"a");
         hasher.update(b"bc");
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hasher_goes_on_from_where_it_was_saved() {
+    fn a_hasher_continues_from_a_saved_state() {
         let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
         let mut whole = ContentHasher::default();
         whole.update(&bytes);
@@ -241,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn upper_case_is_read_and_lower_case_is_written() {
+    fn upper_case_is_accepted_and_lower_case_is_written() {
         let sha1: Sha1 = "A9993E364706816ABA3E25717850C26C9CD0D89D".parse().unwrap();
         assert_eq!(sha1.to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
     }
 
     #[test]
-    fn a_wrong_length_or_digit_is_named() {
+    fn an_error_states_the_wrong_length_or_character() {
         let too_short = "a999".parse::<Sha1>();
         assert_eq!(
             too_short,

@@ -1,4 +1,4 @@
-//! What the service tells about a file.
+//! File metadata.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{FileName, MediaType, Sha1, Sha256, Timestamp};
 
-/// What an owner sees of one file.
+/// The metadata of an owner's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
     "file_sha1": "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed",
@@ -25,30 +25,30 @@ pub struct FileMeta {
     pub file_sha1: Sha1,
     /// The SHA-256 of the content.
     pub file_sha256: Sha256,
-    /// The name that this owner gave to it.
+    /// The file's name, chosen by this owner.
     pub file_name: FileName,
     /// The size of the content in bytes.
     #[schema(minimum = 0, example = 11)]
     pub file_size: u64,
     /// The media type that was declared with the upload.
     pub content_type: MediaType,
-    /// When this owner uploaded it, last if more than once.
+    /// The time of this owner's upload, the last one if there were several.
     pub upload_at: Timestamp,
-    /// When this entry changed last.
+    /// The time of the last change of this entry.
     pub update_at: Timestamp,
-    /// Whether the file is there or was deleted.
+    /// The status of the file.
     pub status: FileStatus,
     /// The path of the content's URL.
     pub location: ContentPath,
 }
 
-/// Whether a file is there.
+/// The status of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FileStatus {
-    /// It can be downloaded.
+    /// The file can be downloaded.
     Available,
-    /// It was deleted, and can be restored.
+    /// The file was deleted and can be restored.
     Deleted,
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_has_the_documented_fields_and_is_read_again() {
+    fn the_documented_fields_round_trip() {
         let sha1: Sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d".parse().unwrap();
         let meta = FileMeta {
             file_sha1: sha1,

@@ -1,44 +1,44 @@
-//! The names that owners give to their files.
+//! File names.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Why a string is not a file name.
+/// The reason why a string is not a file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FileNameError {
-    /// There is no character in it.
+    /// The string is empty.
     #[error("a file name cannot be empty")]
     Empty,
-    /// It has more bytes than file systems take.
-    #[error("a file name has at most {max} bytes of UTF-8, not {0}", max = FileName::MAX_BYTES)]
+    /// The string has more bytes than file systems allow.
+    #[error("a file name can have at most {max} bytes of UTF-8, not {0}", max = FileName::MAX_BYTES)]
     TooLong(usize),
-    /// It is `.` or `..`.
+    /// The string is `.` or `..`.
     #[error("`.` and `..` are not file names")]
     Relative,
-    /// It has a character that separates folders.
+    /// The string contains a path separator.
     #[error("a file name cannot contain `{0}`")]
     Separator(char),
-    /// It has a control character, such as NUL or a line end.
+    /// The string contains a control character, such as NUL or a line break.
     #[error("a file name cannot contain the control character U+{:04X}", u32::from(*.0))]
     Control(char),
 }
 
-/// A file's name: 1 to 255 bytes of UTF-8 that every common file system can hold.
+/// A file's name: 1 to 255 bytes of UTF-8 that every common file system can store.
 ///
 /// Control characters, `/`, `\`, and the names `.` and `..` are refused. Everything else is kept
-/// as it came, in whatever script and direction it is written.
+/// unchanged, in every script and direction of writing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, min_length = 1, max_length = 255, example = "hello.txt")]
 pub struct FileName(String);
 
 impl FileName {
-    /// The most bytes that a name may have.
+    /// The maximum size of a name in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// The name as it is stored and shown.
+    /// The name, unchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_every_script_are_kept_as_they_came() {
+    fn names_in_every_script_are_kept_unchanged() {
         let longest = "x".repeat(FileName::MAX_BYTES);
         for name in [
             "a",
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_system_or_a_header_could_misread_is_refused() {
+    fn names_that_a_file_system_or_a_header_could_misread_are_refused() {
         let refusal = |name: &str| name.parse::<FileName>().unwrap_err();
         assert_eq!(refusal(""), FileNameError::Empty);
         assert_eq!(refusal(&"é".repeat(128)), FileNameError::TooLong(256));

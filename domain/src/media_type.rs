@@ -1,4 +1,4 @@
-//! What kind of content a file is said to be.
+//! Media types.
 
 use std::{fmt, str::FromStr};
 
@@ -6,37 +6,38 @@ use mime::Mime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Why a string is not a media type.
+/// The reason why a string is not a media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MediaTypeError {
-    /// It does not read `type/subtype; name=value`.
-    #[error("a media type reads `type/subtype`, with optional parameters")]
+    /// The string does not have the form `type/subtype; name=value`.
+    #[error("a media type has the form `type/subtype`, with optional parameters")]
     Malformed,
-    /// It has more bytes than are stored.
-    #[error("a media type has at most {max} bytes, not {0}", max = MediaType::MAX_BYTES)]
+    /// The string has more bytes than the service stores.
+    #[error("a media type can have at most {max} bytes, not {0}", max = MediaType::MAX_BYTES)]
     TooLong(usize),
 }
 
-/// A media type (RFC 9110 §8.3.1) of at most 255 bytes, as the uploader declared it.
+/// A media type (RFC 9110 §8.3.1) of at most 255 bytes, as declared with the upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, max_length = 255, example = "text/plain")]
 pub struct MediaType(Mime);
 
 impl MediaType {
-    /// The most bytes that a media type may have.
+    /// The maximum size of a media type in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// The media type as a header carries it.
+    /// The media type as in a header field.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_ref()
     }
 
-    /// Whether a browser can show it within a page of the service's without running a script
-    /// that the file brings along.
+    /// True if a browser can show the file on a page of the service without running a script from
+    /// the file.
     ///
-    /// This lists what is known to be harmless; HTML, SVG, XML and PDF, among others, are not.
+    /// This lists the types that are known to be harmless; HTML, SVG, XML and PDF, among others,
+    /// are not.
     #[must_use]
     pub fn runs_no_script(&self) -> bool {
         match (self.0.type_().as_str(), self.0.subtype().as_str()) {
@@ -95,14 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_kept_and_nonsense_is_refused() {
+    fn parameters_are_kept_and_malformed_types_are_refused() {
         let plain: MediaType = "text/plain; charset=utf-8".parse().unwrap();
         assert_eq!(plain.as_str(), "text/plain; charset=utf-8");
-        for nonsense in ["", "text", "text/", "/plain", "text/plain\r\nA: b", "a b/c"] {
+        for malformed in ["", "text", "text/", "/plain", "text/plain\r\nA: b", "a b/c"] {
             assert_eq!(
-                nonsense.parse::<MediaType>(),
+                malformed.parse::<MediaType>(),
                 Err(MediaTypeError::Malformed),
-                "{nonsense:?}"
+                "{malformed:?}"
             );
         }
         let endless = format!("text/{}", "x".repeat(255));
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_cannot_run_script_may_be_shown_inline() {
+    fn only_types_without_scripts_may_be_shown_inline() {
         let harmless = |text: &str| text.parse::<MediaType>().unwrap().runs_no_script();
         assert!(harmless("image/png"));
         assert!(harmless("IMAGE/PNG"));

@@ -1,39 +1,39 @@
-//! Whose a file is.
+//! Owners of files.
 
 use std::{fmt, str::FromStr};
 
-/// Why a string is not an owner.
+/// The reason why a string is not an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OwnerError {
-    /// It has no byte, or more than a subject of a token may have.
-    #[error("an owner has 1 to {max} bytes, not {0}", max = Owner::MAX_BYTES)]
+    /// The string is empty, or longer than the subject of a token may be.
+    #[error("an owner must have 1 to {max} bytes, not {0}", max = Owner::MAX_BYTES)]
     Length(usize),
-    /// It has a control character.
+    /// The string contains a control character.
     #[error("an owner cannot contain control characters")]
     Control,
-    /// It begins or ends with white space, which some databases do not tell from its absence.
+    /// The string begins or ends with white space, which some databases ignore in comparisons.
     #[error("an owner cannot begin or end with white space")]
     Padded,
 }
 
-/// Who files belong to: 1 to 255 bytes of UTF-8 without control characters, and without white
-/// space around them.
+/// The owner of files: 1 to 255 bytes of UTF-8 without control characters, and without white space
+/// at the beginning or the end.
 ///
-/// Whatever reads or changes files does so for one owner, and sees that owner's entries only.
+/// Every operation on files is for one owner, and sees the entries of that owner only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Owner(String);
 
 impl Owner {
-    /// The most bytes that an owner may have.
+    /// The maximum size of an owner in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// The owner of everything while the service asks for no credentials.
+    /// The owner of all files while the service requires no credentials.
     #[must_use]
     pub fn anonymous() -> Self {
         Self("anonymous".to_owned())
     }
 
-    /// The owner as it is stored.
+    /// The owner, unchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_one_line_of_bounded_length() {
+    fn an_owner_is_one_line_of_limited_length() {
         assert_eq!("alice".parse::<Owner>().unwrap().as_str(), "alice");
         assert_eq!("".parse::<Owner>(), Err(OwnerError::Length(0)));
         assert_eq!(

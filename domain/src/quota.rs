@@ -1,57 +1,58 @@
-//! How much an owner may have.
+//! Quotas and usage of owners.
 
-/// How much an owner may have at most; what is `None` has no limit.
+/// The limits of an owner; `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quota {
-    /// Bytes of all files together, each counted in full, whoever else has the same content.
+    /// The total size of all files in bytes. Each file counts in full, even if other owners have
+    /// the same content.
     pub bytes: Option<u64>,
-    /// Files.
+    /// The number of files.
     pub files: Option<u64>,
-    /// Uploads that are running.
+    /// The number of running uploads.
     pub uploads: Option<u64>,
 }
 
-/// How much an owner has, and what is set aside for uploads that are running.
+/// The usage of an owner, and the reservations for running uploads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of all files that are there or can be restored.
+    /// The total size in bytes of all files that are available or can be restored.
     pub bytes: u64,
-    /// Files that are there or can be restored.
+    /// The number of files that are available or can be restored.
     pub files: u64,
-    /// Uploads that are running.
+    /// The number of running uploads.
     pub uploads: u64,
-    /// Bytes that running uploads will have, as far as that is known.
+    /// The bytes that running uploads will have, as far as known.
     pub reserved_bytes: u64,
-    /// Files that running uploads will become.
+    /// The files that running uploads will become.
     pub reserved_files: u64,
 }
 
-/// Which part of its quota an owner would exceed.
+/// The limit that an owner would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaError {
-    /// There is no room for so many bytes.
+    /// The limit of bytes.
     #[error(
-        "the quota of {most} bytes has no room for this: files have {used} bytes, and running \
-         uploads {reserved}"
+        "this would exceed the quota of {max} bytes: files have {used} bytes, and {reserved} bytes are \
+         reserved for running uploads"
     )]
     Bytes {
-        /// How many there may be.
-        most: u64,
-        /// How many the owner's files have.
+        /// The limit.
+        max: u64,
+        /// The bytes of the owner's files.
         used: u64,
-        /// How many are set aside for other uploads.
+        /// The bytes reserved for other uploads.
         reserved: u64,
     },
-    /// There are as many files as there may be.
+    /// The limit of files.
     #[error("the quota of {0} files is used up")]
     Files(u64),
-    /// As many uploads are running as may be.
+    /// The limit of running uploads.
     #[error("the quota of {0} running uploads is used up")]
     Uploads(u64),
 }
 
 impl Usage {
-    /// Both together.
+    /// The sum of both usages.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         Self {
@@ -72,54 +73,52 @@ impl Quota {
         uploads: None,
     };
 
-    /// Whether nothing is limited.
+    /// True if there is no limit.
     #[must_use]
     pub fn is_unlimited(&self) -> bool {
         *self == Self::NONE
     }
 
-    /// Decides whether an owner who has so much may have one file more, of so many bytes.
+    /// Checks that one more file of `bytes` bytes is within the quota.
     ///
     /// # Errors
     ///
-    /// Which limit it would exceed.
+    /// The limit that it would exceed.
     pub fn admit_file(&self, usage: &Usage, bytes: u64) -> Result<(), QuotaError> {
         self.admit_bytes(usage, bytes)?;
         let files = usage.files.saturating_add(usage.reserved_files);
         match self.files {
-            Some(most) if files >= most => Err(QuotaError::Files(most)),
+            Some(max) if files >= max => Err(QuotaError::Files(max)),
             _ => Ok(()),
         }
     }
 
-    /// Decides whether an owner who has so much may have so many bytes more.
+    /// Checks that `bytes` more bytes are within the quota.
     ///
     /// # Errors
     ///
-    /// [`QuotaError::Bytes`] when there is no room for them.
+    /// [`QuotaError::Bytes`] when they are not.
     pub fn admit_bytes(&self, usage: &Usage, bytes: u64) -> Result<(), QuotaError> {
-        let taken = usage.bytes.saturating_add(usage.reserved_bytes);
+        let used = usage.bytes.saturating_add(usage.reserved_bytes);
         match self.bytes {
-            // An empty file takes no room, even where there is none.
-            Some(most) if bytes > 0 && taken.saturating_add(bytes) > most => {
-                Err(QuotaError::Bytes {
-                    most,
-                    used: usage.bytes,
-                    reserved: usage.reserved_bytes,
-                })
-            }
+            // An empty file is always within the quota, even if the usage exceeds it already.
+            Some(max) if bytes > 0 && used.saturating_add(bytes) > max => Err(QuotaError::Bytes {
+                max,
+                used: usage.bytes,
+                reserved: usage.reserved_bytes,
+            }),
             _ => Ok(()),
         }
     }
 
-    /// Decides whether an owner may have one more upload running.
+    /// Checks that one more running upload is within the quota.
     ///
     /// # Errors
     ///
-    /// [`QuotaError::Uploads`] when not.
+    /// [`QuotaError::Uploads`] when it is not.
     pub fn admit_upload(&self, usage: &Usage) -> Result<(), QuotaError> {
         match self.uploads {
-            Some(most) if usage.uploads >= most => Err(QuotaError::Uploads(most)),
+            Some(max) if usage.uploads >= max => Err(QuotaError::Uploads(max)),
             _ => Ok(()),
         }
     }
@@ -136,7 +135,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_reserved_counts_as_what_is_there() {
+    fn reservations_count_as_usage() {
         let usage = Usage {
             bytes: 60,
             files: 1,
@@ -146,7 +145,7 @@ mod tests {
         };
         assert_eq!(QUOTA.admit_file(&usage, 10), Ok(()));
         let full = QuotaError::Bytes {
-            most: 100,
+            max: 100,
             used: 60,
             reserved: 30,
         };
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lowered_quota_still_takes_what_has_no_bytes() {
+    fn an_empty_file_is_within_a_quota_that_is_exceeded() {
         let usage = Usage {
             bytes: 200,
             ..Usage::default()

@@ -1,18 +1,19 @@
-//! Names that nobody can guess.
+//! Random ids, which cannot be guessed.
 
 use std::{fmt, str::FromStr};
 
-/// Why a string is not a random id.
+/// The error for a string that is not a random id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an id has 32 lower-case hexadecimal digits")]
+#[error("an id must have 32 lower-case hexadecimal digits")]
 pub struct RandomIdError;
 
-/// What names an upload, a claim, a token or a link: 128 random bits, written as 32 lower-case hexadecimal digits.
+/// The id of an upload, a claim, a token or a link: 128 random bits, written as 32 lower-case
+/// hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RandomId([u8; 16]);
 
 impl RandomId {
-    /// Its bytes.
+    /// The id's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_it_is_written() {
+    fn an_id_round_trips() {
         let id = RandomId::from([0xab; 16]);
         assert_eq!(id.to_string(), "ab".repeat(16));
         assert_eq!(id.to_string().parse(), Ok(id));

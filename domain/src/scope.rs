@@ -1,31 +1,31 @@
-//! What credentials allow.
+//! Scopes: the permissions of credentials.
 
 use std::{fmt, str::FromStr};
 
-/// Why a string is no scope.
+/// The error for a string that is not a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not one of files:read, files:write, metrics:read and admin")]
 pub struct ScopeError(String);
 
-/// One thing that credentials can allow.
+/// A permission of credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// To find, list and download files.
     FilesRead,
     /// To upload, claim, change, delete and share files.
     FilesWrite,
-    /// To read the service's numbers, which tell about all owners together.
+    /// To read the service's metrics, which cover all owners together.
     MetricsRead,
-    /// To act for any owner, within what the other scopes allow.
+    /// To act for any owner, within the other scopes.
     Admin,
 }
 
-/// What credentials allow together.
+/// A set of permissions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scopes(u8);
 
 impl Scope {
-    /// Every scope.
+    /// All scopes.
     pub const ALL: [Self; 4] = [
         Self::FilesRead,
         Self::FilesWrite,
@@ -33,7 +33,7 @@ impl Scope {
         Self::Admin,
     ];
 
-    /// The scope as credentials and the contract have it.
+    /// The scope's name in credentials and in the contract.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,7 +65,8 @@ impl fmt::Display for Scope {
 }
 
 impl Scopes {
-    /// What may be done where nobody is asked for credentials: all but to act for others.
+    /// The permissions of requests while the service requires no credentials: all except acting for
+    /// other owners.
     #[must_use]
     pub fn of_anonymous() -> Self {
         [Scope::FilesRead, Scope::FilesWrite, Scope::MetricsRead]
@@ -73,13 +74,13 @@ impl Scopes {
             .collect()
     }
 
-    /// Whether they allow this.
+    /// True if the set contains a scope.
     #[must_use]
     pub fn allow(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
 
-    /// Whether they allow nothing.
+    /// True if the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -95,7 +96,7 @@ impl FromIterator<Scope> for Scopes {
 impl FromStr for Scopes {
     type Err = ScopeError;
 
-    /// Reads scopes that are separated by spaces, as RFC 6749 §3.3 has them.
+    /// Reads scopes separated by spaces (RFC 6749 §3.3).
     fn from_str(scopes: &str) -> Result<Self, ScopeError> {
         scopes.split_ascii_whitespace().map(str::parse).collect()
     }
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_are_read_as_they_are_written() {
+    fn scopes_round_trip() {
         let scopes: Scopes = "admin files:read".parse().unwrap();
         assert!(scopes.allow(Scope::Admin) && scopes.allow(Scope::FilesRead));
         assert!(!scopes.allow(Scope::FilesWrite) && !scopes.allow(Scope::MetricsRead));

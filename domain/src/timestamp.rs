@@ -1,4 +1,4 @@
-//! Moments, as they are stored and shown.
+//! Timestamps.
 
 use std::{
     fmt,
@@ -9,38 +9,39 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 
-/// A moment between the years 1970 and 9999, in UTC and to the microsecond; shown as RFC 3339.
+/// A time between the years 1970 and 9999, in UTC and to the microsecond; written in the form of
+/// RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.123456Z")]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// When 1970 began.
+    /// The beginning of 1970.
     pub const EPOCH: Self = Self(0);
 
     const LAST: i64 = 253_402_300_799_999_999;
 
-    /// The moment so many microseconds after 1970 began; what lies outside of the range is moved
-    /// to its nearer end.
+    /// The time that is this many microseconds after the beginning of 1970; a time outside of the
+    /// range is replaced by the nearest one inside.
     #[must_use]
     pub fn from_microseconds(microseconds: i64) -> Self {
         Self(microseconds.clamp(0, Self::LAST))
     }
 
-    /// Microseconds since 1970 began.
+    /// The microseconds since the beginning of 1970.
     #[must_use]
     pub fn microseconds(self) -> i64 {
         self.0
     }
 
-    /// The moment so much later.
+    /// The time that is later by a duration.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         let microseconds = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         Self::from_microseconds(self.0.saturating_add(microseconds))
     }
 
-    /// The moment so much earlier.
+    /// The time that is earlier by a duration.
     #[must_use]
     pub fn before(self, time: Duration) -> Self {
         let microseconds = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
@@ -91,15 +92,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_shown_as_rfc_3339_and_read_again() {
-        let moment = Timestamp::from_microseconds(1_700_000_000_123_456);
-        let json = serde_json::to_string(&moment).unwrap();
+    fn a_timestamp_round_trips_in_the_form_of_rfc_3339() {
+        let timestamp = Timestamp::from_microseconds(1_700_000_000_123_456);
+        let json = serde_json::to_string(&timestamp).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123456Z\"");
-        assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), moment);
+        assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), timestamp);
     }
 
     #[test]
-    fn what_lies_out_of_range_is_moved_to_its_nearer_end() {
+    fn a_time_out_of_range_is_replaced_by_the_nearest_one_inside() {
         assert_eq!(Timestamp::from_microseconds(-1).microseconds(), 0);
         let last = Timestamp::from_microseconds(i64::MAX);
         assert_eq!(last.to_string(), "9999-12-31T23:59:59.999999Z");

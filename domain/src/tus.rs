@@ -1,29 +1,31 @@
-//! What the header fields of tus 1.0.0 say.
+//! The header fields of tus 1.0.0.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{Checksum, ChecksumAlgorithm, RandomId};
 
-/// Why an `Upload-Metadata` field cannot be read.
+/// The reason why an `Upload-Metadata` field is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// It is longer than what is kept.
-    #[error("the metadata have at most {max} bytes, not {0}", max = Metadata::MAX_BYTES)]
+    /// The field is longer than the service stores.
+    #[error("the metadata can have at most {max} bytes, not {0}", max = Metadata::MAX_BYTES)]
     TooLong(usize),
-    /// A key is missing, or has a character that no key has.
-    #[error("a key is visible ASCII without commas, and a space comes between it and its value")]
+    /// A key is missing, or contains a character that is not allowed.
+    #[error(
+        "a key must be visible ASCII without commas, and be separated from its value by a space"
+    )]
     Key,
-    /// A key is there twice.
-    #[error("the key `{0}` is there more than once")]
+    /// A key is repeated.
+    #[error("the key `{0}` is repeated")]
     Repeated(String),
     /// A value is not base64.
     #[error("the value of `{0}` is not base64")]
     Value(String),
 }
 
-/// What a client says about an upload (tus 1.0.0, `Upload-Metadata`).
+/// The metadata of an upload (tus 1.0.0, `Upload-Metadata`).
 ///
-/// Comma-separated pairs of a key and, behind a space, a value in base64, which may be missing.
+/// Comma-separated pairs of a key and, after a space, a value in base64, which is optional.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     text: String,
@@ -31,14 +33,14 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The most bytes that the field may have.
+    /// The maximum size of the field in bytes.
     pub const MAX_BYTES: usize = 8 * 1024;
 
-    /// Reads the field.
+    /// Parses the field.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason why the field is malformed.
     pub fn parse(text: &str) -> Result<Self, MetadataError> {
         if text.len() > Self::MAX_BYTES {
             return Err(MetadataError::TooLong(text.len()));
@@ -64,7 +66,7 @@ impl Metadata {
         })
     }
 
-    /// The value of a key, unless there is none or it is empty.
+    /// The value of a key; `None` if the key is missing or its value is empty.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&[u8]> {
         let pair = self.pairs.iter().find(|(other, _)| other == key);
@@ -72,48 +74,48 @@ impl Metadata {
             .filter(|value| !value.is_empty())
     }
 
-    /// The field as it came.
+    /// The field, unchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// Why an `Upload-Concat` field cannot be read.
+/// The reason why an `Upload-Concat` field is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConcatenationError {
-    /// It is none of the two forms.
-    #[error("the field reads `partial`, or `final;` and the URLs of partial uploads")]
+    /// The field has neither of the two forms.
+    #[error("the field must be `partial`, or `final;` and the URLs of partial uploads")]
     Malformed,
-    /// There are no parts, or too many of them.
-    #[error("an upload is made of 1 to {max} parts, not {0}", max = Concatenation::MOST_PARTS)]
+    /// The field has no parts, or too many of them.
+    #[error("a concatenation must have 1 to {max} parts, not {0}", max = Concatenation::MAX_PARTS)]
     Parts(usize),
-    /// A part is there twice.
-    #[error("the upload {0} is named more than once")]
+    /// A part is repeated.
+    #[error("the upload {0} is repeated")]
     Repeated(RandomId),
-    /// A URL is not an upload's.
-    #[error("URL {0} is not that of an upload")]
+    /// A URL is not the URL of an upload.
+    #[error("URL {0} is not the URL of an upload")]
     Foreign(usize),
 }
 
-/// What an upload has to do with others (tus 1.0.0, `Upload-Concat`).
+/// The role of an upload in a concatenation (tus 1.0.0, `Upload-Concat`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Concatenation {
-    /// It will be a part of another upload.
+    /// A part of another upload.
     Partial,
-    /// It is made of these, in this order.
+    /// The concatenation of these parts, in this order.
     Final(Vec<RandomId>),
 }
 
 impl Concatenation {
-    /// The most parts that an upload may be made of.
-    pub const MOST_PARTS: usize = 1000;
+    /// The maximum number of parts.
+    pub const MAX_PARTS: usize = 1000;
 
-    /// Reads the field; the URLs in it are absolute or paths, and end in `/tus/` and an id.
+    /// Parses the field. Its URLs are absolute or paths, and end in `/tus/` and an id.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason why the field is malformed.
     pub fn parse(text: &str) -> Result<Self, ConcatenationError> {
         if text == "partial" {
             return Ok(Self::Partial);
@@ -122,7 +124,7 @@ impl Concatenation {
             .strip_prefix("final;")
             .ok_or(ConcatenationError::Malformed)?;
         let urls: Vec<&str> = urls.split(' ').filter(|url| !url.is_empty()).collect();
-        if urls.is_empty() || urls.len() > Self::MOST_PARTS {
+        if urls.is_empty() || urls.len() > Self::MAX_PARTS {
             return Err(ConcatenationError::Parts(urls.len()));
         }
         let mut parts = Vec::with_capacity(urls.len());
@@ -142,25 +144,25 @@ impl Concatenation {
     }
 }
 
-/// Why an `Upload-Checksum` field cannot be read.
+/// The reason why an `Upload-Checksum` field is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChecksumError {
-    /// It is not a name and a value.
-    #[error("the field reads `algorithm base64`")]
+    /// The field is not a name and a value.
+    #[error("the field must have the form `algorithm base64`")]
     Malformed,
-    /// The algorithm is not one of those that are offered.
-    #[error("the algorithm is not one of sha256, sha1, md5 and crc32")]
+    /// The algorithm is not supported.
+    #[error("the algorithm must be one of sha256, sha1, md5 and crc32")]
     UnknownAlgorithm,
-    /// The value is not base64 of as many bytes as the algorithm's checksums have.
-    #[error("the value is not {0} bytes in base64")]
+    /// The value is not base64, or has the wrong size for the algorithm.
+    #[error("the value must be {0} bytes in base64")]
     Value(usize),
 }
 
-/// Reads what the bytes of a request are announced to have (tus 1.0.0, `Upload-Checksum`).
+/// Parses the declared checksum of a request's bytes (tus 1.0.0, `Upload-Checksum`).
 ///
 /// # Errors
 ///
-/// What is wrong with the field.
+/// The reason why the field is malformed.
 pub fn parse_checksum(text: &str) -> Result<Checksum, ChecksumError> {
     let (name, value) = text.split_once(' ').ok_or(ChecksumError::Malformed)?;
     let algorithm = ChecksumAlgorithm::ALL
@@ -179,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_are_pairs_of_a_key_and_base64() {
+    fn metadata_is_pairs_of_a_key_and_base64() {
         let metadata = Metadata::parse("filename d29ybGQ=,is_confidential,empty ").unwrap();
         assert_eq!(metadata.value("filename"), Some(b"world".as_slice()));
         assert_eq!(metadata.value("is_confidential"), None);
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_that_cannot_be_read_are_told_why() {
+    fn malformed_metadata_is_refused_with_the_reason() {
         let repeated = MetadataError::Repeated("a".to_owned());
         let not_base64 = MetadataError::Value("a".to_owned());
         for (text, error) in [
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_named_by_urls_or_paths() {
+    fn parts_are_urls_or_paths() {
         assert_eq!(Concatenation::parse("partial"), Ok(Concatenation::Partial));
         let text = format!("final;/tus/{} https://a.b/x/tus/{}", id(1), id(2));
         assert_eq!(
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_concatenation_that_cannot_be_made_is_told_why() {
+    fn a_malformed_concatenation_is_refused_with_the_reason() {
         let twice = format!("final;/tus/{0} /tus/{0}", id(1));
         let many = format!("final;{}", format!("/tus/{} ", id(1)).repeat(1001));
         for (text, error) in [

@@ -1,66 +1,66 @@
-//! The rules of uploads that can be resumed, whichever protocol they are made by.
+//! The rules of resumable uploads, for all protocols.
 
 use std::num::IntErrorKind;
 
-/// Why a request does not fit to where its upload stands.
+/// The reason why a request does not fit the state of its upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UploadError {
-    /// It goes on from elsewhere.
-    #[error("the upload has {expected} bytes, and the request goes on from {provided}")]
+    /// The request continues at another offset.
+    #[error("the upload is at offset {expected}, and the request continues at {provided}")]
     Offset {
-        /// How many bytes the upload has.
+        /// The offset of the upload.
         expected: u64,
-        /// Where the request goes on from.
+        /// The offset in the request.
         provided: u64,
     },
-    /// It says that the upload will have another length than was said before.
-    #[error("the upload was said to have {known} bytes, not {given}")]
+    /// The request declares another length than an earlier one.
+    #[error("the declared length of the upload is {known} bytes, not {given}")]
     Length {
-        /// What was said before.
+        /// The length that was declared before.
         known: u64,
-        /// What is said now.
+        /// The length in the request.
         given: u64,
     },
-    /// It says that the upload will have fewer bytes than it has.
-    #[error("the upload has {offset} bytes already, and cannot end after {given}")]
+    /// The request declares a length below the offset of the upload.
+    #[error("the upload has {offset} bytes already, so its length cannot be {given}")]
     Short {
-        /// How many bytes the upload has.
+        /// The offset of the upload.
         offset: u64,
-        /// What is said now.
+        /// The length in the request.
         given: u64,
     },
-    /// It brings more bytes than the upload was said to have.
-    #[error("the upload was said to have {0} bytes, and more were sent")]
+    /// The request has more bytes than the declared length allows.
+    #[error("the request has more bytes than the declared length of {0} bytes allows")]
     Surplus(u64),
-    /// The upload would have more bytes than are taken.
-    #[error("an upload has at most {0} bytes")]
+    /// The upload would exceed the maximum size.
+    #[error("an upload can have at most {0} bytes")]
     TooLarge(u64),
 }
 
-/// Where an upload stands.
+/// The extent of an upload: its offset and its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// How many bytes there are.
+    /// The number of received bytes.
     pub offset: u64,
-    /// How many there will be, if that is known.
+    /// The declared length, if known.
     pub length: Option<u64>,
-    /// How many there may be at most.
+    /// The maximum length, if there is one.
     pub limit: Option<u64>,
 }
 
 impl Extent {
-    /// Whether all bytes are there.
+    /// True if all bytes have been received.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.length == Some(self.offset)
     }
 
-    /// Lets a request go on from an offset, if it is the true one.
+    /// Checks that a request continues at the offset of the upload.
     ///
     /// # Errors
     ///
     /// [`UploadError::Offset`].
-    pub fn go_on_from(&self, provided: u64) -> Result<(), UploadError> {
+    pub fn check_offset(&self, provided: u64) -> Result<(), UploadError> {
         let expected = self.offset;
         if provided == expected {
             Ok(())
@@ -69,9 +69,9 @@ impl Extent {
         }
     }
 
-    /// Where it stands once a request has said how long the upload will be.
+    /// The extent after a request that may declare the length.
     ///
-    /// A length that was said once stays what it is.
+    /// The length cannot change once it is declared.
     ///
     /// # Errors
     ///
@@ -96,9 +96,9 @@ impl Extent {
         }
     }
 
-    /// How many more bytes may come; `None` if nothing bounds them.
+    /// The number of bytes that may still be received; `None` if there is no limit.
     #[must_use]
-    pub fn room(&self) -> Option<u64> {
+    pub fn remaining(&self) -> Option<u64> {
         let end = match (self.length, self.limit) {
             (Some(length), Some(limit)) => Some(length.min(limit)),
             (length, limit) => length.or(limit),
@@ -106,14 +106,14 @@ impl Extent {
         end.map(|end| end.saturating_sub(self.offset))
     }
 
-    /// Lets so many bytes come, if there is room for them.
+    /// Checks that `bytes` more bytes are within the limits.
     ///
     /// # Errors
     ///
     /// [`UploadError::Surplus`] or [`UploadError::TooLarge`].
     pub fn admit(&self, bytes: u64) -> Result<(), UploadError> {
-        match (self.room(), self.length, self.limit) {
-            (Some(room), _, _) if bytes <= room => Ok(()),
+        match (self.remaining(), self.length, self.limit) {
+            (Some(remaining), _, _) if bytes <= remaining => Ok(()),
             (None, _, _) => Ok(()),
             (_, Some(length), _) => Err(UploadError::Surplus(length)),
             (_, None, limit) => Err(UploadError::TooLarge(limit.unwrap_or_default())),
@@ -121,22 +121,22 @@ impl Extent {
     }
 }
 
-/// Why a string is not a number of bytes.
+/// The reason why a string is not a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ByteCountError {
-    /// It has something else than digits.
-    #[error("a number of bytes is written in decimal digits")]
+    /// The string contains a character other than a digit.
+    #[error("a number of bytes must be written in decimal digits")]
     NotDigits,
-    /// No upload has so many.
-    #[error("no upload has more than {} bytes", i64::MAX)]
+    /// The number exceeds the size of any file.
+    #[error("an upload can have at most {} bytes", i64::MAX)]
     TooMany,
 }
 
-/// Reads a number of bytes: decimal digits, for at most 2^63 - 1, which is what a file can have.
+/// Parses a number of bytes: decimal digits, up to 2^63 - 1, the maximum size of a file.
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// The reason why the string is not such a number.
 pub fn parse_byte_count(text: &str) -> Result<u64, ByteCountError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ByteCountError::NotDigits);
@@ -165,18 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn a_request_goes_on_from_the_true_offset_only() {
-        let stands = extent(5 * TIB, None, None);
-        assert_eq!(stands.go_on_from(5 * TIB), Ok(()));
+    fn a_request_must_continue_at_the_offset_of_the_upload() {
+        let upload = extent(5 * TIB, None, None);
+        assert_eq!(upload.check_offset(5 * TIB), Ok(()));
         for provided in [0, 5 * TIB - 1, 5 * TIB + 1] {
             let expected = 5 * TIB;
             let refused = Err(UploadError::Offset { expected, provided });
-            assert_eq!(stands.go_on_from(provided), refused);
+            assert_eq!(upload.check_offset(provided), refused);
         }
     }
 
     #[test]
-    fn a_length_is_said_once() {
+    fn a_declared_length_cannot_change() {
         let open = extent(10, None, Some(100));
         let known = open.with_length(Some(50)).unwrap();
         assert_eq!(known.length, Some(50));
@@ -201,20 +201,20 @@ mod tests {
     }
 
     #[test]
-    fn no_more_bytes_come_than_there_is_room_for() {
+    fn bytes_beyond_the_length_or_the_limit_are_refused() {
         assert_eq!(extent(5, None, None).admit(u64::MAX), Ok(()));
         let known = extent(5, Some(8), Some(100));
-        assert_eq!(known.room(), Some(3));
+        assert_eq!(known.remaining(), Some(3));
         assert_eq!(known.admit(3), Ok(()));
         assert_eq!(known.admit(4), Err(UploadError::Surplus(8)));
         let limited = extent(5, None, Some(6));
         assert_eq!(limited.admit(1), Ok(()));
         assert_eq!(limited.admit(2), Err(UploadError::TooLarge(6)));
-        assert_eq!(extent(8, Some(8), None).room(), Some(0));
+        assert_eq!(extent(8, Some(8), None).remaining(), Some(0));
     }
 
     #[test]
-    fn a_number_of_bytes_is_what_a_file_can_have() {
+    fn a_number_of_bytes_has_the_range_of_file_sizes() {
         assert_eq!(parse_byte_count("0"), Ok(0));
         assert_eq!(parse_byte_count("5497558138880"), Ok(5 * TIB));
         assert_eq!(parse_byte_count("9223372036854775807"), Ok(i64::MAX as u64));

@@ -1,44 +1,36 @@
-//! The claims on contents: who has offered to prove that they have what.
+//! Claims: an owner's offer to prove the possession of a content.
 
-use domain::{FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp, possession::Nonce};
+use domain::{Claim, Owner, RandomId, Sha256, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
-use crate::{Database, Error, Result, database::attempt, entities::claim};
+use crate::{
+    database::Database,
+    entities::claim,
+    error::{Error, Result},
+    row::OrCorrupt as _,
+    transaction::attempt,
+};
 
-/// A claim on a content, which the service may have or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Its id, which its URL has.
-    pub id: RandomId,
-    /// Who made it.
-    pub owner: Owner,
-    /// What it is to be proven with.
-    pub nonce: Nonce,
-    /// The content.
-    pub file_sha1: Sha1,
-    /// The SHA-256 that the content is said to have.
-    pub file_sha256: Option<Sha256>,
-    /// How many bytes it is said to have.
-    pub file_size: u64,
-    /// The name that the file gets.
-    pub file_name: FileName,
-    /// The media type that was declared.
-    pub content_type: MediaType,
-    /// When it was made.
-    pub create_at: Timestamp,
-    /// Until when it can be proven.
-    pub expires_at: Timestamp,
-}
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_claim";
 
 const OPEN: i32 = 0;
 const USED: i32 = 1;
 
-/// The claims on contents.
+/// The repository of claims.
 #[derive(Clone, Copy)]
-pub struct Claims<'a>(pub(crate) &'a Database);
+pub struct Claims<'a>(&'a Database);
+
+impl Database {
+    /// The repository of claims.
+    #[must_use]
+    pub fn claims(&self) -> Claims<'_> {
+        Claims(self)
+    }
+}
 
 impl Claims<'_> {
     /// Adds a claim.
@@ -53,7 +45,7 @@ impl Claims<'_> {
             nonce: Set(Sha256::from(*claim.nonce.as_bytes()).to_string()),
             file_sha1: Set(claim.file_sha1.to_string()),
             file_sha256: Set(claim.file_sha256.map(|sha256| sha256.to_string())),
-            file_size: Set(i64::try_from(claim.file_size).map_err(|error| corrupt(&error))?),
+            file_size: Set(i64::try_from(claim.file_size).or_corrupt(TABLE)?),
             file_name: Set(claim.file_name.to_string()),
             content_type: Set(claim.content_type.to_string()),
             status: Set(OPEN),
@@ -64,10 +56,10 @@ impl Claims<'_> {
         attempt(insert).await.map(drop)
     }
 
-    /// When the claim was made that comes `count` before this one among its owner's since a time;
-    /// `None` if there are not so many.
+    /// Finds the creation time of the claim that is `count` places before this one among its
+    /// owner's claims after `since`; `None` if there are fewer.
     ///
-    /// One look-up in an index, of at most so many entries.
+    /// One index lookup that reads at most `count + 1` entries.
     ///
     /// # Errors
     ///
@@ -79,7 +71,7 @@ impl Claims<'_> {
         count: u64,
     ) -> Result<Option<Timestamp>> {
         let (own, id) = (claim.create_at.microseconds(), claim.id.to_string());
-        let look = || {
+        let query = || {
             claim::Entity::find()
                 .select_only()
                 .column(claim::Column::CreateAt)
@@ -98,7 +90,7 @@ impl Claims<'_> {
                 .into_tuple::<i64>()
                 .one(self.0.newest())
         };
-        let found = attempt(look).await?;
+        let found = attempt(query).await?;
         Ok(found.map(Timestamp::from_microseconds))
     }
 
@@ -116,9 +108,9 @@ impl Claims<'_> {
         attempt(remove).await.map(drop)
     }
 
-    /// Uses an owner's claim up, if it was not used before, and is not over.
+    /// Marks an owner's claim as used, if it is unused and has not expired, and returns it.
     ///
-    /// Of several who try only one gets it.
+    /// Of several concurrent requests, only one gets the claim.
     ///
     /// # Errors
     ///
@@ -134,10 +126,10 @@ impl Claims<'_> {
                 .filter(claim::Column::Id.eq(id.to_string()))
                 .one(self.0.newest())
         };
-        let is_usable = |row: &claim::Model| {
+        let is_readable = |row: &claim::Model| {
             row.owner == owner.as_str() && row.status == OPEN && row.expires_at > now.microseconds()
         };
-        let Some(row) = attempt(find).await?.filter(is_usable) else {
+        let Some(row) = attempt(find).await?.filter(is_readable) else {
             return Ok(None);
         };
         let take = || {
@@ -153,7 +145,7 @@ impl Claims<'_> {
         row.try_into().map(Some)
     }
 
-    /// Removes the claims that were over before a time.
+    /// Removes the claims that expired before a given time.
     ///
     /// # Errors
     ///
@@ -172,26 +164,23 @@ impl TryFrom<claim::Model> for Claim {
     type Error = Error;
 
     fn try_from(row: claim::Model) -> Result<Self> {
-        let nonce: Sha256 = parse(&row.nonce)?;
+        let nonce: Sha256 = row.nonce.parse().or_corrupt(TABLE)?;
         Ok(Self {
-            id: parse(&row.id)?,
-            owner: parse(&row.owner)?,
+            id: row.id.parse().or_corrupt(TABLE)?,
+            owner: row.owner.parse().or_corrupt(TABLE)?,
             nonce: (*nonce.as_bytes()).into(),
-            file_sha1: parse(&row.file_sha1)?,
-            file_sha256: row.file_sha256.as_deref().map(parse).transpose()?,
-            file_size: row.file_size.try_into().map_err(|error| corrupt(&error))?,
-            file_name: parse(&row.file_name)?,
-            content_type: parse(&row.content_type)?,
+            file_sha1: row.file_sha1.parse().or_corrupt(TABLE)?,
+            file_sha256: row
+                .file_sha256
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .or_corrupt(TABLE)?,
+            file_size: row.file_size.try_into().or_corrupt(TABLE)?,
+            file_name: row.file_name.parse().or_corrupt(TABLE)?,
+            content_type: row.content_type.parse().or_corrupt(TABLE)?,
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: Timestamp::from_microseconds(row.expires_at),
         })
     }
-}
-
-fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T> {
-    text.parse().map_err(|error| corrupt(&error))
-}
-
-fn corrupt(reason: &impl ToString) -> Error {
-    Error::corrupt("tbl_claim", reason)
 }

@@ -1,4 +1,4 @@
-//! What statements are sent to: one pool, or whichever of several servers it is to be.
+//! The target of statements: one pool, or one of several servers.
 
 use std::sync::Arc;
 
@@ -10,19 +10,20 @@ use sea_orm::{
 
 use crate::{
     error::is_unavailable,
-    servers::{Server, Servers, Source, no_primary},
+    replicas::{ReplicaSet, Server, Source, no_primary},
 };
 
-/// Where statements go.
+/// The target of statements.
 #[derive(Clone, Debug)]
 pub(crate) enum Connection {
-    /// To the one database.
-    Only(DatabaseConnection),
-    /// To the server that takes writes.
-    Primary(Arc<Servers>),
-    /// To any server that has all that was committed before; while none takes writes, to one that
-    /// has nearly all. It is never said of that one that it has no such row.
-    Any(Arc<Servers>),
+    /// The only database.
+    Single(DatabaseConnection),
+    /// The primary: the server that accepts writes.
+    Primary(Arc<ReplicaSet>),
+    /// Any server that has everything that was committed before; while there is no primary, a
+    /// replica with an acceptable lag. A missing row in such a replica counts as an error, not as
+    /// absence.
+    Any(Arc<ReplicaSet>),
 }
 
 impl Connection {
@@ -30,42 +31,42 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the database says against it, or that no server takes writes.
+    /// When the database refuses it, or there is no primary.
     pub(crate) async fn begin(
         &self,
         options: TransactionOptions,
     ) -> Result<DatabaseTransaction, DbErr> {
         match self {
-            Self::Only(pool) => pool.begin_with_options(options).await,
-            Self::Primary(servers) | Self::Any(servers) => {
-                let primary = servers.primary()?;
-                let rows = primary.rows();
+            Self::Single(pool) => pool.begin_with_options(options).await,
+            Self::Primary(replicas) | Self::Any(replicas) => {
+                let primary = replicas.primary()?;
+                let pool = primary.pool();
                 tokio::select! {
-                    begun = rows.begin_with_options(options) => note(servers, begun),
-                    () = primary.gone() => Err(no_primary()),
+                    begun = pool.begin_with_options(options) => request_check_on_error(replicas, begun),
+                    () = primary.unreachable() => Err(no_primary()),
                 }
             }
         }
     }
 
-    /// Says that what was not found is not there, if that is certain.
+    /// Checks that a row that was not found does not exist.
     ///
     /// # Errors
     ///
-    /// While no server takes writes: a replica may have too little.
-    pub(crate) fn vouch_for_absence(&self) -> Result<(), DbErr> {
+    /// While there is no primary: a replica may lack the row.
+    pub(crate) fn ensure_authoritative(&self) -> Result<(), DbErr> {
         match self {
-            Self::Only(_) => Ok(()),
-            Self::Primary(servers) | Self::Any(servers) => servers.primary().map(drop),
+            Self::Single(_) => Ok(()),
+            Self::Primary(replicas) | Self::Any(replicas) => replicas.primary().map(drop),
         }
     }
 
-    /// Closes all connections, once they are idle.
+    /// Closes all connections once they are idle.
     pub(crate) async fn close(&self) {
         match self {
-            // What cannot be closed in good order is closed by the process's end.
-            Self::Only(pool) => drop(pool.close_by_ref().await),
-            Self::Primary(servers) | Self::Any(servers) => servers.close().await,
+            // A connection that cannot be closed cleanly is closed when the process ends.
+            Self::Single(pool) => drop(pool.close_by_ref().await),
+            Self::Primary(replicas) | Self::Any(replicas) => replicas.close().await,
         }
     }
 }
@@ -74,27 +75,27 @@ impl Connection {
 impl ConnectionTrait for Connection {
     fn get_database_backend(&self) -> DbBackend {
         match self {
-            Self::Only(pool) => pool.get_database_backend(),
-            Self::Primary(servers) | Self::Any(servers) => servers.backend(),
+            Self::Single(pool) => pool.get_database_backend(),
+            Self::Primary(replicas) | Self::Any(replicas) => replicas.backend(),
         }
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match self {
-            Self::Only(pool) => pool.execute_raw(statement).await,
-            Self::Primary(servers) | Self::Any(servers) => {
-                let rows = servers.primary()?.rows();
-                note(servers, rows.execute_raw(statement).await)
+            Self::Single(pool) => pool.execute_raw(statement).await,
+            Self::Primary(replicas) | Self::Any(replicas) => {
+                let pool = replicas.primary()?.pool();
+                request_check_on_error(replicas, pool.execute_raw(statement).await)
             }
         }
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         match self {
-            Self::Only(pool) => pool.execute_unprepared(sql).await,
-            Self::Primary(servers) | Self::Any(servers) => {
-                let rows = servers.primary()?.rows();
-                note(servers, rows.execute_unprepared(sql).await)
+            Self::Single(pool) => pool.execute_unprepared(sql).await,
+            Self::Primary(replicas) | Self::Any(replicas) => {
+                let pool = replicas.primary()?.pool();
+                request_check_on_error(replicas, pool.execute_unprepared(sql).await)
             }
         }
     }
@@ -112,73 +113,73 @@ impl ConnectionTrait for Connection {
 impl Connection {
     async fn query(&self, query: Query) -> Result<Vec<QueryResult>, DbErr> {
         match self {
-            Self::Only(pool) => query.send(pool).await,
-            Self::Primary(servers) => {
-                let rows = servers.primary()?.rows();
-                note(servers, query.send(&rows).await)
+            Self::Single(pool) => query.send(pool).await,
+            Self::Primary(replicas) => {
+                let pool = replicas.primary()?.pool();
+                request_check_on_error(replicas, query.send(&pool).await)
             }
-            Self::Any(servers) => read(servers, &query).await,
+            Self::Any(replicas) => read(replicas, &query).await,
         }
     }
 }
 
 /// A statement that reads.
 enum Query {
-    /// One row, if there is one.
+    /// At most one row.
     One(Statement),
     All(Statement),
 }
 
 impl Query {
-    async fn send(&self, rows: &DatabaseConnection) -> Result<Vec<QueryResult>, DbErr> {
+    async fn send(&self, pool: &DatabaseConnection) -> Result<Vec<QueryResult>, DbErr> {
         match self {
             Self::One(statement) => {
-                let row = rows.query_one_raw(statement.clone()).await?;
+                let row = pool.query_one_raw(statement.clone()).await?;
                 Ok(row.into_iter().collect())
             }
-            Self::All(statement) => rows.query_all_raw(statement.clone()).await,
+            Self::All(statement) => pool.query_all_raw(statement.clone()).await,
         }
     }
 }
 
-/// Reads from a replica if one is well, else from the primary; if whoever is asked goes away
-/// meanwhile, from another.
-async fn read(servers: &Servers, query: &Query) -> Result<Vec<QueryResult>, DbErr> {
-    if let Source::Current(server) = servers.source().await {
+/// Reads from a replica in sync, or else from the primary; if that server becomes unreachable
+/// meanwhile, from another one.
+async fn read(replicas: &ReplicaSet, query: &Query) -> Result<Vec<QueryResult>, DbErr> {
+    if let Source::Current(server) = replicas.source().await {
         if let Some(answer) = ask(server, query).await {
             return answer;
         }
-        servers.report_trouble();
-        if let Ok(primary) = servers.primary()
+        replicas.request_check();
+        if let Ok(primary) = replicas.primary()
             && !std::ptr::eq(server, primary)
             && let Some(answer) = ask(primary, query).await
         {
             return answer;
         }
     }
-    let found = query.send(&servers.stale()?.rows()).await?;
+    let found = query.send(&replicas.stale()?.pool()).await?;
     if found.is_empty() {
         return Err(no_primary());
     }
     Ok(found)
 }
 
-/// What a server answers; nothing if it is gone.
+/// A server's answer; `None` if the server becomes unreachable.
 async fn ask(server: &Server, query: &Query) -> Option<Result<Vec<QueryResult>, DbErr>> {
-    let rows = server.rows();
+    let pool = server.pool();
     tokio::select! {
-        answer = query.send(&rows) => match answer {
+        answer = query.send(&pool) => match answer {
             Err(error) if is_unavailable(&error) => None,
             answer => Some(answer),
         },
-        () = server.gone() => None,
+        () = server.unreachable() => None,
     }
 }
 
-/// Has the servers looked at if one could not be used.
-fn note<T>(servers: &Servers, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
+/// Requests a check of the servers if an operation failed because one is unavailable.
+fn request_check_on_error<T>(replicas: &ReplicaSet, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
     if outcome.as_ref().is_err_and(is_unavailable) {
-        servers.report_trouble();
+        replicas.request_check();
     }
     outcome
 }

@@ -1,44 +1,42 @@
-//! The rows of the contents, each in the shard of its SHA-1.
+//! Contents: one row for each distinct content, in the shard of its SHA-1.
 
-use domain::{Address, Content, Sha1};
+mod row;
+
+use domain::{Sha1, StoredContent};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, ExprTrait, QueryFilter, QueryOrder,
     QuerySelect, Select, sea_query::Expr,
 };
 
 use crate::{
-    Database, Error, Result, Shard,
     connection::Connection,
-    database::{attempt, big_integer},
+    database::Database,
     entities::{AVAILABLE, file},
+    error::Result,
+    row::{OrCorrupt as _, big_integer},
+    shard::Shard,
+    transaction::attempt,
 };
 
-/// A content that the service has, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredContent {
-    /// What identifies the content.
-    pub content: Content,
-    /// Where its bytes are.
-    pub address: Address,
-    /// A second place where they are.
-    pub second: Option<Address>,
-}
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "file";
 
-impl StoredContent {
-    /// Everywhere its bytes are.
-    pub fn copies(&self) -> impl Iterator<Item = &Address> {
-        std::iter::once(&self.address).chain(&self.second)
+/// The repository of contents.
+#[derive(Clone, Copy)]
+pub struct Contents<'a>(&'a Database);
+
+impl Database {
+    /// The repository of contents.
+    #[must_use]
+    pub fn contents(&self) -> Contents<'_> {
+        Contents(self)
     }
 }
 
-/// The rows of the contents.
-#[derive(Clone, Copy)]
-pub struct Contents<'a>(pub(crate) &'a Database);
-
 impl Contents<'_> {
-    /// Finds a content that is available.
+    /// Finds an available content.
     ///
-    /// One look-up by a unique index.
+    /// One lookup by a unique index.
     ///
     /// # Errors
     ///
@@ -47,16 +45,16 @@ impl Contents<'_> {
         find(self.0.reading(), sha1).await
     }
 
-    /// The same before something is recorded of it: the primary is asked, which is written to next.
+    /// The same before a write: only the primary is asked, since the write goes there.
     ///
     /// # Errors
     ///
-    /// As [`Contents::find`].
-    pub async fn find_to_change(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
+    /// The same as those of [`Contents::find`].
+    pub async fn find_for_update(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
         find(self.0.newest(), sha1).await
     }
 
-    /// Finds those of the given contents that one shard has, in any state, as they are now.
+    /// Finds which of the given contents a shard has, in any state. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -72,8 +70,7 @@ impl Contents<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Finds those of the given contents that one shard has and that are available, as they are
-    /// now.
+    /// Finds which of the given contents a shard has and are available. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -90,9 +87,9 @@ impl Contents<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Lists a shard's contents that are available, from after the given row on.
+    /// Lists up to `limit` available contents of a shard, from the first row after `after`.
     ///
-    /// Gives up to `limit` contents, each with the row's number to go on from.
+    /// Each comes with the number of its row, which is `after` for the next page.
     ///
     /// # Errors
     ///
@@ -118,10 +115,10 @@ impl Contents<'_> {
             .collect()
     }
 
-    /// Lists a shard's contents that are available and lie in a store, not only as a second place,
-    /// from after the given row on, as they are now.
+    /// Lists up to `limit` available contents of a shard whose first copy is in a store, from the
+    /// first row after `after`. Reads from the primary.
     ///
-    /// Gives up to `limit` contents, each with the row's number to go on from.
+    /// Each comes with the number of its row, which is `after` for the next page.
     ///
     /// # Errors
     ///
@@ -146,7 +143,7 @@ impl Contents<'_> {
             .collect()
     }
 
-    /// Whether any content that is available has a place in a store.
+    /// Reports whether any available content has a copy in a store.
     ///
     /// # Errors
     ///
@@ -159,7 +156,7 @@ impl Contents<'_> {
             let first = file::Column::FileAddr
                 .gte(format!("{store}:"))
                 .and(file::Column::FileAddr.lt(format!("{store};")));
-            let look = || {
+            let query = || {
                 shard
                     .select()
                     .select_only()
@@ -169,15 +166,14 @@ impl Contents<'_> {
                     .into_tuple::<i64>()
                     .one(self.0.newest())
             };
-            if attempt(look).await?.is_some() {
+            if attempt(query).await?.is_some() {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Counts the contents that are available and lie in a store, not only as a second place, and
-    /// their bytes.
+    /// Counts the available contents whose first copy is in a store, and their bytes.
     ///
     /// Reads all rows of all shards, one shard after the other.
     ///
@@ -199,8 +195,8 @@ impl Contents<'_> {
                     .one(connection)
             };
             let (files, bytes) = attempt(count).await?.unwrap_or_default();
-            counted.0 += u64::try_from(files).map_err(corrupt)?;
-            counted.1 += u64::try_from(bytes.unwrap_or_default()).map_err(corrupt)?;
+            counted.0 += u64::try_from(files).or_corrupt(TABLE)?;
+            counted.1 += u64::try_from(bytes.unwrap_or_default()).or_corrupt(TABLE)?;
         }
         Ok(counted)
     }
@@ -219,9 +215,9 @@ async fn find(connection: &Connection, sha1: &Sha1) -> Result<Option<StoredConte
         .transpose()
 }
 
-/// A shard's contents that are available and whose addresses name a store.
+/// Selects a shard's available contents whose first copy is in a store.
 ///
-/// The characters `:` and `;` follow each other, and the column compares byte by byte.
+/// The characters `:` and `;` are adjacent, and the column compares bytes.
 fn in_store(shard: Shard, store: &str) -> Select<file::Entity> {
     shard
         .select()
@@ -230,8 +226,8 @@ fn in_store(shard: Shard, store: &str) -> Select<file::Entity> {
         .filter(file::Column::FileAddr.lt(format!("{store};")))
 }
 
-/// The row of a content, which nobody else changes until the transaction ends.
-pub(crate) async fn locked(
+/// Locks the row of a content until the transaction ends, and returns it.
+pub(crate) async fn lock(
     transaction: &DatabaseTransaction,
     sha1: &Sha1,
 ) -> Result<Option<file::Model>> {
@@ -242,32 +238,4 @@ pub(crate) async fn locked(
         .one(transaction)
         .await?;
     Ok(row)
-}
-
-impl TryFrom<file::Model> for StoredContent {
-    type Error = Error;
-
-    fn try_from(row: file::Model) -> Result<Self> {
-        let second = row.ext2.as_deref().map(str::parse);
-        Ok(Self {
-            content: row.content()?,
-            address: row.file_addr.parse().map_err(corrupt)?,
-            second: second.transpose().map_err(corrupt)?,
-        })
-    }
-}
-
-impl file::Model {
-    pub(crate) fn content(&self) -> Result<Content> {
-        Ok(Content {
-            sha1: self.file_sha1.parse().map_err(corrupt)?,
-            sha256: self.file_sha256.parse().map_err(corrupt)?,
-            size: self.file_size.try_into().map_err(corrupt)?,
-        })
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("file", &reason)
 }

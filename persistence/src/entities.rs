@@ -1,4 +1,4 @@
-//! The rows as the tables have them.
+//! The rows of the tables.
 
 pub(crate) mod claim;
 pub(crate) mod file;
@@ -15,9 +15,9 @@ pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod user_file;
 
-/// A row whose file can be used.
+/// The status of a row whose file can be used.
 pub(crate) const AVAILABLE: i32 = 0;
-/// A row whose file was deleted, and can be restored.
+/// The status of a row whose file was deleted and can be restored.
 pub(crate) const DELETED: i32 = 1;
-/// A row that waits for its removal, and is as good as gone.
+/// The status of a row that awaits its removal and is treated as absent.
 pub(crate) const PURGING: i32 = 2;

@@ -1,8 +1,10 @@
-//! The owners' entries: who has which content, under which name.
+//! Entries: which owner has which content, under which name.
+
+pub(crate) mod row;
 
 use std::collections::HashSet;
 
-use domain::{FileMeta, FileName, FileStatus, Owner, Sha1, Timestamp};
+use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Owner, Position, Sha1};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select, UpdateMany,
@@ -12,64 +14,40 @@ use sea_orm::{
     },
 };
 
+use self::row::{folded, stored_status};
 use crate::{
-    Database, Error, Result,
     connection::Connection,
-    database::{attempt, transact},
-    entities::{AVAILABLE, DELETED, PURGING, user_file},
-    links, usage,
+    database::Database,
+    entities::{
+        PURGING,
+        user_file::{self, by_key},
+    },
+    error::Result,
+    links,
+    row::OrCorrupt as _,
+    transaction::attempt,
+    usage,
 };
 
-/// One owner's entry for one content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// What the owner sees of it.
-    pub meta: FileMeta,
-    /// Grows with every change.
-    pub version: i64,
-    /// Where it stands in its owner's listing.
-    pub position: Position,
-}
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_user_file";
 
-/// A place in a listing, newest first; no two entries of an owner share one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// When the entry's content was uploaded.
-    pub upload_at: Timestamp,
-    /// The row, which puts uploads of the same moment in an order.
-    pub id: i64,
-}
-
-/// Which of an owner's entries to list.
-#[derive(Debug, Clone)]
-pub struct EntryFilter {
-    /// Those that are in this state.
-    pub status: FileStatus,
-    /// Those that have this in their name, in upper or lower case.
-    pub name: Option<String>,
-    /// Those that are for one of these contents.
-    pub sha1s: Option<Vec<Sha1>>,
-}
-
-/// What an entry becomes.
-#[derive(Debug, Clone)]
-pub struct EntryChange {
-    /// The name it gets.
-    pub file_name: FileName,
-    /// The state it gets; `None` ends the right to restore it, and hides it for good.
-    pub status: Option<FileStatus>,
-    /// When that is.
-    pub at: Timestamp,
-}
-
-/// The owners' entries.
+/// The repository of entries.
 #[derive(Clone, Copy)]
-pub struct Entries<'a>(pub(crate) &'a Database);
+pub struct Entries<'a>(&'a Database);
+
+impl Database {
+    /// The repository of entries.
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        Entries(self)
+    }
+}
 
 impl Entries<'_> {
-    /// Finds an owner's entry for a content, whether available or deleted.
+    /// Finds an owner's entry for a content, available or deleted.
     ///
-    /// One look-up by a unique index.
+    /// One lookup by a unique index.
     ///
     /// # Errors
     ///
@@ -78,19 +56,19 @@ impl Entries<'_> {
         find(self.0.reading(), owner, sha1).await
     }
 
-    /// The same for an entry that is to be changed: the primary is asked.
+    /// The same before a write: only the primary is asked.
     ///
     /// # Errors
     ///
-    /// As [`Entries::find`].
-    pub async fn find_to_change(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
+    /// The same as those of [`Entries::find`].
+    pub async fn find_for_update(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
         find(self.0.newest(), owner, sha1).await
     }
 
-    /// Lists an owner's entries, newest first, from after a position on.
+    /// Lists an owner's entries, newest first, from the first one after a position.
     ///
-    /// Costs the same wherever it starts: it reads `limit` rows of an index from there on, unless
-    /// a name is searched for, which reads that owner's rows until there are enough.
+    /// The cost is independent of the position: reads `limit` rows of an index from there. A search
+    /// by name reads the owner's rows until it has found enough.
     ///
     /// # Errors
     ///
@@ -108,36 +86,33 @@ impl Entries<'_> {
                 .all(self.0.reading())
         };
         let rows = attempt(list).await?;
-        // Whoever asks for certain contents takes what is missing for what is not there.
+        // A caller that asks for certain contents concludes that the missing ones do not exist.
         if let Some(sha1s) = &filter.sha1s
             && rows.len() < sha1s.len()
         {
-            self.0.reading().vouch_for_absence()?;
+            self.0.reading().ensure_authoritative()?;
         }
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Changes an entry, unless somebody else did since it was read.
-    ///
-    /// Gives whether it was changed.
+    /// Updates an entry, unless it has changed since it was read; returns whether it was updated.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn change(&self, owner: &Owner, seen: &Entry, change: &EntryChange) -> Result<bool> {
-        if change.status == Some(FileStatus::Available) {
-            let update = || guarded(owner, seen, change).exec(self.0.writing());
+    pub async fn update(&self, owner: &Owner, seen: &Entry, update: &EntryUpdate) -> Result<bool> {
+        if update.status == Some(FileStatus::Available) {
+            let update = || guarded(owner, seen, update).exec(self.0.writing());
             return Ok(attempt(update).await?.rows_affected == 1);
         }
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = withdraw(&transaction, owner, seen, change).await;
-            Ok((transaction, work))
-        })
-        .await
+        self.0
+            .transact(
+                |transaction| async move { withdraw(&transaction, owner, seen, update).await },
+            )
+            .await
     }
 
-    /// Whether an entry of any owner is for a content, and can be used or restored.
+    /// Reports whether any owner has an entry for a content that is available or can be restored.
     ///
     /// # Errors
     ///
@@ -155,7 +130,7 @@ impl Entries<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Finds those of the given contents that any entry is for, even one that was given up.
+    /// Finds which of the given contents have an entry, even one that is being purged.
     ///
     /// # Errors
     ///
@@ -173,13 +148,13 @@ impl Entries<'_> {
         let found = attempt(find).await?;
         found
             .into_iter()
-            .map(|sha1| sha1.parse().map_err(corrupt))
+            .map(|sha1| sha1.parse().or_corrupt(TABLE))
             .collect()
     }
 
-    /// Lists the contents that entries of any owner are for, from after the given row on.
+    /// Lists up to `limit` contents with an entry of any owner, from the first row after `after`.
     ///
-    /// Gives up to `limit` of them, each with the row's number to go on from.
+    /// Each comes with the number of its row, which is `after` for the next page.
     ///
     /// # Errors
     ///
@@ -198,49 +173,49 @@ impl Entries<'_> {
         };
         let rows = attempt(list).await?;
         rows.into_iter()
-            .map(|(id, sha1)| Ok((id, sha1.parse().map_err(corrupt)?)))
+            .map(|(id, sha1)| Ok((id, sha1.parse().or_corrupt(TABLE)?)))
             .collect()
     }
 }
 
-/// Changes an entry to what nobody can download, and so ends the links to it; one that was given
-/// up no longer counts.
+/// Updates an entry to a status in which it cannot be downloaded, and removes the links to it; an
+/// entry that is marked for the purge no longer counts as used.
 async fn withdraw(
     transaction: &DatabaseTransaction,
     owner: &Owner,
     seen: &Entry,
-    change: &EntryChange,
+    update: &EntryUpdate,
 ) -> Result<bool> {
-    let done = guarded(owner, seen, change).exec(transaction).await?;
+    let done = guarded(owner, seen, update).exec(transaction).await?;
     if done.rows_affected == 0 {
         return Ok(false);
     }
     links::remove_all(transaction, owner, &seen.meta.file_sha1).await?;
-    if change.status.is_none() {
-        let bytes = i64::try_from(seen.meta.file_size).map_err(corrupt)?;
-        usage::charge(transaction, owner, -bytes, -1).await?;
+    if update.status.is_none() {
+        let bytes = i64::try_from(seen.meta.file_size).or_corrupt(TABLE)?;
+        usage::add_usage(transaction, owner, -bytes, -1).await?;
     }
     Ok(true)
 }
 
-/// Changes an entry unless somebody else did since it was read.
-fn guarded(owner: &Owner, seen: &Entry, change: &EntryChange) -> UpdateMany<user_file::Entity> {
+/// The update of an entry, guarded by the version that was read.
+fn guarded(owner: &Owner, seen: &Entry, update: &EntryUpdate) -> UpdateMany<user_file::Entity> {
     user_file::Entity::update_many()
         .col_expr(
             user_file::Column::FileName,
-            Expr::val(change.file_name.as_str()),
+            Expr::val(update.file_name.as_str()),
         )
         .col_expr(
             user_file::Column::FileNameFolded,
-            Expr::val(folded(change.file_name.as_str())),
+            Expr::val(folded(update.file_name.as_str())),
         )
         .col_expr(
             user_file::Column::Status,
-            Expr::val(change.status.map_or(PURGING, stored_status)),
+            Expr::val(update.status.map_or(PURGING, stored_status)),
         )
         .col_expr(
             user_file::Column::UpdateAt,
-            Expr::val(change.at.microseconds()),
+            Expr::val(update.at.microseconds()),
         )
         .col_expr(user_file::Column::Version, Expr::val(seen.version + 1))
         .filter(user_file::Column::Owner.eq(owner.as_str()))
@@ -259,14 +234,8 @@ async fn find(connection: &Connection, owner: &Owner, sha1: &Sha1) -> Result<Opt
     row.map(Entry::try_from).transpose()
 }
 
-pub(crate) fn by_key(owner: &Owner, sha1: &Sha1) -> Select<user_file::Entity> {
-    user_file::Entity::find()
-        .filter(user_file::Column::Owner.eq(owner.as_str()))
-        .filter(user_file::Column::FileSha1.eq(sha1.to_string()))
-}
-
-/// `upload_at <= x AND (upload_at < x OR id < y)` rather than a comparison of pairs, for which
-/// MySQL would not use the index.
+/// Uses `upload_at <= x AND (upload_at < x OR id < y)` instead of comparing pairs, for which MySQL
+/// would not use the index.
 pub(crate) fn newest(
     owner: &Owner,
     filter: &EntryFilter,
@@ -291,8 +260,8 @@ pub(crate) fn newest(
         let sha1s = sha1s.iter().map(Sha1::to_string);
         select = select.filter(user_file::Column::FileSha1.is_in(sha1s));
     } else {
-        // MariaDB would read the index from its end to the position, for the sake of the rows
-        // that it expects without the limit. The others do not know this hint.
+        // Without this hint MariaDB would read the index from its end to the position, because it
+        // expects more rows than the limit allows. The other databases ignore the hint.
         QueryTrait::query(&mut select).force_index("ix_user_file_newest", IndexHintScope::All);
     }
     if let Some(name) = &filter.name {
@@ -302,13 +271,7 @@ pub(crate) fn newest(
     select
 }
 
-/// A name in the form that makes a search independent of upper and lower case, by Unicode's
-/// rules on every database.
-pub(crate) fn folded(name: &str) -> String {
-    name.to_lowercase()
-}
-
-/// A text in which what `LIKE` gives a meaning to has none.
+/// Escapes the characters that have a meaning in `LIKE`.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -318,48 +281,4 @@ fn escaped(text: &str) -> String {
         escaped.push(character);
     }
     escaped
-}
-
-pub(crate) fn stored_status(status: FileStatus) -> i32 {
-    match status {
-        FileStatus::Available => AVAILABLE,
-        FileStatus::Deleted => DELETED,
-    }
-}
-
-impl TryFrom<user_file::Model> for Entry {
-    type Error = Error;
-
-    fn try_from(row: user_file::Model) -> Result<Self> {
-        let sha1: Sha1 = row.file_sha1.parse().map_err(corrupt)?;
-        let upload_at = Timestamp::from_microseconds(row.upload_at);
-        let meta = FileMeta {
-            file_sha1: sha1,
-            file_sha256: row.file_sha256.parse().map_err(corrupt)?,
-            file_name: row.file_name.parse().map_err(corrupt)?,
-            file_size: row.file_size.try_into().map_err(corrupt)?,
-            content_type: row.content_type.parse().map_err(corrupt)?,
-            upload_at,
-            update_at: Timestamp::from_microseconds(row.update_at),
-            status: match row.status {
-                AVAILABLE => FileStatus::Available,
-                DELETED => FileStatus::Deleted,
-                other => return Err(corrupt(format!("status {other}"))),
-            },
-            location: sha1.into(),
-        };
-        Ok(Self {
-            meta,
-            version: row.version,
-            position: Position {
-                upload_at,
-                id: row.id,
-            },
-        })
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_user_file", &reason)
 }

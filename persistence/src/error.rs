@@ -1,4 +1,4 @@
-//! What can go wrong between the service and its database.
+//! Errors of the database, classified by what callers do about them.
 
 use domain::QuotaError;
 use sea_orm::{
@@ -6,56 +6,56 @@ use sea_orm::{
     sqlx::{self, mysql::MySqlDatabaseError, postgres::PgDatabaseError, sqlite::SqliteError},
 };
 
-/// What a database operation gives.
+/// The result of a database operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a database operation failed.
+/// The reason why a database operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database cannot be reached, does not answer in time, or takes no writes now.
+    /// The database cannot be reached, does not answer in time, or accepts no writes at the moment.
     #[error("the database is unavailable")]
     Unavailable(#[source] DbErr),
     /// The database did not answer in time.
     #[error("the database did not answer in time")]
     TimedOut,
-    /// The operation lost against others as often as it may be tried.
+    /// The operation lost races against others in every allowed attempt.
     #[error("the database is busy")]
     Busy(#[source] DbErr),
-    /// The database has no room left.
+    /// The database has no space left.
     #[error("the database is full")]
     Full(#[source] DbErr),
-    /// The connection was lost while a transaction was being committed: it may have been, or not.
-    #[error("it is not known whether the transaction was committed")]
+    /// The connection was lost during a commit: the transaction may or may not be committed.
+    #[error("the outcome of the commit is unknown")]
     CommitUnknown(#[source] Box<Error>),
-    /// An owner has no room for more.
+    /// The operation exceeds an owner's quota.
     #[error(transparent)]
     QuotaFull(#[from] QuotaError),
-    /// A row holds what the service never writes.
-    #[error("{table} has a row that cannot be read: {reason}")]
+    /// A row holds a value that the service never writes.
+    #[error("a row of {table} cannot be read: {reason}")]
     CorruptRow {
         /// The table's logical name.
         table: &'static str,
-        /// What is wrong with the row.
+        /// The reason why the row cannot be read.
         reason: String,
     },
-    /// This program cannot work with that database, or not with the schema that it has.
+    /// This program cannot work with the database or its schema.
     #[error("{0}")]
     Unusable(String),
-    /// Any other failure; a defect, or a database that was tampered with.
+    /// Any other failure: a defect, or a database that was modified by hand.
     #[error("the database refused an operation")]
     Other(#[source] DbErr),
 }
 
 impl Error {
-    /// Whether the same transaction may well succeed when it is tried again.
+    /// True if the same transaction may succeed when it is retried.
     pub(crate) fn is_lost_race(&self) -> bool {
         matches!(self, Self::Busy(_))
     }
 
-    pub(crate) fn corrupt(table: &'static str, reason: &impl ToString) -> Self {
+    pub(crate) fn corrupt(table: &'static str, reason: impl Into<String>) -> Self {
         Self::CorruptRow {
             table,
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 }
@@ -71,14 +71,13 @@ impl From<DbErr> for Error {
     }
 }
 
-/// Whether an error says that a database cannot be used now, and not what it thinks of a
-/// statement.
+/// True if the error means that the database is unavailable, and not that it refused the statement.
 pub(crate) fn is_unavailable(error: &DbErr) -> bool {
     kind(error) == Kind::Unavailable
 }
 
-/// That no server can be asked, as an error of a statement.
-pub(crate) fn nobody_to_ask(why: &str) -> DbErr {
+/// The error of a statement for which there is no server.
+pub(crate) fn unreachable(why: &str) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(why.to_owned()))
 }
 
@@ -124,7 +123,7 @@ fn sqlx_kind(error: &sqlx::Error) -> Kind {
     Kind::Other
 }
 
-/// By the primary result codes, which are the last eight bits of the extended ones.
+/// Classifies by the primary result code, the last eight bits of the extended one.
 fn sqlite_kind(code: Option<&str>) -> Kind {
     let code = code.and_then(|code| code.parse::<u32>().ok());
     match code.map(|code| code & 0xff) {
@@ -144,9 +143,9 @@ fn mysql_kind(number: u16) -> Kind {
         1205 | 1213 | 1020 => Kind::Busy,
         // disk full, table full
         1021 | 1114 => Kind::Full,
-        // too many connections (of a user, too) or statements, shutting down, offline, killed,
-        // read-only server, not part of its cluster, a statement or a connection that took too
-        // long, a login that is refused now
+        // too many connections (in total or of a user) or statements, shutting down, offline,
+        // killed, read-only server, not part of its cluster, a statement or a connection that took
+        // too long, a login that is refused at the moment
         1040 | 1045 | 1047 | 1049 | 1053 | 1077 | 1079 | 1203 | 1226 | 1290 | 1317 | 1461
         | 1836 | 1862 | 1927 | 1969 | 3024 | 3032 | 3118 | 3169 | 4031 => Kind::Unavailable,
         _ => Kind::Other,
@@ -159,9 +158,9 @@ fn postgres_kind(state: &str) -> Kind {
         "40001" | "40P01" | "55P03" => Kind::Busy,
         // disk full
         "53100" => Kind::Full,
-        // read-only transaction, a database that is not there now
+        // read-only transaction, a database that does not exist at the moment
         "25006" | "3D000" => Kind::Unavailable,
-        // connections, logins, resources, an operator's intervention, the system
+        // connections, logins, resources, operator intervention, system errors
         state if ["08", "28", "53", "57", "58"].contains(&state.get(..2).unwrap_or_default()) => {
             Kind::Unavailable
         }

@@ -1,13 +1,26 @@
-//! Which disk a store is whose contents the rows mean.
+//! Identities: which disk each store must be.
 
 use domain::RandomId;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 
-use crate::{Database, Error, Result, database::attempt, entities::store};
+use crate::{
+    database::Database, entities::store, error::Result, row::OrCorrupt as _, transaction::attempt,
+};
 
-/// The identities of stores, by name.
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_store";
+
+/// The repository of store identities, by the store's name.
 #[derive(Clone, Copy)]
-pub struct Identities<'a>(pub(crate) &'a Database);
+pub struct Identities<'a>(&'a Database);
+
+impl Database {
+    /// The repository of store identities.
+    #[must_use]
+    pub fn identities(&self) -> Identities<'_> {
+        Identities(self)
+    }
+}
 
 impl Identities<'_> {
     /// Finds a store's identity; `None` if it has none yet.
@@ -20,15 +33,16 @@ impl Identities<'_> {
         let row = attempt(find).await?;
         row.map(|row| row.identity.parse())
             .transpose()
-            .map_err(|error| Error::corrupt("tbl_store", &error))
+            .or_corrupt(TABLE)
     }
 
-    /// Gives a store an identity, unless it has one; gives the one that it has then.
+    /// Assigns an identity to a store that has none; returns the identity that the store has
+    /// afterwards.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn give(&self, name: &str, identity: RandomId) -> Result<RandomId> {
+    pub async fn assign(&self, name: &str, identity: RandomId) -> Result<RandomId> {
         let row = store::ActiveModel {
             name: Set(name.to_owned()),
             identity: Set(identity.to_string()),

@@ -1,119 +1,42 @@
-//! The copies that are to be made from store to store.
+//! Jobs: copies to make from one store to another.
 //!
-//! A job is made in the transaction that makes it necessary, and goes in the one that says that the
-//! copy counts. In between, whoever works on it holds it for a time, and nobody else does.
+//! The transaction that makes a copy necessary creates the job; the transaction that makes the copy
+//! count removes it. In between, a worker claims the job for a limited time, during which no other
+//! worker has it.
 
+mod counts;
+mod dead;
+pub(crate) mod insert;
 mod row;
 
-use domain::{RandomId, Sha1, Timestamp};
+use domain::{Job, JobId, RandomId, Timestamp};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
-    ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, TryInsertResult, UpdateMany,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
+    QueryFilter, QueryOrder, QuerySelect, UpdateMany, sea_query::Expr,
 };
 
-use self::row::{DEAD, WAITING, corrupt, to_row};
+use self::row::{DEAD, TABLE, WAITING};
 use crate::{
-    Database, Result,
-    database::{attempt, transact},
-    entities::job,
+    database::Database, entities::job, error::Result, row::OrCorrupt as _, transaction::attempt,
 };
 
-/// How many jobs one statement adds; each takes a parameter for each of its columns.
-const BATCH: usize = 500;
+/// The maximum length of a stored error text, in characters.
+const MAX_ERROR_CHARS: usize = 1000;
 
-/// The longest text of an error that is kept, in characters.
-const LONGEST_ERROR: usize = 1000;
-
-/// What names a job.
-pub type JobId = i64;
-
-/// A copy that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewJob {
-    /// The content.
-    pub sha1: Sha1,
-    /// How many bytes it has.
-    pub size: u64,
-    /// The store that has it.
-    pub from: String,
-    /// The store that is to have it.
-    pub to: String,
-    /// Whether the first store keeps it as well.
-    pub keeps_source: bool,
-    /// The transfer that it belongs to.
-    pub transfer: Option<RandomId>,
-    /// When it is to be made.
-    pub due_at: Timestamp,
-}
-
-/// A copy that is to be made, and what came of that so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// What names it.
-    pub id: JobId,
-    /// The content.
-    pub sha1: Sha1,
-    /// How many bytes it has.
-    pub size: u64,
-    /// The store that has it.
-    pub from: String,
-    /// The store that is to have it.
-    pub to: String,
-    /// Whether the first store keeps it as well.
-    pub keeps_source: bool,
-    /// The transfer that it belongs to.
-    pub transfer: Option<RandomId>,
-    /// When it is to be made; or until when it is held, or need not be told again.
-    pub due_at: Timestamp,
-    /// How often it failed.
-    pub attempts: u32,
-    /// Why it failed last.
-    pub error: Option<String>,
-    /// Whether it is tried no more.
-    pub is_dead: bool,
-    /// When it was made.
-    pub create_at: Timestamp,
-}
-
-/// How much is to be done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Jobs that are to be done, or being done.
-    pub waiting: u64,
-    /// Jobs that are tried no more.
-    pub dead: u64,
-    /// When the oldest was made of those that are to be done.
-    pub oldest: Option<Timestamp>,
-}
-
-/// The copies that are to be made.
+/// The repository of jobs.
 #[derive(Clone, Copy)]
-pub struct Jobs<'a>(pub(crate) &'a Database);
+pub struct Jobs<'a>(&'a Database);
+
+impl Database {
+    /// The repository of jobs.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs(self)
+    }
+}
 
 impl Jobs<'_> {
-    /// Adds jobs, except those for which there is one; gives how many were added.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails; none is added then.
-    pub async fn insert_many(&self, jobs: &[NewJob], now: Timestamp) -> Result<u64> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
-                let mut added = 0;
-                for jobs in jobs.chunks(BATCH) {
-                    added += insert_batch(&transaction, jobs, now).await?;
-                }
-                Ok(added)
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
-    }
-
-    /// Finds a job, as it is now.
+    /// Finds a job. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -123,8 +46,8 @@ impl Jobs<'_> {
         attempt(find).await?.map(Job::try_from).transpose()
     }
 
-    /// Lists up to `limit` jobs that are to be done by now, the longest due first: those that nobody
-    /// holds, and those whose holder's time is over.
+    /// Lists up to `limit` jobs that are due, the longest due first: unclaimed jobs, and jobs whose
+    /// claim has expired.
     ///
     /// # Errors
     ///
@@ -143,10 +66,8 @@ impl Jobs<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Keeps a job from being listed before a time, since others were told of it, if it is still due
-    /// when it was seen to be; nobody holds it then.
-    ///
-    /// Gives whether it was.
+    /// Hides a job from [`Jobs::list_due`] until a given time, because it was published; removes an
+    /// expired claim. Does so only if the due time is still `seen_due`; returns whether it was.
     ///
     /// # Errors
     ///
@@ -162,55 +83,56 @@ impl Jobs<'_> {
         Ok(attempt(defer).await?.rows_affected == 1)
     }
 
-    /// Holds a job until a time, unless somebody else does; gives it, or `None` if it cannot be had.
+    /// Claims a job until a given time, unless another worker has a claim on it; returns the job,
+    /// or `None` if it cannot be claimed.
     ///
-    /// A job that nobody holds can be had before it is due.
+    /// An unclaimed job can be claimed before it is due.
     ///
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
-    pub async fn hold(
+    pub async fn claim(
         &self,
         id: JobId,
-        holder: &str,
+        worker: &str,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Job>> {
-        let hold = || {
+        let claim = || {
             update_waiting(id)
-                .col_expr(job::Column::Holder, Expr::val(holder))
+                .col_expr(job::Column::Holder, Expr::val(worker))
                 .col_expr(job::Column::DueAt, Expr::val(until.microseconds()))
-                .filter(is_free(now).add(job::Column::Holder.eq(holder)))
+                .filter(is_unclaimed(now).add(job::Column::Holder.eq(worker)))
                 .exec(self.0.writing())
         };
-        if attempt(hold).await?.rows_affected == 0 {
+        if attempt(claim).await?.rows_affected == 0 {
             return Ok(None);
         }
         let find = || job::Entity::find_by_id(id).one(self.0.newest());
         let row = attempt(find).await?;
-        // Its time may be over already, and somebody else have it.
-        let own = row.filter(|row| row.status == WAITING && row.holder.as_deref() == Some(holder));
+        // The claim may have expired already, and another worker may have claimed the job.
+        let own = row.filter(|row| row.status == WAITING && row.holder.as_deref() == Some(worker));
         own.map(Job::try_from).transpose()
     }
 
-    /// Holds a job that is held for longer; gives whether it still was.
+    /// Extends the claim on a job; returns whether the claim was still valid.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn keep_holding(&self, id: JobId, holder: &str, until: Timestamp) -> Result<bool> {
+    pub async fn renew_claim(&self, id: JobId, worker: &str, until: Timestamp) -> Result<bool> {
         let keep = || {
-            update_held(id, holder)
+            update_claimed(id, worker)
                 .col_expr(job::Column::DueAt, Expr::val(until.microseconds()))
                 .exec(self.0.writing())
         };
         Ok(attempt(keep).await?.rows_affected == 1)
     }
 
-    /// Says that a job that is held failed, and is to be tried again at a time; gives whether it
-    /// still was held.
+    /// Records that a claimed job failed and when to retry it; returns whether the claim was still
+    /// valid.
     ///
-    /// Of the error's text, no more than the first 1,000 characters are kept.
+    /// Keeps the first 1,000 characters of the error text.
     ///
     /// # Errors
     ///
@@ -218,14 +140,14 @@ impl Jobs<'_> {
     pub async fn retry(
         &self,
         id: JobId,
-        holder: &str,
+        worker: &str,
         due: Timestamp,
         attempts: u32,
         error: &str,
     ) -> Result<bool> {
-        let attempts = i32::try_from(attempts).map_err(corrupt)?;
+        let attempts = i32::try_from(attempts).or_corrupt(TABLE)?;
         let retry = || {
-            update_held(id, holder)
+            update_claimed(id, worker)
                 .col_expr(job::Column::Holder, Expr::val(None::<String>))
                 .col_expr(job::Column::DueAt, Expr::val(due.microseconds()))
                 .col_expr(job::Column::Attempts, Expr::val(attempts))
@@ -235,17 +157,17 @@ impl Jobs<'_> {
         Ok(attempt(retry).await?.rows_affected == 1)
     }
 
-    /// Says that a job that is held failed, and is not to be tried again; gives whether it still was
-    /// held.
+    /// Records that a claimed job failed and will not be retried; returns whether the claim was
+    /// still valid.
     ///
-    /// Of the error's text, no more than the first 1,000 characters are kept.
+    /// Keeps the first 1,000 characters of the error text.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn bury(&self, id: JobId, holder: &str, error: &str) -> Result<bool> {
-        let bury = || {
-            update_held(id, holder)
+    pub async fn mark_dead(&self, id: JobId, worker: &str, error: &str) -> Result<bool> {
+        let mark_dead = || {
+            update_claimed(id, worker)
                 .col_expr(job::Column::Holder, Expr::val(None::<String>))
                 .col_expr(job::Column::Status, Expr::val(DEAD))
                 .col_expr(
@@ -255,229 +177,38 @@ impl Jobs<'_> {
                 .col_expr(job::Column::Error, Expr::val(shortened(error)))
                 .exec(self.0.writing())
         };
-        Ok(attempt(bury).await?.rows_affected == 1)
+        Ok(attempt(mark_dead).await?.rows_affected == 1)
     }
 
-    /// Removes a job that is held, and that there is nothing to do for; gives whether it still was
-    /// held.
+    /// Removes a claimed job for which nothing is left to do; returns whether the claim was still
+    /// valid.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn finish(&self, id: JobId, holder: &str) -> Result<bool> {
-        let finish = || async { finish_in(self.0.writing(), id, holder).await };
+    pub async fn finish(&self, id: JobId, worker: &str) -> Result<bool> {
+        let finish = || async { remove_in(self.0.writing(), id, worker).await };
         attempt(finish).await
     }
 
-    /// Lists up to `limit` jobs that are tried no more, oldest first, from after one on.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails, or a row cannot be read.
-    pub async fn list_dead(&self, after: Option<JobId>, limit: u64) -> Result<Vec<Job>> {
-        let list = || {
-            job::Entity::find()
-                .filter(job::Column::Status.eq(DEAD))
-                .filter(job::Column::Id.gt(after.unwrap_or_default()))
-                .order_by_asc(job::Column::Id)
-                .limit(limit)
-                .all(self.0.newest())
-        };
-        let rows = attempt(list).await?;
-        rows.into_iter().map(TryInto::try_into).collect()
-    }
-
-    /// Begins anew with one job that is tried no more, or with all; gives how many these are.
+    /// Removes the waiting, unclaimed jobs of a transfer; returns their number.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn revive(&self, id: Option<JobId>, now: Timestamp) -> Result<u64> {
-        let revive = || {
-            let mut update = job::Entity::update_many()
-                .col_expr(job::Column::Status, Expr::val(WAITING))
-                .col_expr(job::Column::Attempts, Expr::val(0))
-                .col_expr(job::Column::DueAt, Expr::val(now.microseconds()))
-                .filter(job::Column::Status.eq(DEAD));
-            if let Some(id) = id {
-                update = update.filter(job::Column::Id.eq(id));
-            }
-            update.exec(self.0.writing())
-        };
-        Ok(attempt(revive).await?.rows_affected)
-    }
-
-    /// Removes the copies between two stores that failed too often: they are ordered anew, or not
-    /// at all.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn forget_dead(&self, from: &str, to: &str) -> Result<()> {
-        let forget = || {
-            job::Entity::delete_many()
-                .filter(job::Column::FromStore.eq(from))
-                .filter(job::Column::ToStore.eq(to))
-                .filter(job::Column::Status.eq(DEAD))
-                .exec(self.0.writing())
-        };
-        attempt(forget).await.map(drop)
-    }
-
-    /// Removes the jobs of a transfer that are to be done and that nobody holds at a moment; gives
-    /// how many these were.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn drop_waiting(&self, transfer: RandomId, now: Timestamp) -> Result<u64> {
+    pub async fn remove_waiting(&self, transfer: RandomId, now: Timestamp) -> Result<u64> {
         let remove = || {
             job::Entity::delete_many()
                 .filter(job::Column::TransferId.eq(transfer.to_string()))
                 .filter(job::Column::Status.eq(WAITING))
-                .filter(is_free(now))
+                .filter(is_unclaimed(now))
                 .exec(self.0.writing())
         };
         Ok(attempt(remove).await?.rows_affected)
     }
-
-    /// Counts the jobs of a transfer: those that are to be done or being done, and those that are
-    /// tried no more.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn count_of(&self, transfer: RandomId) -> Result<(u64, u64)> {
-        let count = |status: i32| async move {
-            let count = || {
-                job::Entity::find()
-                    .filter(job::Column::TransferId.eq(transfer.to_string()))
-                    .filter(job::Column::Status.eq(status))
-                    .count(self.0.newest())
-            };
-            attempt(count).await
-        };
-        Ok((count(WAITING).await?, count(DEAD).await?))
-    }
-
-    /// Counts the jobs for copies from one store to another, whoever ordered them: those that are to
-    /// be done or being done, and those that are tried no more.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn count_between(&self, from: &str, to: &str) -> Result<(u64, u64)> {
-        let count = |status: i32| async move {
-            let count = || {
-                job::Entity::find()
-                    .filter(job::Column::Status.eq(status))
-                    .filter(job::Column::FromStore.eq(from))
-                    .filter(job::Column::ToStore.eq(to))
-                    .count(self.0.newest())
-            };
-            attempt(count).await
-        };
-        Ok((count(WAITING).await?, count(DEAD).await?))
-    }
-
-    /// Counts all jobs, and tells since when the oldest is to be done.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn standing(&self) -> Result<Standing> {
-        let count = || {
-            job::Entity::find()
-                .select_only()
-                .column(job::Column::Status)
-                .column_as(job::Column::Id.count(), "jobs")
-                .column_as(job::Column::CreateAt.min(), "oldest")
-                .group_by(job::Column::Status)
-                .into_tuple::<(i32, i64, Option<i64>)>()
-                .all(self.0.reading())
-        };
-        let mut standing = Standing::default();
-        for (status, jobs, oldest) in attempt(count).await? {
-            let jobs = jobs.try_into().map_err(corrupt)?;
-            if status == WAITING {
-                standing.waiting = jobs;
-                standing.oldest = oldest.map(Timestamp::from_microseconds);
-            } else {
-                standing.dead += jobs;
-            }
-        }
-        Ok(standing)
-    }
 }
 
-/// Adds jobs that no statement is too long for, except those for which there is one.
-async fn insert_batch(
-    transaction: &DatabaseTransaction,
-    jobs: &[NewJob],
-    now: Timestamp,
-) -> Result<u64> {
-    let marks = transaction.get_database_backend() == DbBackend::MySql;
-    let mark = marks.then(|| format!("new {:016x}", getrandom::u64().unwrap_or_default()));
-    let rows: Result<Vec<_>> = jobs
-        .iter()
-        .map(|job| to_row(job, now, mark.clone()))
-        .collect();
-    // To set the id to itself, as nothing is done by default, MySQL refuses once the statement has
-    // made an id.
-    let nothing = OnConflict::columns([
-        job::Column::FileSha1,
-        job::Column::FromStore,
-        job::Column::ToStore,
-    ])
-    .do_nothing_on([job::Column::FileSha1])
-    .to_owned();
-    let insert = job::Entity::insert_many(rows?)
-        .on_conflict(nothing)
-        .try_insert()
-        .exec_without_returning(transaction);
-    let added = match insert.await? {
-        TryInsertResult::Inserted(added) => added,
-        TryInsertResult::Empty | TryInsertResult::Conflicted => 0,
-    };
-    let Some(mark) = mark else {
-        return Ok(added);
-    };
-    // MySQL counts those as well for which there was one.
-    let unmark = job::Entity::update_many()
-        .col_expr(job::Column::Holder, Expr::val(None::<String>))
-        .filter(job::Column::FileSha1.is_in(jobs.iter().map(|job| job.sha1.to_string())))
-        .filter(job::Column::Holder.eq(mark))
-        .exec(transaction);
-    Ok(unmark.await?.rows_affected)
-}
-
-/// Adds a job for a copy of what has just come to its store.
-///
-/// One that there is already is for bytes that lay there before: it begins anew, and whoever holds
-/// it does no longer, and so cannot remove it as done.
-pub(crate) async fn insert_in(
-    transaction: &DatabaseTransaction,
-    job: &NewJob,
-    now: Timestamp,
-) -> Result<()> {
-    let anew = OnConflict::columns([
-        job::Column::FileSha1,
-        job::Column::FromStore,
-        job::Column::ToStore,
-    ])
-    .value(job::Column::Holder, Expr::val(None::<String>))
-    .value(job::Column::Status, Expr::val(WAITING))
-    .value(job::Column::Attempts, Expr::val(0))
-    .value(job::Column::DueAt, Expr::val(job.due_at.microseconds()))
-    .to_owned();
-    job::Entity::insert(to_row(job, now, None)?)
-        .on_conflict(anew)
-        .exec_without_returning(transaction)
-        .await?;
-    Ok(())
-}
-
-/// Makes those jobs of a transfer due that nobody holds.
+/// Makes the unclaimed jobs of a transfer due.
 pub(crate) async fn release(
     transaction: &DatabaseTransaction,
     transfer: RandomId,
@@ -493,23 +224,23 @@ pub(crate) async fn release(
     Ok(())
 }
 
-/// Removes a job that is held; gives whether it was.
-pub(crate) async fn finish_in(
+/// Removes a claimed job; returns whether the claim was still valid.
+pub(crate) async fn remove_in(
     connection: &impl ConnectionTrait,
     id: JobId,
-    holder: &str,
+    worker: &str,
 ) -> Result<bool> {
     let done = job::Entity::delete_many()
         .filter(job::Column::Id.eq(id))
         .filter(job::Column::Status.eq(WAITING))
-        .filter(job::Column::Holder.eq(holder))
+        .filter(job::Column::Holder.eq(worker))
         .exec(connection)
         .await?;
     Ok(done.rows_affected == 1)
 }
 
-/// Nobody holds it, or whoever does has no more time.
-fn is_free(now: Timestamp) -> Condition {
+/// The condition that a job is unclaimed, or its claim has expired.
+fn is_unclaimed(now: Timestamp) -> Condition {
     Condition::any()
         .add(job::Column::Holder.is_null())
         .add(job::Column::DueAt.lte(now.microseconds()))
@@ -521,10 +252,10 @@ fn update_waiting(id: JobId) -> UpdateMany<job::Entity> {
         .filter(job::Column::Status.eq(WAITING))
 }
 
-fn update_held(id: JobId, holder: &str) -> UpdateMany<job::Entity> {
-    update_waiting(id).filter(job::Column::Holder.eq(holder))
+fn update_claimed(id: JobId, worker: &str) -> UpdateMany<job::Entity> {
+    update_waiting(id).filter(job::Column::Holder.eq(worker))
 }
 
 fn shortened(error: &str) -> String {
-    error.chars().take(LONGEST_ERROR).collect()
+    error.chars().take(MAX_ERROR_CHARS).collect()
 }

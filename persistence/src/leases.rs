@@ -1,33 +1,41 @@
-//! Who does what is to be done once in the whole cluster.
+//! Leases: rights that one process of the cluster has at a time.
 //!
-//! Clocks of machines differ, so a row tells no time. Whoever holds a lease raises its beat again
-//! and again; whoever saw the same beat for long enough, by a clock of their own, takes it over,
-//! guarded by what they saw.
+//! The clocks of machines differ, so a row holds no time. The holder of a lease increases its
+//! heartbeat periodically; a process that sees the same heartbeat for long enough, by its own
+//! clock, takes the lease over, guarded by the heartbeat that it saw.
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
 };
 
-use crate::{Database, Result, database::attempt, entities::lease};
+use crate::{database::Database, entities::lease, error::Result, transaction::attempt};
 
-/// Whom a lease is held by that nobody holds.
-const NOBODY: &str = "";
+/// The holder in the row of a lease that no process holds.
+const UNHELD: &str = "";
 
-/// A lease, as its row has it.
+/// The state of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it, if anybody does.
+    /// The holder, if there is one.
     pub holder: Option<String>,
-    /// What grows as long as somebody holds it, and whenever it changes hands.
-    pub beat: i64,
+    /// A counter that increases while the lease is held, and whenever it changes hands.
+    pub heartbeat: i64,
 }
 
-/// The leases, by name.
+/// The repository of leases, by name.
 #[derive(Clone, Copy)]
-pub struct Leases<'a>(pub(crate) &'a Database);
+pub struct Leases<'a>(&'a Database);
+
+impl Database {
+    /// The repository of leases.
+    #[must_use]
+    pub fn leases(&self) -> Leases<'_> {
+        Leases(self)
+    }
+}
 
 impl Leases<'_> {
-    /// Finds a lease; `None` if nobody ever held it.
+    /// Finds a lease; `None` if no process has ever held it.
     ///
     /// # Errors
     ///
@@ -36,12 +44,12 @@ impl Leases<'_> {
         let find = || lease::Entity::find_by_id(name).one(self.0.newest());
         let row = attempt(find).await?;
         Ok(row.map(|row| Lease {
-            holder: Some(row.holder).filter(|holder| holder != NOBODY),
-            beat: row.beat,
+            holder: Some(row.holder).filter(|holder| holder != UNHELD),
+            heartbeat: row.beat,
         }))
     }
 
-    /// Takes a lease, if it is still as it was seen; gives whether it was.
+    /// Takes a lease if its state is still the one that was seen; returns whether it was.
     ///
     /// # Errors
     ///
@@ -50,20 +58,20 @@ impl Leases<'_> {
         let Some(seen) = seen else {
             return self.insert(name, holder).await;
         };
-        let seen_holder = seen.holder.as_deref().unwrap_or(NOBODY);
+        let seen_holder = seen.holder.as_deref().unwrap_or(UNHELD);
         let take = || {
             lease::Entity::update_many()
                 .col_expr(lease::Column::Holder, Expr::val(holder))
-                .col_expr(lease::Column::Beat, Expr::val(seen.beat + 1))
+                .col_expr(lease::Column::Beat, Expr::val(seen.heartbeat + 1))
                 .filter(lease::Column::Name.eq(name))
                 .filter(lease::Column::Holder.eq(seen_holder))
-                .filter(lease::Column::Beat.eq(seen.beat))
+                .filter(lease::Column::Beat.eq(seen.heartbeat))
                 .exec(self.0.writing())
         };
         Ok(attempt(take).await?.rows_affected == 1)
     }
 
-    /// Takes a lease that has no row yet; somebody else may be faster.
+    /// Takes a lease that has no row yet, unless another process inserts the row first.
     async fn insert(&self, name: &str, holder: &str) -> Result<bool> {
         let row = lease::ActiveModel {
             name: Set(name.to_owned()),
@@ -80,38 +88,38 @@ impl Leases<'_> {
         Ok(found.is_some_and(|found| found.holder.as_deref() == Some(holder)))
     }
 
-    /// Gives the sign of life of whoever holds a lease; gives whether they still do.
+    /// Sends the heartbeat of a lease's holder; returns whether the process still holds the lease.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn beat(&self, name: &str, holder: &str) -> Result<bool> {
+    pub async fn heartbeat(&self, name: &str, holder: &str) -> Result<bool> {
         let next = || Expr::col(lease::Column::Beat).add(1);
-        let beat = || {
+        let heartbeat = || {
             lease::Entity::update_many()
                 .col_expr(lease::Column::Beat, next())
                 .filter(lease::Column::Name.eq(name))
                 .filter(lease::Column::Holder.eq(holder))
                 .exec(self.0.writing())
         };
-        Ok(attempt(beat).await?.rows_affected == 1)
+        Ok(attempt(heartbeat).await?.rows_affected == 1)
     }
 
-    /// Gives a lease up, if one holds it, so that the next who looks takes it.
+    /// Releases a lease if the process holds it, so that another process can take it at once.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn give_up(&self, name: &str, holder: &str) -> Result<()> {
+    pub async fn release(&self, name: &str, holder: &str) -> Result<()> {
         let next = || Expr::col(lease::Column::Beat).add(1);
-        let give_up = || {
+        let release = || {
             lease::Entity::update_many()
-                .col_expr(lease::Column::Holder, Expr::val(NOBODY))
+                .col_expr(lease::Column::Holder, Expr::val(UNHELD))
                 .col_expr(lease::Column::Beat, next())
                 .filter(lease::Column::Name.eq(name))
                 .filter(lease::Column::Holder.eq(holder))
                 .exec(self.0.writing())
         };
-        attempt(give_up).await.map(drop)
+        attempt(release).await.map(drop)
     }
 }

@@ -1,12 +1,13 @@
-//! The metadata in SQL: contents over 256 tables, the owners' entries, and what is to be done with
-//! the copies in stores.
+//! The metadata in SQL: contents in 256 tables, the entries of owners, and the work to do on the
+//! copies in stores.
 //!
-//! Every statement is made in an attempt that bounds how long it may take, tries again what lost
-//! a race, and tells apart what callers treat differently. A database that fails is an [`Error`],
-//! never a row that is not there.
+//! Each statement and transaction runs with a time limit and is retried after a lost race. A
+//! failing database is an [`Error`], never a missing row; the variants of [`Error`] are the cases
+//! that callers treat differently.
 
 mod accounts;
 mod claims;
+mod connect;
 mod connection;
 mod contents;
 mod database;
@@ -16,41 +17,43 @@ mod error;
 mod identities;
 mod jobs;
 mod leases;
-mod leftovers;
 mod links;
 pub mod meter;
-mod moving;
+mod pending_deletions;
 #[doc(hidden)]
 pub mod plans;
 mod purging;
 mod recording;
+mod relocation;
+mod replicas;
+mod row;
 mod schema;
-mod servers;
 mod sessions;
 mod shard;
 mod stagings;
 mod tokens;
+mod transaction;
 mod transfers;
 mod usage;
 
-pub use accounts::{Account, Accounts, Limit, Miscount, OwnQuota};
-pub use claims::{Claim, Claims};
-pub use contents::{Contents, StoredContent};
-pub use database::{Database, Options};
-pub use entries::{Entries, Entry, EntryChange, EntryFilter, Position};
+pub use accounts::Accounts;
+pub use claims::Claims;
+pub use connect::Options;
+pub use contents::Contents;
+pub use database::Database;
+pub use entries::Entries;
 pub use error::{Error, Result};
 pub use identities::Identities;
-pub use jobs::{Job, JobId, Jobs, NewJob, Standing};
+pub use jobs::Jobs;
 pub use leases::{Lease, Leases};
-pub use leftovers::{Leftover, Leftovers};
-pub use links::{Link, Links};
-pub use moving::Switch;
+pub use links::Links;
+pub use pending_deletions::{PendingDeletion, PendingDeletions};
 pub use purging::Purging;
-pub use recording::{Arrival, CopyTo, Novelty, Recording};
+pub use recording::{CopyTarget, RecordOutcome, UploadRecord};
+pub use relocation::Relocation;
 pub use schema::Schema;
-pub use servers::{ServerStatus, ServersStatus};
-pub use sessions::{Protocol, Role, Session, SessionState, Sessions};
+pub use sessions::Sessions;
 pub use shard::Shard;
 pub use stagings::{Advance, Segment, Staging, Stagings};
-pub use tokens::{Token, TokenState, Tokens};
-pub use transfers::{Progress, Transfer, TransferState, Transfers};
+pub use tokens::Tokens;
+pub use transfers::Transfers;

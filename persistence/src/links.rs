@@ -1,6 +1,6 @@
-//! The links to owners' files, by which whoever has one gets the file.
+//! Links: URLs that let anyone download an owner's file.
 
-use domain::{Owner, RandomId, Sha1, Timestamp};
+use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
@@ -8,45 +8,41 @@ use sea_orm::{
 };
 
 use crate::{
-    Database, Error, Result,
-    database::{attempt, transact},
-    entities::{AVAILABLE, link, user_file},
-    entries::by_key,
+    database::Database,
+    entities::{
+        AVAILABLE, link,
+        user_file::{self, by_key},
+    },
+    error::{Error, Result},
+    row::OrCorrupt as _,
+    transaction::attempt,
 };
 
-/// A link to an owner's file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Its id, which its URL has behind a signature.
-    pub id: RandomId,
-    /// Whose file it is.
-    pub owner: Owner,
-    /// The file.
-    pub file_sha1: Sha1,
-    /// Whether a browser may show the file rather than save it.
-    pub inline: bool,
-    /// How often it can be downloaded, if not without end.
-    pub max_downloads: Option<u64>,
-    /// When it was made.
-    pub create_at: Timestamp,
-    /// Until when it works.
-    pub expires_at: Timestamp,
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_link";
+
+/// The repository of links.
+#[derive(Clone, Copy)]
+pub struct Links<'a>(&'a Database);
+
+impl Database {
+    /// The repository of links.
+    #[must_use]
+    pub fn links(&self) -> Links<'_> {
+        Links(self)
+    }
 }
 
-/// The links to owners' files.
-#[derive(Clone, Copy)]
-pub struct Links<'a>(pub(crate) &'a Database);
-
 impl Links<'_> {
-    /// Adds a link to a file that its owner has; gives whether the owner has it.
+    /// Adds a link to an owner's available file; returns whether the owner has the file.
     ///
-    /// The entry is locked meanwhile, so that no deletion leaves the link behind.
+    /// Locks the entry, so that a concurrent deletion cannot leave the link behind.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn insert(&self, link: &Link) -> Result<bool> {
-        let row = link::ActiveModel {
+        let row = &link::ActiveModel {
             id: Set(link.id.to_string()),
             owner: Set(link.owner.to_string()),
             file_sha1: Set(link.file_sha1.to_string()),
@@ -56,32 +52,28 @@ impl Links<'_> {
                 .max_downloads
                 .map(i64::try_from)
                 .transpose()
-                .map_err(corrupt)?),
+                .or_corrupt(TABLE)?),
             create_at: Set(link.create_at.microseconds()),
             expires_at: Set(link.expires_at.microseconds()),
         };
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
+        self.0
+            .transact(|transaction| async move {
                 let entry = by_key(&link.owner, &link.file_sha1)
                     .filter(user_file::Column::Status.eq(AVAILABLE))
                     .lock(LockType::Update)
-                    .one(&transaction)
+                    .one(&*transaction)
                     .await?;
                 if entry.is_some() {
                     link::Entity::insert(row.clone())
-                        .exec_without_returning(&transaction)
+                        .exec_without_returning(&*transaction)
                         .await?;
                 }
                 Ok(entry.is_some())
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
+            })
+            .await
     }
 
-    /// Finds a link that is neither over nor used up.
+    /// Finds a link that has neither expired nor reached its number of downloads.
     ///
     /// # Errors
     ///
@@ -90,12 +82,13 @@ impl Links<'_> {
         let find = || link::Entity::find_by_id(id.to_string()).one(self.0.reading());
         let row = attempt(find).await?.filter(|row| {
             row.expires_at > now.microseconds()
-                && row.max_downloads.is_none_or(|most| row.downloads < most)
+                && row.max_downloads.is_none_or(|max| row.downloads < max)
         });
         row.map(Link::try_from).transpose()
     }
 
-    /// Counts a download by a link whose downloads are counted; gives whether there was one left.
+    /// Counts a download through a link with a limited number of downloads; returns whether one was
+    /// left.
     ///
     /// # Errors
     ///
@@ -126,7 +119,7 @@ impl Links<'_> {
         attempt(remove).await.map(drop)
     }
 
-    /// Removes the links that were over before a time.
+    /// Removes the links that expired before a given time.
     ///
     /// # Errors
     ///
@@ -141,7 +134,7 @@ impl Links<'_> {
     }
 }
 
-/// Removes all links to an owner's file, together with what else happens to it.
+/// Removes all links to an owner's file in the transaction that changes the file.
 pub(crate) async fn remove_all(
     transaction: &DatabaseTransaction,
     owner: &Owner,
@@ -161,20 +154,15 @@ impl TryFrom<link::Model> for Link {
     type Error = Error;
 
     fn try_from(row: link::Model) -> Result<Self> {
-        let most: Option<Result<u64, _>> = row.max_downloads.map(TryInto::try_into);
+        let max: Option<Result<u64, _>> = row.max_downloads.map(TryInto::try_into);
         Ok(Self {
-            id: row.id.parse().map_err(corrupt)?,
-            owner: row.owner.parse().map_err(corrupt)?,
-            file_sha1: row.file_sha1.parse().map_err(corrupt)?,
+            id: row.id.parse().or_corrupt(TABLE)?,
+            owner: row.owner.parse().or_corrupt(TABLE)?,
+            file_sha1: row.file_sha1.parse().or_corrupt(TABLE)?,
             inline: row.disposition != 0,
-            max_downloads: most.transpose().map_err(corrupt)?,
+            max_downloads: max.transpose().or_corrupt(TABLE)?,
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: Timestamp::from_microseconds(row.expires_at),
         })
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_link", &reason)
 }

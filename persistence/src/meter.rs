@@ -1,6 +1,7 @@
-//! How long the database takes, how often it fails, and which operation it is at.
+//! Measurements of the database: latencies, failures and retries, and the spans of operations in
+//! traces.
 //!
-//! A process has one database, so there is one count of it.
+//! They are global, because a process has one database.
 
 use std::{
     sync::{
@@ -12,22 +13,22 @@ use std::{
 
 use tracing::{Instrument as _, Span, field::Empty};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
-/// What the database is asked to do.
+/// The kind of a database operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// A statement by itself.
+    /// A single statement.
     Statement,
-    /// A transaction of several.
+    /// A transaction of several statements.
     Transaction,
 }
 
 impl Operation {
-    /// Both of them.
+    /// All kinds.
     pub const ALL: [Self; 2] = [Self::Statement, Self::Transaction];
 
-    /// What metrics call it.
+    /// The label of the kind in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -37,11 +38,10 @@ impl Operation {
     }
 }
 
-/// The upper bounds, in seconds, of the classes that latencies are counted in; a last one has the
-/// rest.
+/// The upper bounds of the latency buckets, in seconds; a last bucket has no bound.
 pub const LATENCY_BOUNDS: [f64; 9] = [0.0005, 0.002, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// What metrics call the kinds of failures.
+/// The labels of the kinds of failures in metrics.
 pub const FAILURES: [&str; 6] = [
     "unavailable",
     "timed_out",
@@ -51,16 +51,16 @@ pub const FAILURES: [&str; 6] = [
     "other",
 ];
 
-/// What was counted of one kind of operation since the start, its repetitions included.
+/// The measurements of one kind of operation since the start; a retried operation counts once.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Reading {
-    /// How many were made, by how long they took, each class by itself.
+pub struct OperationStats {
+    /// The number of operations in each latency bucket, not cumulative.
     pub latencies: [u64; LATENCY_BOUNDS.len() + 1],
-    /// How long all took together.
+    /// The total time of all operations.
     pub total: Duration,
-    /// How often they were begun anew after a lost race.
+    /// The number of retries after a lost race.
     pub retries: u64,
-    /// How many of them failed, in the order of [`FAILURES`].
+    /// The number of failed operations, in the order of [`FAILURES`].
     pub failures: [u64; FAILURES.len()],
 }
 
@@ -73,15 +73,15 @@ struct Counts {
 
 static COUNTS: [Counts; Operation::ALL.len()] = [const { Counts::new() }; Operation::ALL.len()];
 
-/// What traces call the database.
+/// The name of the database system in traces.
 static SYSTEM: OnceLock<&'static str> = OnceLock::new();
 
-/// What was counted of an operation.
+/// The measurements of one kind of operation.
 #[must_use]
-pub fn counted(operation: Operation) -> Reading {
+pub fn counted(operation: Operation) -> OperationStats {
     let counts = &COUNTS[operation as usize];
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    Reading {
+    OperationStats {
         latencies: counts.latencies.each_ref().map(read),
         total: Duration::from_micros(read(&counts.microseconds)),
         retries: read(&counts.retries),
@@ -89,21 +89,22 @@ pub fn counted(operation: Operation) -> Reading {
     }
 }
 
-/// Notes which database it is, by its URL.
+/// Notes the database system, as the URL names it.
 pub(crate) fn note_system(url: &str) {
     let system = match url.split(':').next() {
         Some("sqlite") => "sqlite",
-        // MariaDB calls itself so, too, before it is connected to.
+        // A MariaDB server also has this scheme; which of the two it is is unknown before a
+        // connection.
         Some("mysql") => "mysql",
         _ => "postgresql",
     };
-    // The first one stays; a process has no other.
+    // Keeps the first value: a process has one database.
     let _ = SYSTEM.set(system);
 }
 
-/// Does something, counts it, and gives it a span in the trace that it belongs to, if there is one.
+/// Runs an operation, measures it, and records a span in the current trace, if there is one.
 ///
-/// It is called by the method that has it, in whose closure's type that stands.
+/// `closure` is the type name of a closure of the repository's method, which names the span.
 pub(crate) async fn measured<T>(
     operation: Operation,
     closure: &'static str,
@@ -121,7 +122,7 @@ pub(crate) async fn measured<T>(
     done
 }
 
-/// Counts that an operation is begun anew, for the `failed`th time.
+/// Counts a retry, after `failed` attempts.
 pub(crate) fn note_retry(operation: Operation, failed: u32) {
     COUNTS[operation as usize]
         .retries
@@ -134,20 +135,21 @@ fn span(operation: Operation, closure: &'static str) -> Span {
         target: "trace",
         "database",
         otel.kind = "client",
-        otel.name = %Called(closure),
+        otel.name = %OperationName(closure),
         otel.status_code = Empty,
         db.system.name = SYSTEM.get(),
-        db.operation.name = %Called(closure),
+        db.operation.name = %OperationName(closure),
         error.type = Empty,
         fileserver.database.operation = operation.name(),
         fileserver.database.retries = Empty,
     )
 }
 
-/// What a closure's method is called: `jobs.hold`, of `persistence::jobs::Jobs<'_>::hold::{{closure}}`.
-struct Called(&'static str);
+/// The name of a closure's method: `jobs.claim` for
+/// `persistence::jobs::Jobs<'_>::claim::{{closure}}`.
+struct OperationName(&'static str);
 
-impl std::fmt::Display for Called {
+impl std::fmt::Display for OperationName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let method = self.0.split("::{{closure}}").next().unwrap_or_default();
         let mut parts = method.split("::").skip(1);
@@ -156,7 +158,7 @@ impl std::fmt::Display for Called {
     }
 }
 
-/// Which kind of failure it is; what is an answer to whoever asked is none.
+/// The kind of a failure; `None` for an error that is a regular answer to the caller.
 fn failure(error: &Error) -> Option<usize> {
     let name = match error {
         Error::Unavailable(_) => "unavailable",
@@ -197,24 +199,24 @@ mod tests {
     struct Jobs<'a>(&'a str);
 
     impl Jobs<'_> {
-        async fn hold(&self) -> (String, &str) {
-            let made = || async { self.0 };
-            (called(&made), made().await)
+        async fn claim(&self) -> (String, &str) {
+            let run = || async { self.0 };
+            (name_of(&run), run().await)
         }
     }
 
-    fn called<W: Fn() -> F, F: Future>(_: &W) -> String {
-        Called(std::any::type_name::<W>()).to_string()
+    fn name_of<W: Fn() -> F, F: Future>(_: &W) -> String {
+        OperationName(std::any::type_name::<W>()).to_string()
     }
 
     #[tokio::test]
-    async fn an_operation_is_called_by_its_method() {
-        assert_eq!(Jobs("").hold().await.0, "meter.hold");
+    async fn an_operation_has_the_name_of_its_method() {
+        assert_eq!(Jobs("").claim().await.0, "meter.claim");
         let plain = "persistence::sessions::Sessions<'_>::find::{{closure}}::{{closure}}";
-        assert_eq!(Called(plain).to_string(), "sessions.find");
-        // Whatever a compiler calls it, there is a name.
+        assert_eq!(OperationName(plain).to_string(), "sessions.find");
+        // Every type name results in some operation name, whatever the compiler calls the closure.
         for odd in ["", "x", "::", "a::b"] {
-            assert!(Called(odd).to_string().contains('.'), "{odd}");
+            assert!(OperationName(odd).to_string().contains('.'), "{odd}");
         }
     }
 }

@@ -1,30 +1,35 @@
-//! How the database would run the statements that have to stay cheap however much there is.
+//! The query plans of the statements whose cost must not grow with the number of rows.
 //!
-//! For tests and benchmarks: these are the very statements that the repositories make.
+//! For tests and benchmarks: the repositories run the same statements.
 
-use domain::{FileStatus, Owner, Sha1};
+use std::sync::Arc;
+
+use domain::{EntryFilter, FileStatus, Owner, Position, Sha1};
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, JsonValue,
-    QuerySelect, QueryTrait,
+    ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
+    FromQueryResult, JsonValue, QuerySelect, QueryTrait,
 };
 
 use crate::{
-    Database, EntryFilter, Position, Result,
-    database::end,
-    entities::{AVAILABLE, user_file},
+    database::Database,
+    entities::{
+        AVAILABLE,
+        user_file::{self, by_key},
+    },
     entries,
+    error::Result,
 };
 
-/// The plan for finding an owner's entry by its content.
+/// The plan of the lookup of an owner's entry by its content.
 ///
 /// # Errors
 ///
 /// When the database fails.
 pub async fn find(database: &Database, owner: &Owner, sha1: &Sha1) -> Result<String> {
-    explain(database, &entries::by_key(owner, sha1)).await
+    explain(database, &by_key(owner, sha1)).await
 }
 
-/// The plan for a page of an owner's listing.
+/// The plan of a page of an owner's listing.
 ///
 /// # Errors
 ///
@@ -63,14 +68,14 @@ async fn explain(database: &Database, select: &impl QueryTrait) -> Result<String
     Ok(lines.join("\n"))
 }
 
-/// Fills the entries with those numbered from `from` up to, not including, `to`, of the owner
-/// `bench`: the number is the content's SHA-1 and the microsecond of its upload.
+/// Inserts the entries `from..to` of the owner `bench`: the number of an entry is the SHA-1 of its
+/// content and the microsecond of its upload.
 ///
 /// # Errors
 ///
 /// When the database fails.
 pub async fn fill(database: &Database, from: u64, to: u64) -> Result<()> {
-    const BATCH: u64 = 500;
+    const BATCH_SIZE: u64 = 500;
     let row = |number: u64| user_file::ActiveModel {
         owner: Set("bench".to_owned()),
         file_sha1: Set(format!("{number:040x}")),
@@ -85,14 +90,16 @@ pub async fn fill(database: &Database, from: u64, to: u64) -> Result<()> {
         version: Set(1),
         ..Default::default()
     };
-    let transaction = database.begin().await?;
-    for first in (from..to).step_by(500) {
-        let rows = (first..to.min(first + BATCH)).map(row);
-        user_file::Entity::insert_many(rows)
-            .exec_without_returning(&transaction)
-            .await?;
-    }
-    end(transaction, Ok(())).await?;
+    let insert = |transaction: Arc<DatabaseTransaction>| async move {
+        for first in (from..to).step_by(500) {
+            let rows = (first..to.min(first + BATCH_SIZE)).map(row);
+            user_file::Entity::insert_many(rows)
+                .exec_without_returning(&*transaction)
+                .await?;
+        }
+        Ok(())
+    };
+    database.transact(insert).await?;
     let refresh = match database.writing().get_database_backend() {
         DbBackend::MySql => "ANALYZE TABLE tbl_user_file",
         _ => "ANALYZE tbl_user_file",

@@ -1,34 +1,51 @@
-//! Giving up what was deleted long ago, and the contents that nobody has any more.
+//! Purging: the removal of entries that were deleted long ago, and of contents without entries.
 //!
-//! In this order: an entry is given up; when no entry refers to its content any more, the
-//! content's row is, under the lock that everybody takes who records the content; then its bytes
-//! go; then the rows. Entries that were given up stay until then, and are what is found and gone
-//! on with after a crash.
+//! The steps are, in this order: mark a deleted entry for the purge; when no other entry refers to
+//! its content, withdraw the content's row, under the lock that recording an upload also takes;
+//! delete the bytes; remove the rows. A marked entry stays until the last step, so that the purge
+//! continues from it after a crash.
 
-use domain::{Address, Owner, Sha1, Timestamp};
+use domain::{Address, Owner, Sha1, StoredContent, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
     QueryOrder, QuerySelect, sea_query::Expr,
 };
 
 use crate::{
-    Database, Error, Result, Shard, StoredContent, contents,
-    database::{attempt, transact},
+    contents,
+    database::Database,
     entities::{DELETED, PURGING, file, user_file},
-    links, usage,
+    error::Result,
+    links,
+    row::OrCorrupt as _,
+    shard::Shard,
+    transaction::attempt,
+    usage,
 };
 
-/// The contents that nobody has any more.
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_user_file";
+
+/// The operations that purge entries and contents.
 #[derive(Clone, Copy)]
-pub struct Purging<'a>(pub(crate) &'a Database);
+pub struct Purging<'a>(&'a Database);
+
+impl Database {
+    /// The operations that purge entries and contents.
+    #[must_use]
+    pub fn purging(&self) -> Purging<'_> {
+        Purging(self)
+    }
+}
 
 impl Purging<'_> {
-    /// Gives up to `limit` entries up that were deleted before a time; gives how many.
+    /// Marks up to `limit` entries for the purge that were deleted before a given time; returns
+    /// their number.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn give_up_deleted(
+    pub async fn expire_deleted(
         &self,
         before: Timestamp,
         now: Timestamp,
@@ -44,18 +61,16 @@ impl Purging<'_> {
         };
         let deleted = attempt(list).await?;
         for row in &deleted {
-            let given_up = transact(|| async {
-                let transaction = self.0.begin().await?;
-                let work = give_up(&transaction, row, now).await;
-                Ok((transaction, work))
-            });
-            given_up.await?;
+            let expired = self
+                .0
+                .transact(|transaction| async move { expire(&transaction, row, now).await });
+            expired.await?;
         }
         Ok(deleted.len())
     }
 
-    /// Lists up to `limit` entries that were given up before a time, the longest ago first, from
-    /// after a row on that [`Purging::list`] gave.
+    /// Lists up to `limit` entries that were marked for the purge before a given time, the longest
+    /// marked first, from the first one after a row of the previous page.
     ///
     /// # Errors
     ///
@@ -71,7 +86,7 @@ impl Purging<'_> {
         let is_later = Expr::col(user_file::Column::UpdateAt)
             .gt(since)
             .or(Expr::col(user_file::Column::Id).gt(last));
-        let look = || {
+        let query = || {
             user_file::Entity::find()
                 .select_only()
                 .columns([
@@ -89,20 +104,20 @@ impl Purging<'_> {
                 .into_tuple::<(i64, i64, String)>()
                 .all(self.0.newest())
         };
-        let rows = attempt(look).await?;
+        let rows = attempt(query).await?;
         rows.into_iter()
             .map(|(at, id, sha1)| {
-                let sha1 = sha1.parse().map_err(corrupt)?;
+                let sha1 = sha1.parse().or_corrupt(TABLE)?;
                 Ok((Timestamp::from_microseconds(at), id, sha1))
             })
             .collect()
     }
 
-    /// Withdraws a content if no entry refers to it, and all that did were given up before a time,
-    /// and its row still has the addresses that were seen; gives whether it is withdrawn.
+    /// Withdraws a content if all of its entries were marked for the purge before a given time, and
+    /// its row still has the addresses that were seen; returns whether it is withdrawn.
     ///
-    /// Whoever records the content at that moment is either seen here, or finds it withdrawn and
-    /// brings bytes of their own.
+    /// A concurrent upload of the content either prevents this, or finds the content withdrawn and
+    /// stores its own bytes.
     ///
     /// # Errors
     ///
@@ -113,37 +128,34 @@ impl Purging<'_> {
         before: Timestamp,
         now: Timestamp,
     ) -> Result<bool> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = withdraw(&transaction, seen, before, now).await;
-            Ok((transaction, work))
-        })
-        .await
+        self.0
+            .transact(|transaction| async move { withdraw(&transaction, seen, before, now).await })
+            .await
     }
 
-    /// Removes what is left of a content: its row, if it is withdrawn with its bytes at an address
-    /// where they are no more; and those of these entries that were given up before a time.
+    /// Removes the rest of a content: its row, if the content is withdrawn and the row has the
+    /// address at which the bytes were deleted; and the given entries that were marked for the
+    /// purge before a given time.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn forget(
+    pub async fn remove(
         &self,
         sha1: &Sha1,
         withdrawn: Option<&Address>,
         entries: &[i64],
         before: Timestamp,
     ) -> Result<()> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = forget(&transaction, sha1, withdrawn, entries, before).await;
-            Ok((transaction, work))
-        })
-        .await
+        self.0
+            .transact(|transaction| async move {
+                remove(&transaction, sha1, withdrawn, entries, before).await
+            })
+            .await
     }
 }
 
-async fn give_up(
+async fn expire(
     transaction: &DatabaseTransaction,
     row: &user_file::Model,
     now: Timestamp,
@@ -158,17 +170,17 @@ async fn give_up(
         .exec(transaction)
         .await?;
     if done.rows_affected == 0 {
-        // Its owner was faster.
+        // The owner changed the entry first.
         return Ok(());
     }
-    let owner: Owner = row.owner.parse().map_err(corrupt)?;
+    let owner: Owner = row.owner.parse().or_corrupt(TABLE)?;
     links::remove_all(
         transaction,
         &owner,
-        &row.file_sha1.parse().map_err(corrupt)?,
+        &row.file_sha1.parse().or_corrupt(TABLE)?,
     )
     .await?;
-    usage::charge(transaction, &owner, -row.file_size, -1).await
+    usage::add_usage(transaction, &owner, -row.file_size, -1).await
 }
 
 async fn withdraw(
@@ -181,22 +193,22 @@ async fn withdraw(
     let second = seen.second.as_ref().map(Address::to_string);
     let is_as_seen =
         |row: &file::Model| row.file_addr == seen.address.to_string() && row.ext2 == second;
-    let locked = contents::locked(transaction, &sha1).await?;
+    let locked = contents::lock(transaction, &sha1).await?;
     let Some(row) = locked.filter(is_as_seen) else {
         return Ok(false);
     };
-    let is_wanted = Expr::col(user_file::Column::Status)
+    let is_referenced = Expr::col(user_file::Column::Status)
         .ne(PURGING)
         .or(Expr::col(user_file::Column::UpdateAt).gte(before.microseconds()));
-    let wanted = user_file::Entity::find()
+    let referenced = user_file::Entity::find()
         .select_only()
         .column(user_file::Column::Id)
         .filter(user_file::Column::FileSha1.eq(sha1.to_string()))
-        .filter(is_wanted)
+        .filter(is_referenced)
         .into_tuple::<i64>()
         .one(transaction)
         .await?;
-    if wanted.is_some() {
+    if referenced.is_some() {
         return Ok(false);
     }
     if row.status != PURGING {
@@ -212,7 +224,7 @@ async fn withdraw(
     Ok(true)
 }
 
-async fn forget(
+async fn remove(
     transaction: &DatabaseTransaction,
     sha1: &Sha1,
     withdrawn: Option<&Address>,
@@ -235,9 +247,4 @@ async fn forget(
         .exec(transaction)
         .await?;
     Ok(())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_user_file", &reason)
 }

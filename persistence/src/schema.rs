@@ -1,4 +1,4 @@
-//! Bringing the schema to what this program needs.
+//! The schema, and the migrations that bring it to the version of this program.
 
 use std::time::Duration;
 
@@ -8,47 +8,69 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use crate::{Error, Result};
+use crate::{
+    connect::{Options, connect, server_options, sqlite_options, sqlite_path},
+    database::Database,
+    error::{Error, Result},
+    replicas::ReplicaSet,
+};
 
-/// How long to wait for another process that is changing the schema.
-pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
+/// The time to wait for another process that is changing the schema.
+const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// An arbitrary number that PostgreSQL's advisory lock goes by.
+/// The key of PostgreSQL's advisory lock, an arbitrary number.
 const LOCK_KEY: i64 = 0x6669_6c65;
 
-/// The schema, over one connection of its own.
+/// The schema, over a connection of its own.
 ///
-/// Processes that change it at the same time do so one after the other.
+/// Processes that change it concurrently do so one after the other.
 pub struct Schema(DatabaseConnection);
 
-impl Schema {
-    pub(crate) fn new(connection: DatabaseConnection) -> Self {
-        Self(connection)
-    }
-
-    /// Takes the steps that are missing.
+impl Database {
+    /// Opens the schema over a connection of its own.
     ///
     /// # Errors
     ///
-    /// Whatever the database says against it.
+    /// The same as those of [`Database::connect`].
+    pub async fn schema(options: &Options) -> Result<Schema> {
+        if !options.replicas.is_empty() {
+            let replicas = Box::pin(ReplicaSet::connect(options)).await?;
+            let primary = server_options(replicas.primary_url()?, 1);
+            replicas.close().await;
+            return Ok(Schema(connect(&primary).await?));
+        }
+        let options = match sqlite_path(&options.url)? {
+            Some(path) => sqlite_options(&path, 1, LOCK_TIMEOUT),
+            None => server_options(&options.url, 1),
+        };
+        Ok(Schema(connect(&options).await?))
+    }
+}
+
+impl Schema {
+    /// Applies the pending migrations.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails or refuses a migration.
     pub async fn up(&self) -> Result<()> {
         self.exclusively(Change::Up).await
     }
 
-    /// Takes back the last so many steps, and what the tables hold with them.
+    /// Reverts the given number of migrations, and deletes the data in their tables.
     ///
     /// # Errors
     ///
-    /// Whatever the database says against it.
+    /// When the database fails or refuses a migration.
     pub async fn down(&self, steps: u32) -> Result<()> {
         self.exclusively(Change::Down(steps)).await
     }
 
-    /// Each step's name, oldest first, and whether it was taken.
+    /// The name of each migration, oldest first, and whether it was applied.
     ///
     /// # Errors
     ///
-    /// [`Error::Unusable`] when the database has steps that this program does not know.
+    /// [`Error::Unusable`] when the database has migrations that this program does not know.
     pub async fn steps(&self) -> Result<Vec<(String, bool)>> {
         let steps = Migrator::get_migration_with_status_read_only(&self.0).await;
         let steps = steps.map_err(|error| match error {
@@ -68,7 +90,7 @@ impl Schema {
 
     /// Closes the connection.
     pub async fn close(self) {
-        // What cannot be closed in good order is closed by the process's end.
+        // A connection that cannot be closed cleanly is closed when the process ends.
         let _ = self.0.close().await;
     }
 
@@ -86,7 +108,7 @@ impl Schema {
                 ),
                 format!("SELECT pg_advisory_unlock({LOCK_KEY})"),
             ),
-            // The one write lock, and all steps or none.
+            // SQLite has one write lock; the transaction applies all migrations or none.
             _ => {
                 let immediate = TransactionOptions {
                     sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),

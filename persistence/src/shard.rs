@@ -1,8 +1,8 @@
-//! Which table has the row of a content.
+//! Shards: the table that holds the row of a content.
 //!
-//! This is the one place that knows how the tables are called. The entity's own table name is
-//! one that no table has, and the shard stands under it as an alias, so that a statement which
-//! forgot its shard fails instead of reading the wrong table.
+//! Only this file knows the names of the tables. The entity's own table name belongs to no table,
+//! and each shard's table takes it as an alias: a statement without a shard fails instead of
+//! reading the wrong table.
 
 use domain::Sha1;
 use sea_orm::{
@@ -12,12 +12,12 @@ use sea_orm::{
 
 use crate::entities::file;
 
-/// One of the 256 tables over which the contents are spread by the last byte of their SHA-1.
+/// One of the 256 tables of contents; the last byte of a content's SHA-1 selects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shard(u8);
 
 impl Shard {
-    /// The shard that has the content of this name.
+    /// The shard of a content.
     #[must_use]
     pub fn of(sha1: &Sha1) -> Self {
         Self(sha1.as_bytes()[Sha1::SIZE - 1])
@@ -29,7 +29,7 @@ impl Shard {
         Self(last_byte)
     }
 
-    /// Every shard, in order.
+    /// All shards, in order.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
         (0..=u8::MAX).collect::<Vec<_>>().into_iter().map(Self)
     }
@@ -70,7 +70,7 @@ mod tests {
     use sea_orm::DbBackend;
 
     #[test]
-    fn the_last_two_digits_name_the_table() {
+    fn the_last_two_digits_select_the_table() {
         let sha1 = "a9993e364706816aba3e25717850c26c9cd0d83f".parse().unwrap();
         let select = Shard::of(&sha1).select().build(DbBackend::Postgres);
         assert!(

@@ -1,7 +1,11 @@
-//! What is staged of the uploads that can be resumed, in stores that are no local disk.
+//! The staged bytes of resumable uploads in stores other than a local disk.
 //!
-//! An upload's bytes lie in objects, one after the other, and the row tells how many count. Who is
-//! to add some takes the turn first: from then on nobody who had it before can change anything.
+//! The bytes of an upload are in consecutive objects, and the row holds the number of bytes that
+//! count. A request that appends bytes takes the upload over first: it increases the epoch, and
+//! from then on no request with an older epoch can change anything.
+
+mod progress;
+mod row;
 
 use domain::RandomId;
 use sea_orm::{
@@ -11,76 +15,49 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
+pub use self::progress::{Advance, Segment, Staging};
+use self::row::{TABLE, from_hexadecimal, to_hexadecimal};
 use crate::{
-    Database, Error, Result,
-    database::{attempt, transact},
+    database::Database,
     entities::{segment, staging},
+    error::{Error, Result},
+    row::{OrCorrupt as _, signed, unsigned},
+    transaction::attempt,
 };
 
-/// What is staged of an upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staging {
-    /// The store that has the bytes.
-    pub store: String,
-    /// How many bytes count.
-    pub bytes: u64,
-    /// How often the turn was taken.
-    pub turn: i64,
-    /// What the bytes that count came to, in the form of who computed it.
-    pub hash_state: Option<Vec<u8>>,
-    /// The objects that have the bytes, in the bytes' order.
-    pub segments: Vec<Segment>,
-}
-
-/// An object that has some of an upload's bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// Where in the upload its first byte is.
-    pub start: u64,
-    /// How many bytes it has.
-    pub size: u64,
-    /// Its key in the store.
-    pub key: String,
-}
-
-/// How an upload goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advance {
-    /// How many bytes count now.
-    pub bytes: u64,
-    /// What they came to; at most 512 bytes.
-    pub hash_state: Vec<u8>,
-    /// The objects that were added.
-    pub added: Vec<Segment>,
-    /// The starts of those that no longer count, which are taken away first.
-    pub removed: Vec<u64>,
-}
-
-/// What is staged of the uploads that can be resumed.
+/// The repository of the staged bytes of resumable uploads.
 #[derive(Clone, Copy)]
-pub struct Stagings<'a>(pub(crate) &'a Database);
+pub struct Stagings<'a>(&'a Database);
+
+impl Database {
+    /// The repository of the staged bytes of resumable uploads.
+    #[must_use]
+    pub fn stagings(&self) -> Stagings<'_> {
+        Stagings(self)
+    }
+}
 
 impl Stagings<'_> {
-    /// Finds how many bytes of an upload count, as it is now.
+    /// Finds the number of bytes of an upload that count. Reads from the primary.
     ///
-    /// One look-up by primary key.
+    /// One lookup by primary key.
     ///
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find_bytes(&self, id: RandomId) -> Result<Option<u64>> {
         let bytes = self.find_number(id, staging::Column::Bytes).await?;
-        bytes.map(unsigned).transpose()
+        bytes.map(|number| unsigned(TABLE, number)).transpose()
     }
 
-    /// Finds how often the turn to add to an upload was taken, as it is now.
+    /// Finds the epoch of an upload. Reads from the primary.
     ///
-    /// One look-up by primary key.
+    /// One lookup by primary key.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn current_turn(&self, id: RandomId) -> Result<Option<i64>> {
+    pub async fn current_epoch(&self, id: RandomId) -> Result<Option<i64>> {
         self.find_number(id, staging::Column::Turn).await
     }
 
@@ -95,7 +72,7 @@ impl Stagings<'_> {
         attempt(find).await
     }
 
-    /// Finds all that is known of what is staged of an upload, as it is now.
+    /// Finds the staged bytes of an upload. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -105,65 +82,56 @@ impl Stagings<'_> {
         attempt(find).await
     }
 
-    /// Takes the turn to add to an upload, which begins with that in a store if it has not begun.
+    /// Takes an upload over to append to it; starts its staging in the given store if it has none.
     ///
-    /// Gives all that is known, which nobody else can change until the turn is taken again.
+    /// Returns the staged bytes, which no other request can change until it takes the upload over.
     ///
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
-    pub async fn take_turn(&self, id: RandomId, store: &str) -> Result<Staging> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = take_turn(&transaction, id, store).await;
-            Ok((transaction, work))
-        })
-        .await
+    pub async fn take_over(&self, id: RandomId, store: &str) -> Result<Staging> {
+        self.0
+            .transact(|transaction| async move { take_over(&transaction, id, store).await })
+            .await
     }
 
-    /// Says how an upload went on, if nobody has taken the turn since.
-    ///
-    /// Gives whether nobody has; nothing is changed if somebody has, or the upload is gone.
+    /// Records the progress of an upload if `epoch` is still current; returns whether it is.
+    /// Changes nothing if another request has taken the upload over, or the upload was removed.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn advance(&self, id: RandomId, turn: i64, advance: &Advance) -> Result<bool> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = self::advance(&transaction, id, turn, advance).await;
-            Ok((transaction, work))
-        })
-        .await
+    pub async fn advance(&self, id: RandomId, epoch: i64, advance: &Advance) -> Result<bool> {
+        self.0
+            .transact(
+                |transaction| async move { self::advance(&transaction, id, epoch, advance).await },
+            )
+            .await
     }
 
-    /// Removes all that is known of what is staged of an upload.
+    /// Removes the rows of an upload's staged bytes.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn remove(&self, id: RandomId) -> Result<()> {
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = async {
-                // In the order in which they are added, behind the lock on the first.
+        self.0
+            .transact(|transaction| async move {
+                // In the order in which they are added, after the lock on the first.
                 staging::Entity::delete_by_id(id.to_string())
-                    .exec(&transaction)
+                    .exec(&*transaction)
                     .await?;
                 segment::Entity::delete_many()
                     .filter(segment::Column::UploadId.eq(id.to_string()))
-                    .exec(&transaction)
+                    .exec(&*transaction)
                     .await?;
                 Ok(())
-            };
-            let work = work.await;
-            Ok((transaction, work))
-        })
-        .await
+            })
+            .await
     }
 
-    /// Lists up to `limit` uploads of which something is staged, in the order of their ids, from
-    /// after one on.
+    /// Lists up to `limit` ids of uploads with staged bytes, in order, from the first one after
+    /// `after`.
     ///
     /// # Errors
     ///
@@ -181,10 +149,10 @@ impl Stagings<'_> {
                 .all(self.0.newest())
         };
         let ids = attempt(list).await?;
-        ids.iter().map(|id| id.parse().map_err(corrupt)).collect()
+        ids.iter().map(|id| id.parse().or_corrupt(TABLE)).collect()
     }
 
-    /// Lists the objects that have an upload's bytes, in the bytes' order, as they are now.
+    /// Lists the objects with an upload's bytes, in the order of the bytes. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -200,7 +168,7 @@ impl Stagings<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Tells whether an object is one of an upload's segments.
+    /// Reports whether an object is one of an upload's segments.
     ///
     /// # Errors
     ///
@@ -218,7 +186,7 @@ impl Stagings<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Finds the store that an upload is staged in.
+    /// Finds the store of an upload's staged bytes.
     ///
     /// # Errors
     ///
@@ -235,7 +203,7 @@ impl Stagings<'_> {
     }
 }
 
-/// Reads the row and the segments in one statement, so that they go together.
+/// Reads the row and the segments in one statement, so that they are consistent.
 async fn find(connection: &impl ConnectionTrait, id: RandomId) -> Result<Option<Staging>> {
     let found = staging::Entity::find_by_id(id.to_string())
         .find_with_related(segment::Entity)
@@ -248,8 +216,8 @@ async fn find(connection: &impl ConnectionTrait, id: RandomId) -> Result<Option<
             let segments: Result<Vec<_>> = segments.into_iter().map(TryInto::try_into).collect();
             Ok(Staging {
                 store: row.store,
-                bytes: unsigned(row.bytes)?,
-                turn: row.turn,
+                bytes: unsigned(TABLE, row.bytes)?,
+                epoch: row.turn,
                 hash_state: row
                     .hash_state
                     .as_deref()
@@ -261,7 +229,7 @@ async fn find(connection: &impl ConnectionTrait, id: RandomId) -> Result<Option<
         .transpose()
 }
 
-async fn take_turn(
+async fn take_over(
     transaction: &DatabaseTransaction,
     id: RandomId,
     store: &str,
@@ -273,7 +241,7 @@ async fn take_turn(
         hash_state: Set(None),
         turn: Set(1),
     };
-    // Either way the row is locked until the transaction ends.
+    // The insert and the update both lock the row until the transaction ends.
     let next = OnConflict::column(staging::Column::Id)
         .value(
             staging::Column::Turn,
@@ -285,30 +253,38 @@ async fn take_turn(
         .exec_without_returning(transaction)
         .await?;
     let taken = find(transaction, id).await?;
-    taken.ok_or_else(|| corrupt("it has no row of an upload whose turn was taken"))
+    taken.ok_or_else(|| Error::corrupt(TABLE, "an upload that was taken over has no row"))
 }
 
 async fn advance(
     transaction: &DatabaseTransaction,
     id: RandomId,
-    turn: i64,
+    epoch: i64,
     advance: &Advance,
 ) -> Result<bool> {
     let done = staging::Entity::update_many()
-        .col_expr(staging::Column::Bytes, Expr::val(signed(advance.bytes)?))
+        .col_expr(
+            staging::Column::Bytes,
+            Expr::val(signed(TABLE, advance.bytes)?),
+        )
         .col_expr(
             staging::Column::HashState,
             Expr::val(to_hexadecimal(&advance.hash_state)),
         )
         .filter(staging::Column::Id.eq(id.to_string()))
-        .filter(staging::Column::Turn.eq(turn))
+        .filter(staging::Column::Turn.eq(epoch))
         .exec(transaction)
         .await?;
     if done.rows_affected == 0 {
         return Ok(false);
     }
     if !advance.removed.is_empty() {
-        let starts: Result<Vec<i64>> = advance.removed.iter().copied().map(signed).collect();
+        let starts: Result<Vec<i64>> = advance
+            .removed
+            .iter()
+            .copied()
+            .map(|number| signed(TABLE, number))
+            .collect();
         segment::Entity::delete_many()
             .filter(segment::Column::UploadId.eq(id.to_string()))
             .filter(segment::Column::Start.is_in(starts?))
@@ -321,8 +297,8 @@ async fn advance(
         .map(|segment| {
             Ok(segment::ActiveModel {
                 upload_id: Set(id.to_string()),
-                start: Set(signed(segment.start)?),
-                size: Set(signed(segment.size)?),
+                start: Set(signed(TABLE, segment.start)?),
+                size: Set(signed(TABLE, segment.size)?),
                 object_key: Set(segment.key.clone()),
                 ..Default::default()
             })
@@ -332,72 +308,4 @@ async fn advance(
         .exec_without_returning(transaction)
         .await?;
     Ok(true)
-}
-
-impl TryFrom<segment::Model> for Segment {
-    type Error = Error;
-
-    fn try_from(row: segment::Model) -> Result<Self> {
-        Ok(Self {
-            start: unsigned(row.start)?,
-            size: unsigned(row.size)?,
-            key: row.object_key,
-        })
-    }
-}
-
-fn to_hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
-        .collect()
-}
-
-fn from_hexadecimal(text: &str) -> Result<Vec<u8>> {
-    let half = |digit: u8| char::from(digit).to_digit(16);
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return Err(corrupt("an odd number of hexadecimal digits"));
-    };
-    pairs
-        .iter()
-        .map(|[high, low]| {
-            let byte = half(*high)? << 4 | half(*low)?;
-            u8::try_from(byte).ok()
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| corrupt("a character that is no hexadecimal digit"))
-}
-
-fn unsigned(stored: i64) -> Result<u64> {
-    stored.try_into().map_err(corrupt)
-}
-
-fn signed(number: u64) -> Result<i64> {
-    number.try_into().map_err(corrupt)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_staging", &reason)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_read_as_they_are_written() {
-        let bytes: Vec<u8> = (0..=u8::MAX).collect();
-        let text = to_hexadecimal(&bytes);
-        assert!(
-            text.starts_with("000102") && text.ends_with("fdfeff"),
-            "{text}"
-        );
-        assert_eq!(from_hexadecimal(&text).unwrap(), bytes);
-        for wrong in ["a", "0g", "é"] {
-            assert!(from_hexadecimal(wrong).is_err(), "{wrong:?}");
-        }
-    }
 }

@@ -1,64 +1,33 @@
-//! The service's own tokens, of which only a hash is kept.
+//! The service's own tokens, of which it stores only a hash.
 
-use domain::{Owner, RandomId, Scopes, Sha256, Timestamp};
+use domain::{Owner, RandomId, Sha256, Timestamp, Token};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
-use crate::{Database, Error, Result, database::attempt, entities::token};
+use crate::{
+    database::Database,
+    entities::token,
+    error::{Error, Result},
+    row::OrCorrupt as _,
+    transaction::attempt,
+};
 
-/// A token, as far as the service knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// What it is called where it is listed and revoked.
-    pub id: RandomId,
-    /// The SHA-256 of its text.
-    pub hash: Sha256,
-    /// For whom it speaks.
-    pub owner: Owner,
-    /// What it allows.
-    pub scopes: Scopes,
-    /// What it is for, in its maker's words.
-    pub label: String,
-    /// When it was made.
-    pub create_at: Timestamp,
-    /// Until when it can be used, if not for ever.
-    pub expires_at: Option<Timestamp>,
-    /// When it was used last, to the minute.
-    pub used_at: Option<Timestamp>,
-    /// When it was revoked.
-    pub revoke_at: Option<Timestamp>,
-}
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_token";
 
-/// What a token is worth at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenState {
-    /// It lets its bearer in.
-    Good,
-    /// It has expired.
-    Expired,
-    /// It was revoked.
-    Revoked,
-}
+/// The repository of tokens.
+#[derive(Clone, Copy)]
+pub struct Tokens<'a>(&'a Database);
 
-impl Token {
-    /// What it is worth at a moment.
+impl Database {
+    /// The repository of tokens.
     #[must_use]
-    pub fn state(&self, now: Timestamp) -> TokenState {
-        if self.revoke_at.is_some() {
-            TokenState::Revoked
-        } else if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            TokenState::Expired
-        } else {
-            TokenState::Good
-        }
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens(self)
     }
 }
-
-/// The service's own tokens.
-#[derive(Clone, Copy)]
-pub struct Tokens<'a>(pub(crate) &'a Database);
 
 impl Tokens<'_> {
     /// Adds a token.
@@ -82,9 +51,9 @@ impl Tokens<'_> {
         attempt(insert).await.map(drop)
     }
 
-    /// Finds the token with this hash, in whatever state, as it is now.
+    /// Finds the token with this hash, in any state.
     ///
-    /// One look-up by a unique index.
+    /// One lookup by a unique index.
     ///
     /// # Errors
     ///
@@ -118,7 +87,7 @@ impl Tokens<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Revokes a token, and gives whether there is one; a second time changes nothing.
+    /// Revokes a token; returns whether it exists. Revoking it again changes nothing.
     ///
     /// # Errors
     ///
@@ -138,7 +107,7 @@ impl Tokens<'_> {
         Ok(attempt(find).await?.is_some())
     }
 
-    /// Notes that a token was used, unless that was noted after `unless_after` already.
+    /// Records the use of a token, unless a use after `unless_after` is recorded already.
     ///
     /// # Errors
     ///
@@ -169,10 +138,10 @@ impl TryFrom<token::Model> for Token {
 
     fn try_from(row: token::Model) -> Result<Self> {
         Ok(Self {
-            id: parse(&row.id)?,
-            hash: parse(&row.hash)?,
-            owner: parse(&row.owner)?,
-            scopes: parse(&row.scopes)?,
+            id: row.id.parse().or_corrupt(TABLE)?,
+            hash: row.hash.parse().or_corrupt(TABLE)?,
+            owner: row.owner.parse().or_corrupt(TABLE)?,
+            scopes: row.scopes.parse().or_corrupt(TABLE)?,
             label: row.label,
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: row.expires_at.map(Timestamp::from_microseconds),
@@ -180,9 +149,4 @@ impl TryFrom<token::Model> for Token {
             revoke_at: row.revoke_at.map(Timestamp::from_microseconds),
         })
     }
-}
-
-fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T> {
-    text.parse()
-        .map_err(|error: T::Err| Error::corrupt("tbl_token", &error))
 }

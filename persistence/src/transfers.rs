@@ -1,95 +1,35 @@
-//! The transfers of stores' contents to others: how far each is, and who plans it.
+//! Transfers of a store's contents to another store: their progress, and the process that plans
+//! them.
 
 mod row;
 
-use domain::{RandomId, Timestamp};
+use domain::{RandomId, ScanProgress, Timestamp, Transfer, TransferState};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
     QuerySelect, UpdateMany, sea_query::Expr,
 };
 
-use self::row::{RUNNING, corrupt, signed, stored_state, to_row};
+use self::row::{RUNNING, TABLE, stored_state, to_row};
 use crate::{
-    Database, Result,
-    database::{attempt, transact},
+    database::Database,
     entities::transfer,
+    error::Result,
     jobs,
+    row::{OrCorrupt as _, signed},
+    transaction::attempt,
 };
 
-/// A transfer of a store's contents to another.
-///
-/// It goes through the store's contents again and again, and is done when it finds none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transfer {
-    /// Its id.
-    pub id: RandomId,
-    /// The store that has the contents.
-    pub from: String,
-    /// The store that is to have them.
-    pub to: String,
-    /// How many bytes a second may be copied.
-    pub rate: Option<u64>,
-    /// How it stands.
-    pub state: TransferState,
-    /// How often it has gone through all contents.
-    pub pass: u32,
-    /// How many jobs were made while it goes through them now.
-    pub found: u64,
-    /// The shard that it is at, by number; 256 is past the last.
-    pub shard: u32,
-    /// The row in it after which it goes on.
-    pub after_id: i64,
-    /// Contents that there were to copy.
-    pub total_files: u64,
-    /// The bytes that these have.
-    pub total_bytes: u64,
-    /// Contents that were copied.
-    pub copied_files: u64,
-    /// The bytes that these have.
-    pub copied_bytes: u64,
-    /// Until when the jobs that were made take, at the rate.
-    pub paced_until: Timestamp,
-    /// Who makes its jobs.
-    pub planner: Option<String>,
-    /// Until when nobody else does.
-    pub planned_until: Timestamp,
-    /// When it was made.
-    pub create_at: Timestamp,
-    /// When it went on last.
-    pub update_at: Timestamp,
-    /// When it ended.
-    pub end_at: Option<Timestamp>,
-}
-
-/// How a transfer stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransferState {
-    /// It goes on.
-    Running,
-    /// There is nothing left to copy.
-    Done,
-    /// It was ended before.
-    Cancelled,
-}
-
-/// How far a transfer has been planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// How often it has gone through all contents.
-    pub pass: u32,
-    /// How many jobs were made while it goes through them now.
-    pub found: u64,
-    /// The shard that it is at, by number; 256 is past the last.
-    pub shard: u32,
-    /// The row in it after which it goes on.
-    pub after_id: i64,
-    /// Until when the jobs that were made take, at the rate.
-    pub paced_until: Timestamp,
-}
-
-/// The transfers of stores' contents to others.
+/// The repository of transfers.
 #[derive(Clone, Copy)]
-pub struct Transfers<'a>(pub(crate) &'a Database);
+pub struct Transfers<'a>(&'a Database);
+
+impl Database {
+    /// The repository of transfers.
+    #[must_use]
+    pub fn transfers(&self) -> Transfers<'_> {
+        Transfers(self)
+    }
+}
 
 impl Transfers<'_> {
     /// Adds a transfer.
@@ -104,7 +44,7 @@ impl Transfers<'_> {
         attempt(insert).await.map(drop)
     }
 
-    /// Finds a transfer, as it is now.
+    /// Finds a transfer. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -114,7 +54,7 @@ impl Transfers<'_> {
         attempt(find).await?.map(Transfer::try_from).transpose()
     }
 
-    /// Finds a transfer from one store to another that goes on, as it is now; the oldest of them.
+    /// Finds the oldest running transfer from one store to another. Reads from the primary.
     ///
     /// # Errors
     ///
@@ -149,7 +89,7 @@ impl Transfers<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Lists the transfers that go on, oldest first.
+    /// Lists the running transfers, oldest first.
     ///
     /// # Errors
     ///
@@ -166,10 +106,10 @@ impl Transfers<'_> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// Takes on the planning of a transfer until a time, unless somebody else has it; gives the
-    /// transfer, or `None` if it cannot be had.
+    /// Claims the planning of a transfer until a given time, unless another process has it; returns
+    /// the transfer, or `None` if it cannot be claimed.
     ///
-    /// Whoever has it keeps it for longer in the same way.
+    /// The planner extends its claim in the same way.
     ///
     /// # Errors
     ///
@@ -181,7 +121,7 @@ impl Transfers<'_> {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Transfer>> {
-        let is_free = Condition::any()
+        let is_unclaimed = Condition::any()
             .add(transfer::Column::Planner.is_null())
             .add(transfer::Column::Planner.eq(planner))
             .add(transfer::Column::PlannedUntil.lte(now.microseconds()));
@@ -192,21 +132,21 @@ impl Transfers<'_> {
                     transfer::Column::PlannedUntil,
                     Expr::val(until.microseconds()),
                 )
-                .filter(is_free.clone())
+                .filter(is_unclaimed.clone())
                 .exec(self.0.writing())
         };
         if attempt(take).await?.rows_affected == 0 {
             return Ok(None);
         }
         let found = self.find(id).await?;
-        // Its time may be over already, and somebody else have it.
+        // The claim may have expired already, and another process may have the planning.
         Ok(found.filter(|transfer| {
             transfer.state == TransferState::Running && transfer.planner.as_deref() == Some(planner)
         }))
     }
 
-    /// Says how far a transfer has been planned, if it goes on and its planner is still the same;
-    /// gives whether that is so.
+    /// Records the planning progress of a transfer if it is running and the planner is still the
+    /// same; returns whether that is so.
     ///
     /// # Errors
     ///
@@ -215,12 +155,12 @@ impl Transfers<'_> {
         &self,
         id: RandomId,
         planner: &str,
-        progress: &Progress,
+        progress: &ScanProgress,
         now: Timestamp,
     ) -> Result<bool> {
-        let pass = i32::try_from(progress.pass).map_err(corrupt)?;
-        let shard = i32::try_from(progress.shard).map_err(corrupt)?;
-        let found = signed(progress.found)?;
+        let pass = i32::try_from(progress.pass).or_corrupt(TABLE)?;
+        let shard = i32::try_from(progress.shard).or_corrupt(TABLE)?;
+        let found = signed(TABLE, progress.found)?;
         let paced_until = progress.paced_until.microseconds();
         let advance = || {
             update_running(id)
@@ -236,7 +176,7 @@ impl Transfers<'_> {
         Ok(attempt(advance).await?.rows_affected == 1)
     }
 
-    /// Ends a transfer that goes on; gives whether it did.
+    /// Ends a running transfer; returns whether it was running.
     ///
     /// # Errors
     ///
@@ -252,13 +192,13 @@ impl Transfers<'_> {
         Ok(attempt(end).await?.rows_affected == 1)
     }
 
-    /// Says how much there is to copy in all.
+    /// Sets the number and the size of the contents to copy.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn set_total(&self, id: RandomId, files: u64, bytes: u64) -> Result<()> {
-        let (files, bytes) = (signed(files)?, signed(bytes)?);
+        let (files, bytes) = (signed(TABLE, files)?, signed(TABLE, bytes)?);
         let set = || {
             update_running(id)
                 .col_expr(transfer::Column::TotalFiles, Expr::val(files))
@@ -268,19 +208,17 @@ impl Transfers<'_> {
         attempt(set).await.map(drop)
     }
 
-    /// Says how many bytes a second may be copied, if the transfer goes on; gives whether it does.
+    /// Sets the largest number of bytes to copy in a second, if the transfer is running; returns
+    /// whether it is.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn set_rate(&self, id: RandomId, rate: Option<u64>, now: Timestamp) -> Result<bool> {
-        let rate = rate.map(signed).transpose()?;
-        transact(|| async {
-            let transaction = self.0.begin().await?;
-            let work = set_rate(&transaction, id, rate, now).await;
-            Ok((transaction, work))
-        })
-        .await
+        let rate = rate.map(|number| signed(TABLE, number)).transpose()?;
+        self.0
+            .transact(|transaction| async move { set_rate(&transaction, id, rate, now).await })
+            .await
     }
 }
 
@@ -298,20 +236,20 @@ async fn set_rate(
     if set.rows_affected == 0 {
         return Ok(false);
     }
-    // When they were to be done was worked out for the rate before.
+    // The due times of the waiting jobs were calculated from the previous rate.
     jobs::release(transaction, id, now).await?;
     Ok(true)
 }
 
-/// Counts one more content that a transfer has copied, also after its end.
+/// Adds a copied content to the counts of a transfer, even after its end.
 ///
-/// The last that a transaction touches, since others wait for it.
-pub(crate) async fn count_in(
+/// The last step of a transaction, because it locks a row that others wait for.
+pub(crate) async fn add_copied(
     transaction: &DatabaseTransaction,
     id: RandomId,
     bytes: u64,
 ) -> Result<()> {
-    let bytes = signed(bytes)?;
+    let bytes = signed(TABLE, bytes)?;
     let plus = |column: transfer::Column, more: i64| Expr::col(column).add(more);
     transfer::Entity::update_many()
         .col_expr(

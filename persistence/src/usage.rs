@@ -1,9 +1,9 @@
-//! Counting what owners have, in the transactions that change it.
+//! Usage counts, updated in the transactions that change an owner's files.
 //!
-//! The count is the last that such a transaction touches: so whoever holds an owner's row sees what
-//! was committed, and nothing else is on its way.
+//! The count is the last row that such a transaction locks. So the transaction that holds it sees
+//! everything that was committed, and no other one is changing the owner's files.
 
-use domain::{Owner, Quota, Timestamp, Usage};
+use domain::{Account, Owner, Quota, Role, Timestamp, Usage};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
@@ -12,14 +12,17 @@ use sea_orm::{
 };
 
 use crate::{
-    Account, Result, Role,
-    accounts::{corrupt, unsigned},
     entities::{upload, usage},
-    sessions::{OPEN, stored_role},
+    error::{Error, Result},
+    row::unsigned,
+    sessions::row::{OPEN, stored_role},
 };
 
-/// Adds to what an owner is counted to have, and locks the count until the transaction ends.
-pub(crate) async fn charge(
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_usage";
+
+/// Adds to an owner's usage count, and locks it until the transaction ends.
+pub(crate) async fn add_usage(
     transaction: &DatabaseTransaction,
     owner: &Owner,
     bytes: i64,
@@ -43,44 +46,42 @@ pub(crate) async fn charge(
     Ok(())
 }
 
-/// The quota of an owner who was [charged](charge), and what the owner has beside one upload.
+/// Loads the quota of an owner whose count [`add_usage`] has locked, and the usage without one
+/// upload.
 ///
-/// What running uploads take is looked up only if there is a limit to it.
-pub(crate) async fn weigh(
+/// Reads the running uploads only if there is a limit.
+pub(crate) async fn load_quota(
     transaction: &DatabaseTransaction,
     owner: &Owner,
-    everybody: &Quota,
-    beside: Option<&upload::Model>,
+    default_quota: &Quota,
+    except: Option<&upload::Model>,
     now: Timestamp,
 ) -> Result<(Quota, Usage)> {
-    let account: Account = locked(transaction, owner).await?.try_into()?;
-    let quota = account.own.over(everybody);
+    let account: Account = lock(transaction, owner).await?.try_into()?;
+    let quota = account.own.over(default_quota);
     let mut usage = account.usage;
     if !quota.is_unlimited() {
-        add_uploads(transaction, owner, now, beside, &mut usage).await?;
+        add_uploads(transaction, owner, now, except, &mut usage).await?;
     }
     Ok((quota, usage))
 }
 
-/// The row that [`charge`] has locked.
-pub(crate) async fn locked(
-    transaction: &DatabaseTransaction,
-    owner: &Owner,
-) -> Result<usage::Model> {
+/// Reads the row that [`add_usage`] has locked.
+pub(crate) async fn lock(transaction: &DatabaseTransaction, owner: &Owner) -> Result<usage::Model> {
     let found = usage::Entity::find_by_id(owner.as_str())
         .one(transaction)
         .await?;
-    found.ok_or_else(|| corrupt("it has no row for an owner"))
+    found.ok_or_else(|| Error::corrupt(TABLE, "an owner whose usage was changed has no row"))
 }
 
-/// Adds what an owner's running uploads will take, except for one.
+/// Adds an owner's running uploads to the usage, except for one.
 ///
-/// What is made of parts takes what they take, which are counted instead.
+/// A concatenation uses the bytes of its parts, which are counted instead of it.
 pub(crate) async fn add_uploads(
     connection: &impl ConnectionTrait,
     owner: &Owner,
     now: Timestamp,
-    beside: Option<&upload::Model>,
+    except: Option<&upload::Model>,
     usage: &mut Usage,
 ) -> Result<()> {
     let running: Vec<(String, i32, Option<i64>, Option<i64>)> = upload::Entity::find()
@@ -97,15 +98,15 @@ pub(crate) async fn add_uploads(
         .into_tuple()
         .all(connection)
         .await?;
-    let is_of_parts = beside.is_some_and(|upload| upload.role == stored_role(Role::Final));
-    for (id, role, length, held) in running {
+    let is_of_parts = except.is_some_and(|upload| upload.role == stored_role(Role::Final));
+    for (id, role, length, reserved) in running {
         let is_part = role == stored_role(Role::Part);
-        if beside.is_some_and(|upload| upload.id == id) || is_of_parts && is_part {
+        if except.is_some_and(|upload| upload.id == id) || is_of_parts && is_part {
             continue;
         }
         usage.uploads += 1;
         if role != stored_role(Role::Final) {
-            usage.reserved_bytes += unsigned(length.or(held).unwrap_or_default())?;
+            usage.reserved_bytes += unsigned(TABLE, length.or(reserved).unwrap_or_default())?;
         }
         usage.reserved_files += u64::from(!is_part);
     }

@@ -1,8 +1,8 @@
-//! Giving somebody a file for a proof that they have it, instead of its bytes.
+//! Claims: an owner gets a file by a proof of possession instead of an upload.
 //!
-//! Who knows a file's digests alone gets nothing by it, and learns nothing: whether the service
-//! has the content or not, whether its size is another or the proof is wrong, a refusal takes the
-//! same steps, reads as many bytes, says the same, and comes after the same time.
+//! A client that knows only the digests of a file gains nothing and learns nothing: whether the
+//! content is unknown, has another size, or the proof is wrong, a refusal takes the same steps,
+//! reads as many bytes, has the same text, and comes after the same time.
 
 use std::time::Duration;
 
@@ -13,48 +13,48 @@ use domain::{
 use persistence::{Arrival, Claim, Recording, StoredContent};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Error, FileService, Result, Stored, sessions::random_id};
+use crate::{Error, FileService, Result, Stored, random::random_id};
 
-/// How long a claim can be proven.
-const AGE: Duration = Duration::from_mins(5);
+/// Lifetime of a claim.
+const CLAIM_LIFETIME: Duration = Duration::from_mins(5);
 
-/// In which time claims are counted.
-const MINUTE: Duration = Duration::from_mins(1);
+/// Window in which claims are counted.
+const RATE_WINDOW: Duration = Duration::from_mins(1);
 
-/// A refusal comes after a multiple of this, which is longer than it takes to read what is read
-/// for it, even if a slow disk has to fetch each of its pieces.
+/// Refusals come after a multiple of this time. It is longer than the reads for a refusal, even if
+/// a slow disk has to fetch each range.
 const REFUSAL_STEP: Duration = Duration::from_millis(500);
 
-/// What somebody says they have.
+/// A claim to a content.
 #[derive(Debug, Clone)]
 pub struct NewClaim {
-    /// The content's SHA-1.
+    /// SHA-1 of the content.
     pub file_sha1: Sha1,
-    /// The content's SHA-256, if it is known.
+    /// SHA-256 of the content, if known.
     pub file_sha256: Option<Sha256>,
-    /// How many bytes it has.
+    /// Size in bytes.
     pub file_size: u64,
-    /// The name that the file gets.
+    /// Name of the file.
     pub file_name: FileName,
-    /// The media type that is declared.
+    /// Declared media type.
     pub content_type: MediaType,
 }
 
-/// What has to be proven.
+/// A challenge to prove a claim.
 #[derive(Debug, Clone)]
 pub struct ClaimTicket {
-    /// The claim.
+    /// Id of the claim.
     pub id: RandomId,
-    /// The proof's key.
+    /// Key of the proof.
     pub nonce: Nonce,
-    /// The parts of the file that the proof is over.
+    /// Ranges of the file that the proof covers.
     pub ranges: Vec<ByteRange>,
-    /// Until when it can be proven.
+    /// Expiry of the claim.
     pub expires_at: Timestamp,
 }
 
 impl FileService {
-    /// Lets somebody prove that they have a content, whether the service has it or not.
+    /// Creates a claim to a content, whether or not the service has it.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl FileService {
             file_name: new.file_name,
             content_type: new.content_type,
             create_at: now,
-            expires_at: now.after(AGE),
+            expires_at: now.after(CLAIM_LIFETIME),
         };
         self.0.database.claims().insert(&claim).await?;
         self.refuse_too_many(&claim).await?;
@@ -86,28 +86,28 @@ impl FileService {
         })
     }
 
-    /// Takes a claim back that comes after too many others.
+    /// Deletes the claim again if the owner exceeded the claim rate.
     ///
-    /// It is counted after it was made, so that of many at once no more are made than may be.
+    /// Claims are counted after the insert, so that concurrent requests cannot exceed the rate.
     async fn refuse_too_many(&self, claim: &Claim) -> Result<()> {
         let most = self.0.limits.claims_per_minute;
         let claims = self.0.database.claims();
-        let since = claim.create_at.before(MINUTE);
+        let since = claim.create_at.before(RATE_WINDOW);
         let Some(made_at) = claims.find_before(claim, since, most).await? else {
             return Ok(());
         };
         claims.remove(claim.id).await?;
-        // When that one is a minute old there is room again.
-        let free_at = made_at.after(MINUTE);
+        // Once that claim leaves the window, another one is possible.
+        let free_at = made_at.after(RATE_WINDOW);
         Err(Error::TooManyClaims(self.time_until(free_at)))
     }
 
-    /// Gives an owner the file of a claim, if the proof is right; the claim is used up either way.
+    /// Verifies a proof and gives the file to the owner; the claim is used up in either case.
     ///
     /// # Errors
     ///
-    /// [`Error::ClaimNotFound`]; [`Error::NotProven`], whatever the reason; or when the database or
-    /// the store fails.
+    /// [`Error::ClaimNotFound`]; [`Error::NotProven`] for any wrong claim or proof; or when the
+    /// database or the store fails.
     pub async fn prove(&self, owner: &Owner, id: RandomId, proof: &Sha256) -> Result<Stored> {
         let began = Instant::now();
         let now = self.0.clock.now();
@@ -125,7 +125,7 @@ impl FileService {
         outcome
     }
 
-    /// The content that a claim is proven for.
+    /// Finds the content of a proven claim.
     async fn verify(&self, claim: &Claim, proof: &Sha256) -> Result<Option<StoredContent>> {
         let found = self.0.database.contents().find(&claim.file_sha1).await?;
         let known = found.filter(|known| {
@@ -142,11 +142,11 @@ impl FileService {
         };
         let sample = match store.sample(key, claim.file_size, spans.clone()).await {
             Err(error @ (storage::Error::Missing(_) | storage::Error::WrongSize { .. })) => {
-                // An upload brings back what was lost; or it was purged a moment ago.
+                // An upload restores a lost content; or the content was purged a moment ago.
                 if let Some(known) = &known
                     && self.is_current(known).await?
                 {
-                    tracing::error!(content = %claim.file_sha1, %error, "the bytes of a content are lost");
+                    tracing::error!(content = %claim.file_sha1, %error, "the bytes of a content are missing");
                 }
                 return Ok(None);
             }
@@ -179,7 +179,7 @@ impl FileService {
                 novelty,
                 deduplicated: true,
             }),
-            // It was there a moment ago.
+            // The content was removed a moment ago.
             Recording::BytesNeeded | Recording::Collision | Recording::SessionOver => {
                 Err(Error::NotProven)
             }

@@ -1,10 +1,10 @@
-//! What time it is.
+//! The service's clock.
 
 use std::sync::Arc;
 
 use domain::Timestamp;
 
-/// Where the service takes the time from: the system's clock, or one that a test sets.
+/// Source of the current time: the system's clock, or a test's.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -19,12 +19,12 @@ impl Clock {
         Self::new(|| std::time::SystemTime::now().into())
     }
 
-    /// A clock that shows what a function says.
+    /// A clock that calls a function.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The moment that it is.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()

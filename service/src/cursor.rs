@@ -1,8 +1,8 @@
-//! Where a listing goes on: opaque to clients, and worthless outside of the listing it came from.
+//! Cursors of listings: opaque to clients, and valid only in the listing that they come from.
 //!
-//! A cursor is the position of the last entry that was shown, and a proof that this service made
-//! it for this owner and this filter: `upload_at` and `id`, eight bytes each and big-endian, then
-//! the first half of an HMAC-SHA-256 over the listing and the position; in base64url.
+//! A cursor is the position of the last listed entry, with a MAC over the owner, the filter and the
+//! position: `upload_at` and `id`, eight bytes each and big-endian, then the first half of an
+//! HMAC-SHA-256; in base64url.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{Owner, Timestamp};
@@ -15,12 +15,12 @@ use crate::{Error, Result};
 const POSITION: usize = 16;
 const TAG: usize = 16;
 
-/// The secret that cursors are made with; replicas of a service share it.
+/// Secret key of cursors, shared by all replicas of the service.
 #[derive(Clone)]
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// The key with these bytes.
+    /// Creates a key from its bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -43,14 +43,14 @@ impl CursorKey {
     ) -> Result<Position> {
         let cursor = URL_SAFE_NO_PAD
             .decode(cursor)
-            .map_err(|_| Error::ForeignCursor)?;
+            .map_err(|_| Error::InvalidCursor)?;
         let (position, tag) = cursor
             .split_first_chunk::<POSITION>()
             .filter(|(_, tag)| tag.len() == TAG)
-            .ok_or(Error::ForeignCursor)?;
+            .ok_or(Error::InvalidCursor)?;
         self.mac(owner, filter, position)
             .verify_truncated_left(tag)
-            .map_err(|_| Error::ForeignCursor)?;
+            .map_err(|_| Error::InvalidCursor)?;
         let [upload_at, id] = [0, 8].map(|at| {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(&position[at..at + 8]);
@@ -62,9 +62,9 @@ impl CursorKey {
         })
     }
 
-    /// Over the listing, each part of it behind its length, and the position.
+    /// MAC over the listing, each part after its length, and the position.
     fn mac(&self, owner: &Owner, filter: &EntryFilter, position: &[u8]) -> Hmac<Sha256> {
-        // HMAC fills a key up to its hash's block with zeros (RFC 2104 §2).
+        // HMAC pads a key to the block size of its hash with zeros (RFC 2104 §2).
         let mut block = [0; 64];
         block[..self.0.len()].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&block.into());

@@ -1,129 +1,128 @@
-//! Why a use case did not do what was asked.
+//! Errors of the use cases.
 
 use std::time::Duration;
 
 use domain::{Address, QuotaError, RandomId, Sha1, Sha256, UploadError};
 
-/// What a use case gives.
+/// Result of a use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a use case did not do what was asked.
+/// Error of a use case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The owner has no such file.
-    #[error("there is no such file")]
+    #[error("the file does not exist")]
     NotFound,
-    /// The entry is not in the state that the request depends on.
-    #[error("the file was changed meanwhile")]
+    /// The entry does not meet the request's precondition.
+    #[error("the file has changed since it was read")]
     PreconditionFailed,
-    /// The content does not have the SHA-1 that was announced.
-    #[error("the content's SHA-1 is {found}, not {expected}")]
+    /// The content does not have the declared SHA-1.
+    #[error("the SHA-1 of the content is {found}, but {expected} was declared")]
     WrongSha1 {
-        /// What was announced.
+        /// Declared SHA-1.
         expected: Sha1,
-        /// What arrived.
+        /// Actual SHA-1.
         found: Sha1,
     },
-    /// The content does not have the SHA-256 that was announced.
-    #[error("the content's SHA-256 is {found}, not {expected}")]
+    /// The content does not have the declared SHA-256.
+    #[error("the SHA-256 of the content is {found}, but {expected} was declared")]
     WrongSha256 {
-        /// What was announced.
+        /// Declared SHA-256.
         expected: Sha256,
-        /// What arrived.
+        /// Actual SHA-256.
         found: Sha256,
     },
     /// Another content with this SHA-1 is stored.
-    #[error("another content has the SHA-1 {0}")]
+    #[error("another content with the SHA-1 {0} is stored")]
     Collision(Sha1),
-    /// The content has more bytes than may be uploaded.
-    #[error("the content has more than {0} bytes")]
+    /// The content exceeds the maximum upload size.
+    #[error("the content exceeds the limit of {0} bytes")]
     TooLarge(u64),
     /// The owner has no such upload.
-    #[error("there is no such upload")]
+    #[error("the upload does not exist")]
     UploadNotFound,
-    /// The upload expired, or cannot become a file any more.
-    #[error("the upload has expired, or cannot be completed any more")]
+    /// The upload has expired or failed.
+    #[error("the upload has expired or failed")]
     UploadGone,
-    /// The upload has become a file already.
+    /// The upload is complete.
     #[error("the upload is complete")]
-    UploadDone {
-        /// The file.
+    UploadComplete {
+        /// SHA-1 of the file.
         sha1: Sha1,
-        /// How many bytes it has.
+        /// Size in bytes.
         length: u64,
     },
-    /// The upload is made of others, and takes no bytes of its own.
-    #[error("the upload is made of others")]
+    /// The upload is a concatenation, which accepts no bytes.
+    #[error("the upload is a concatenation and accepts no bytes")]
     UploadIsFinal,
-    /// The request does not fit to where its upload stands.
+    /// The request does not match the state of the upload.
     #[error(transparent)]
     Upload(#[from] UploadError),
-    /// The request's bytes do not have the checksum that was announced; the upload has as many
-    /// bytes as before.
-    #[error("the bytes do not have the checksum that was announced")]
+    /// The request's bytes do not match their checksum; the offset of the upload is unchanged.
+    #[error("the bytes do not match the declared checksum")]
     WrongChecksum(u64),
-    /// A newer request goes on with the upload.
-    #[error("a newer request goes on with the upload")]
+    /// A newer request continues the upload.
+    #[error("a newer request continues the upload")]
     Superseded,
-    /// The upload was completed or removed by another process meanwhile.
-    #[error("the upload is over")]
+    /// Another process completed or removed the upload.
+    #[error("the upload was completed or removed by another request")]
     SessionOver,
-    /// What an upload is to be made of cannot be.
+    /// The partial uploads cannot be concatenated.
     #[error("{0}")]
-    Parts(String),
-    /// The owner has no such claim, or it was used, or it is over.
-    #[error("there is no such claim, or it was used before, or it has expired")]
+    InvalidParts(String),
+    /// The owner has no such claim, or it was used or has expired.
+    #[error("the claim does not exist, was used before, or has expired")]
     ClaimNotFound,
-    /// It was not proven that the owner has what the service has.
-    #[error("the claim is not proven; upload the file")]
+    /// The proof does not match the claimed content.
+    #[error("the proof is not accepted; upload the file")]
     NotProven,
-    /// The owner makes too many claims.
-    #[error("too many claims were made; wait before the next one")]
+    /// The owner exceeded the claim rate; the time until the next claim is possible.
+    #[error("too many claims; wait before the next one")]
     TooManyClaims(Duration),
-    /// The owner has no room for more.
+    /// The upload exceeds the owner's quota.
     #[error(transparent)]
     QuotaFull(#[from] QuotaError),
-    /// There is no such link, or it is over, or its file is not there any more.
-    #[error("there is no such link, or it does not work any more")]
+    /// The link does not exist or has expired, or its file is gone.
+    #[error("the link does not exist or has expired")]
     LinkNotFound,
-    /// The cursor was not made for this listing.
-    #[error("the cursor does not belong to this listing")]
-    ForeignCursor,
-    /// Others changed the same entry again and again.
-    #[error("the file is being changed by others")]
+    /// The cursor belongs to another listing.
+    #[error("the cursor belongs to another listing")]
+    InvalidCursor,
+    /// Other requests kept changing the same entry or upload.
+    #[error("other requests are changing the same file")]
     Contended,
-    /// An available file's content has no row, or its row no bytes.
-    #[error("the content {0} is not where it should be")]
+    /// The content of an available file has no row, or its row no bytes.
+    #[error("the content {0} is missing from its store")]
     ContentLost(Sha1, #[source] Option<storage::Error>),
-    /// What was read of a copy is not what its row says.
-    #[error("the copy at {0} is damaged, and stays where it is")]
+    /// The source of a copy does not match its row.
+    #[error("the source of the copy at {0} is damaged and was not moved")]
     SourceDamaged(Address),
-    /// What was written to a store did not come back as it was.
-    #[error("the store gave other bytes back than it was given, at {0}")]
+    /// A written copy does not match its source.
+    #[error("the store returned other bytes than were written at {0}")]
     CopyDamaged(Address),
-    /// A disk is not the one whose contents the rows mean.
-    #[error("{}", other_disk(store, *expected, *found))]
-    OtherDisk {
-        /// The store.
+    /// A disk is not the one that the rows refer to.
+    #[error("{}", wrong_disk(store, *expected, *found))]
+    WrongDisk {
+        /// Name of the store.
         store: String,
-        /// What its folder should be told by.
+        /// Identity in the database.
         expected: RandomId,
-        /// What it is told by, if it is.
+        /// Identity on the disk, if it has one.
         found: Option<RandomId>,
     },
-    /// The settings have no such store.
-    #[error("the settings have no store {0}")]
-    NoStore(String),
-    /// A store cannot be emptied into itself.
-    #[error("the two stores are the same")]
+    /// The store is not configured.
+    #[error("the store {0} is not configured")]
+    UnknownStore(String),
+    /// Source and target of a transfer are the same store.
+    #[error("source and target are the same store")]
     SameStore,
-    /// There is no such transfer.
-    #[error("there is no such transfer")]
+    /// The transfer does not exist.
+    #[error("the transfer does not exist")]
     TransferNotFound,
     /// The transfer has ended.
     #[error("the transfer has ended")]
-    TransferOver,
-    /// The work was cut off by the end of the process.
+    TransferEnded,
+    /// The work was interrupted by the end of the process.
     #[error("the service is shutting down")]
     Interrupted,
     /// The database failed.
@@ -134,15 +133,15 @@ pub enum Error {
     Store(#[from] storage::Error),
 }
 
-fn other_disk(store: &str, expected: RandomId, found: Option<RandomId>) -> String {
+fn wrong_disk(store: &str, expected: RandomId, found: Option<RandomId>) -> String {
     match found {
         Some(found) => format!(
-            "the folder of the store {store} is another one than the database means: its file \
-             `identity` says {found}, not {expected}"
+            "the folder of the store {store} is not the one in the database: its file `identity` \
+             has {found} instead of {expected}"
         ),
         None => format!(
-            "the folder of the store {store} is not the one that the database means: it has no \
-             file `identity`, which would say {expected}; is its disk mounted?"
+            "the folder of the store {store} is not the one in the database: it has no file \
+             `identity` with {expected}; is its disk mounted?"
         ),
     }
 }
@@ -157,7 +156,7 @@ impl From<persistence::Error> for Error {
 }
 
 impl Error {
-    /// Whether the content is refused for what it is, however often it is tried.
+    /// Returns whether every retry with this content would fail as well.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(
@@ -166,11 +165,11 @@ impl Error {
         )
     }
 
-    /// Whether there is no upload, or none that needs its bytes.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Returns whether the upload does not exist or needs no more bytes.
+    pub(crate) fn needs_no_bytes(&self) -> bool {
         matches!(
             self,
-            Self::UploadNotFound | Self::UploadGone | Self::UploadDone { .. }
+            Self::UploadNotFound | Self::UploadGone | Self::UploadComplete { .. }
         )
     }
 }

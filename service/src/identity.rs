@@ -1,20 +1,20 @@
-//! Whether the disks are those that the rows mean.
+//! Checks that the disks are the ones that the rows refer to.
 //!
-//! An address names a store and a key. What a store of the same name has in another folder, or in
-//! an empty one because a disk is not mounted, is something else: files would be taken for lost,
-//! and what is to go for gone. So a disk's folder has an identity, which the database knows.
+//! An address is the name of a store and a key. If the store of this name is another folder, or an
+//! empty one because a disk is not mounted, files would seem lost, and objects to delete would seem
+//! gone. So each disk has an identity, which the database knows.
 
 use domain::RandomId;
 use storage::{Disk, Store};
 
-use crate::{Error, FileService, Result};
+use crate::{Error, FileService, Result, random::random_id};
 
 impl FileService {
-    /// Makes sure that each disk is the one that the rows mean; one that is new becomes it.
+    /// Checks the identity of each disk, and registers new disks.
     ///
     /// # Errors
     ///
-    /// [`Error::OtherDisk`] when it is not; or when the database or a disk fails.
+    /// [`Error::WrongDisk`] for another disk; or when the database or a disk fails.
     pub async fn identify_disks(&self) -> Result<()> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
             self.identify(disk).await?;
@@ -26,10 +26,10 @@ impl FileService {
         let name = disk.name();
         let expected = match self.0.database.identities().find(name).await? {
             Some(known) => known,
-            None => self.introduce(disk).await?,
+            None => self.register(disk).await?,
         };
         let found = match disk.identity().await? {
-            // Nothing is missing from an empty folder of which nothing is expected.
+            // An empty folder without expected objects is a new disk.
             None if !self.0.database.contents().is_any_in(name).await? => {
                 Some(disk.identify(expected).await?)
             }
@@ -38,15 +38,15 @@ impl FileService {
         if found == Some(expected) {
             return Ok(());
         }
-        Err(Error::OtherDisk {
+        Err(Error::WrongDisk {
             store: name.to_owned(),
             expected,
             found,
         })
     }
 
-    /// Tells the database of a disk that it does not know; gives what it knows by then.
-    async fn introduce(&self, disk: &Disk) -> Result<RandomId> {
+    /// Registers a new disk in the database; returns the identity that is registered by then.
+    async fn register(&self, disk: &Disk) -> Result<RandomId> {
         let own = match disk.identity().await? {
             Some(own) => own,
             None => disk.identify(random_id()?).await?,
@@ -54,13 +54,4 @@ impl FileService {
         let identities = self.0.database.identities();
         Ok(identities.give(disk.name(), own).await?)
     }
-}
-
-fn random_id() -> Result<RandomId> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| {
-        let error = std::io::Error::other(error.to_string());
-        Error::Store(storage::Error::Unavailable(error))
-    })?;
-    Ok(random.into())
 }

@@ -1,29 +1,29 @@
-//! An owner's files, page by page.
+//! Listings of an owner's files, in pages.
 
 use domain::{FileMeta, Owner};
 use persistence::EntryFilter;
 
 use crate::{FileService, Result};
 
-/// A part of a listing.
+/// A page of a listing.
 #[derive(Debug)]
 pub struct Page {
     /// The files, newest first.
     pub files: Vec<FileMeta>,
-    /// Where the listing goes on, unless this was its end.
+    /// Cursor of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 impl FileService {
-    /// Lists up to `limit` of an owner's files, newest first, from where `cursor` says on.
+    /// Lists up to `limit` of an owner's files after the cursor, newest first.
     ///
-    /// Files that are added while a client goes from page to page come before the first page;
-    /// files that are deleted are left out; so no file is shown twice, and none is skipped.
+    /// Files added during a listing come before the first page, and deleted files are left out. So
+    /// no file appears twice, and none is skipped.
     ///
     /// # Errors
     ///
-    /// [`Error::ForeignCursor`](crate::Error::ForeignCursor) for a cursor that is not from this owner's listing with this
-    /// filter.
+    /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) for a cursor from another listing; or
+    /// when the database fails.
     pub async fn list(
         &self,
         owner: &Owner,
@@ -34,7 +34,7 @@ impl FileService {
         let after = cursor
             .map(|cursor| self.0.cursor_key.open(owner, filter, cursor))
             .transpose()?;
-        // One more than is shown tells whether there is more.
+        // One extra entry shows whether there is another page.
         let entries = self.0.database.entries();
         let mut found = entries.list(owner, filter, after, limit + 1).await?;
         let is_end = found.len() as u64 <= limit;

@@ -1,40 +1,38 @@
-//! The stores that the settings name.
+//! The configured stores.
 
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use domain::Address;
+use parking_lot::Mutex;
 use storage::Store;
 
-use crate::Limits;
+/// Time for which a failed store is read only after the other store that has a copy.
+const AVOID_FAILED_FOR: Duration = Duration::from_mins(1);
 
-/// For how long a store that failed is asked only after another that has the same bytes.
-const AVOIDED_FOR: Duration = Duration::from_mins(1);
-
-/// Where every upload is copied to once its client has been answered.
+/// Policy that copies every upload to another store after the client got its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The store that gets a copy.
+    /// Name of the store that receives the copy.
     pub to: String,
-    /// Whether the copy in the primary store stays.
+    /// True if the copy in the primary store stays.
     pub keeps_source: bool,
 }
 
-/// All stores, one of which takes what is uploaded.
+/// All stores, including the primary store, which takes new uploads.
 pub struct Stores {
     primary: Store,
     all: BTreeMap<String, Store>,
     policy: Option<Policy>,
-    /// When a store failed last.
+    /// Time of the last failure of each store.
     failed: Mutex<HashMap<String, Instant>>,
 }
 
 impl Stores {
-    /// The store that takes what is uploaded, others, and what becomes of uploads.
+    /// Creates the set from the primary store, the other stores, and the policy for new uploads.
     #[must_use]
     pub fn new(primary: Store, others: Vec<Store>, policy: Option<Policy>) -> Self {
         let all = others.into_iter().chain([primary.clone()]);
@@ -46,13 +44,13 @@ impl Stores {
         }
     }
 
-    /// The store that takes what is uploaded.
+    /// The store that takes new uploads.
     #[must_use]
     pub fn primary(&self) -> &Store {
         &self.primary
     }
 
-    /// Where uploads are copied to, if they are.
+    /// The copy policy for new uploads, if there is one.
     pub(crate) fn policy(&self) -> Option<&Policy> {
         self.policy.as_ref()
     }
@@ -62,42 +60,42 @@ impl Stores {
         self.all.values()
     }
 
-    /// Whether any store is not a local disk.
+    /// Returns whether any store is a bucket.
     pub(crate) fn has_buckets(&self) -> bool {
         self.iter().any(|store| store.as_bucket().is_some())
     }
 
-    /// Whether any store is a local disk.
+    /// Returns whether any store is a local disk.
     #[must_use]
     pub fn has_disks(&self) -> bool {
         self.iter().any(|store| store.as_disk().is_some())
     }
 
-    /// The store of a name, if the settings have it.
+    /// Finds a store by name; `None` if it is not configured.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Store> {
         self.all.get(name)
     }
 
-    /// The store that an address is in.
+    /// The store of an address.
     ///
     /// # Errors
     ///
-    /// When the settings do not have it: nothing can be said of what it has.
+    /// When the store is not configured, so that nothing is known about its contents.
     pub(crate) fn of(&self, address: &Address) -> Result<&Store, storage::Error> {
         self.named(&address.store)
     }
 
     pub(crate) fn named(&self, name: &str) -> Result<&Store, storage::Error> {
         self.get(name).ok_or_else(|| {
-            let error = io::Error::other(format!("the settings have no store {name}"));
+            let error = io::Error::other(format!("the store {name} is not configured"));
             storage::Error::Unavailable(error)
         })
     }
 
-    /// Remembers what came of asking a store.
-    pub(crate) fn note<T>(&self, store: &str, outcome: &Result<T, storage::Error>) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Records success or failure of a request to a store.
+    pub(crate) fn record_result<T>(&self, store: &str, outcome: &Result<T, storage::Error>) {
+        let mut failed = self.failed.lock();
         match outcome {
             Err(storage::Error::Unavailable(_) | storage::Error::Ended(_)) => {
                 failed.insert(store.to_owned(), Instant::now());
@@ -109,19 +107,11 @@ impl Stores {
         }
     }
 
-    /// Whether a store failed a moment ago.
-    pub(crate) fn is_avoided(&self, store: &str) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Returns whether the store failed within the last minute.
+    pub(crate) fn failed_recently(&self, store: &str) -> bool {
+        let failed = self.failed.lock();
         failed
             .get(store)
-            .is_some_and(|at| at.elapsed() < AVOIDED_FOR)
-    }
-}
-
-impl Limits {
-    /// How long something may be on its way into a store before it is taken for left behind.
-    pub(crate) fn expected_for(&self) -> Duration {
-        // However short it is set: nothing takes as long as this without a sign of life.
-        self.orphan_age.max(Duration::from_hours(1))
+            .is_some_and(|at| at.elapsed() < AVOID_FAILED_FOR)
     }
 }

@@ -1,4 +1,4 @@
-//! Removing what uploads left behind that did not come to their end.
+//! Removes objects that incomplete uploads left behind.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,27 +12,27 @@ use storage::{Abandoned, Pending, Placed, Store};
 
 use crate::{FileService, Result};
 
-/// How many rows are looked at together.
+/// Number of rows per query.
 const BATCH: u64 = 500;
 
-/// How many objects are removed at a time.
-const AT_ONCE: usize = 16;
+/// Number of objects that are removed at a time.
+const CONCURRENCY: usize = 16;
 
-/// How long a sweep of leftovers goes on, so that others have their turn.
-const SWEEPING_TIME: Duration = Duration::from_secs(30);
+/// Maximum duration of one sweep of pending deletions, so that other work is not delayed.
+const MAX_SWEEP_TIME: Duration = Duration::from_secs(30);
 
-/// How long to leave an object alone whose process is gone, and whose row a database server may
-/// still be about to commit.
+/// Minimum age of an object before it is removed if its process is gone: a database server may
+/// still commit its row.
 const COMMIT_GRACE: Duration = Duration::from_mins(1);
 
 impl FileService {
-    /// Removes the bytes that processes which are gone had not committed a row for.
+    /// Removes objects of dead processes that have no committed row.
     ///
-    /// What may still be committed stays until a later sweep.
+    /// Objects whose row may still be committed stay until a later sweep.
     ///
     /// # Errors
     ///
-    /// When the store or the database fails; what is unclear then stays as it is.
+    /// When the store or the database fails; uncertain objects stay.
     pub async fn sweep(&self) -> Result<()> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
             for mut folder in disk.abandoned().await? {
@@ -44,36 +44,36 @@ impl FileService {
         Ok(())
     }
 
-    /// Removes the objects whose time has come, unless a row points at them.
+    /// Deletes the objects whose deletion is due, unless a row points at them.
     ///
-    /// One that cannot be removed keeps no other from going.
+    /// A failure does not stop the deletion of other objects.
     ///
     /// # Errors
     ///
-    /// When the database fails; what is left goes with a later sweep.
-    pub async fn sweep_leftovers(&self) -> Result<()> {
+    /// When the database fails; the rest is deleted by a later sweep.
+    pub async fn sweep_pending_deletions(&self) -> Result<()> {
         let began = Instant::now();
         let now = self.0.clock.now();
         let (mut after, mut failed) = (None, HashSet::new());
-        while began.elapsed() < SWEEPING_TIME {
+        while began.elapsed() < MAX_SWEEP_TIME {
             let leftovers = self.0.database.leftovers();
             let due = leftovers.list_due(now, after, BATCH).await?;
             let last = due.last().map(|last| (last.due_at, last.id));
             let is_all = (due.len() as u64) < BATCH;
             let mut tried = due;
-            tried.retain(|leftover| !failed.contains(&leftover.address.store));
+            tried.retain(|deletion| !failed.contains(&deletion.address.store));
             let mut settled = stream::iter(tried)
-                .map(|leftover| async move {
-                    let outcome = self.settle_leftover(&leftover).await;
-                    (leftover, outcome)
+                .map(|deletion| async move {
+                    let outcome = self.delete_if_unused(&deletion).await;
+                    (deletion, outcome)
                 })
-                .buffer_unordered(AT_ONCE);
-            while let Some((leftover, outcome)) = settled.next().await {
+                .buffer_unordered(CONCURRENCY);
+            while let Some((deletion, outcome)) = settled.next().await {
                 if let Err(error) = outcome {
-                    let address = &leftover.address;
-                    // What else is in that store waits, too.
-                    if failed_store(&error) && failed.insert(address.store.clone()) {
-                        tracing::warn!(%address, %error, "objects stay until later");
+                    let address = &deletion.address;
+                    // The other objects in that store wait as well.
+                    if is_store_failure(&error) && failed.insert(address.store.clone()) {
+                        tracing::warn!(%address, %error, "could not delete the object, retrying later");
                     }
                 }
             }
@@ -86,40 +86,40 @@ impl FileService {
         Ok(())
     }
 
-    async fn settle_leftover(&self, leftover: &Leftover) -> Result<()> {
-        let (sha1, address) = (&leftover.sha1, &leftover.address);
+    async fn delete_if_unused(&self, deletion: &Leftover) -> Result<()> {
+        let (sha1, address) = (&deletion.sha1, &deletion.address);
         let store = self.0.stores.of(address)?;
         let leftovers = self.0.database.leftovers();
-        // From here on no row comes to point at it; one may do so already.
-        if !leftovers.condemn(leftover).await? {
-            // It was put off, or is settled.
+        // From here on no row can begin to point at it; one may do so already.
+        if !leftovers.condemn(deletion).await? {
+            // The deletion was postponed, or is done.
             return Ok(());
         }
         if !self.0.database.is_recorded(sha1, address).await? {
             store.remove(&address.key).await?;
-            tracing::info!(%address, "removed");
+            tracing::info!(%address, "deleted the unused object");
         }
         Ok(leftovers.forget(sha1, address).await?)
     }
 
-    /// Removes the parts of uploads that nobody knows of.
+    /// Removes segments that belong to no upload.
     ///
     /// # Errors
     ///
     /// When a store or the database fails.
     pub async fn sweep_segments(&self) -> Result<()> {
         for store in self.0.stores.iter() {
-            let age = self.0.limits.expected_for();
-            for key in self.unknown_segments(store, age).await? {
-                tracing::info!(store = store.name(), key, "removing a part of no upload");
+            let age = self.0.limits.upload_grace();
+            for key in self.list_orphaned_segments(store, age).await? {
+                tracing::info!(store = store.name(), key, "removing an orphaned segment");
                 store.remove(&key).await?;
             }
         }
         Ok(())
     }
 
-    /// The objects of a store that are parts of no upload, and too old to become any.
-    pub(crate) async fn unknown_segments(
+    /// Lists segments in a store that belong to no upload and are too old to be in progress.
+    pub(crate) async fn list_orphaned_segments(
         &self,
         store: &Store,
         age: Duration,
@@ -161,7 +161,8 @@ impl FileService {
                 let is_at = |row: &StoredContent| row.copies().any(|at| *at == pending.address);
                 let mut committed = available.iter().any(is_at);
                 if !committed && rows.iter().any(is_at) {
-                    // It is being withdrawn; the mark stays until it is gone or taken back.
+                    // The content is being purged; the marker stays until the purge ends or is
+                    // undone.
                     continue;
                 }
                 if !committed && pending.age < grace {
@@ -173,7 +174,7 @@ impl FileService {
                         .is_recorded(&pending.sha1, &pending.address)
                         .await?;
                 }
-                tracing::info!(address = %pending.address, committed, "swept");
+                tracing::info!(address = %pending.address, committed, "settled an uncommitted object");
                 folder.settle(&pending, committed).await?;
             }
         }
@@ -182,11 +183,10 @@ impl FileService {
 }
 
 impl FileService {
-    /// Finds out, in the background, whether a row was committed, and keeps or removes its bytes.
+    /// Finds out in the background whether a row was committed, and keeps or removes its bytes.
     ///
-    /// If the process ends before, it is known that the bytes may be superfluous, and a sweep does
-    /// the same.
-    pub(crate) fn settle_later(&self, placed: Placed, sha1: Sha1) {
+    /// If the process ends first, its marker remains, and a sweep does the same.
+    pub(crate) fn resolve_commit_later(&self, placed: Placed, sha1: Sha1) {
         let service = self.clone();
         tokio::spawn(async move {
             let database = &service.0.database;
@@ -196,7 +196,7 @@ impl FileService {
                     Ok(true) => return placed.keep().await,
                     Ok(false) => return service.discard(placed, &sha1, true).await,
                     Err(error) => {
-                        tracing::debug!(%error, "asking again for the outcome of a commit");
+                        tracing::debug!(%error, "could not look up the outcome of the commit, retrying");
                     }
                 }
             }
@@ -204,8 +204,8 @@ impl FileService {
     }
 }
 
-/// Whether it was a store that failed, and will again.
-fn failed_store(error: &crate::Error) -> bool {
+/// Returns whether the store failed, so that further requests would fail as well.
+fn is_store_failure(error: &crate::Error) -> bool {
     matches!(error, crate::Error::Store(_))
 }
 

@@ -1,4 +1,4 @@
-//! The service's own tokens: who makes one, for whom, and what became of it.
+//! Tokens that the service issues.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use domain::{Owner, RandomId, Scopes, Sha256, Timestamp, TokenText};
 use persistence::{Token, TokenState};
 use sha2::Digest as _;
 
-use crate::{Error, FileService, Result, sessions::random_id};
+use crate::{Error, FileService, Result, random::random_id};
 
-/// How exactly it is known when a token was used last.
-const USE_NOTED_EVERY: Duration = Duration::from_mins(1);
+/// Precision of the time of a token's last use.
+const LAST_USED_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A token that is to be made.
+/// Parameters of a new token.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// For whom it speaks.
+    /// Owner that the token authenticates.
     pub owner: Owner,
-    /// What it allows.
+    /// Permissions of the token.
     pub scopes: Scopes,
-    /// What it is for.
+    /// Purpose of the token.
     pub label: String,
-    /// How long it can be used, if not for ever.
+    /// Lifetime, if limited.
     pub lifetime: Option<Duration>,
 }
 
 impl FileService {
-    /// Makes a token, and gives its text, which nobody can find out later.
+    /// Creates a token and returns its text, which is not stored and cannot be recovered.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl FileService {
         Ok((text, token))
     }
 
-    /// Lists the tokens of one owner, or of all, oldest first.
+    /// Lists the tokens of one owner, or all tokens, oldest first.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl FileService {
         Ok(self.0.database.tokens().list(owner).await?)
     }
 
-    /// Revokes a token, and gives whether there is one.
+    /// Revokes a token; returns whether it exists.
     ///
     /// # Errors
     ///
@@ -69,11 +69,11 @@ impl FileService {
         Ok(self.0.database.tokens().revoke(id, now).await?)
     }
 
-    /// Finds a token and what it is worth at this moment, and notes that it was used.
+    /// Finds a token and its current state, and records its use.
     ///
     /// # Errors
     ///
-    /// When the database fails: that says nothing about the token.
+    /// When the database fails, so that the state of the token is unknown.
     pub async fn find_token(&self, text: &TokenText) -> Result<Option<(Token, TokenState)>> {
         let found = self.0.database.tokens().find(&hash(text)).await?;
         let now = self.0.clock.now();
@@ -86,9 +86,9 @@ impl FileService {
         }))
     }
 
-    /// Notes that a token was used; no request waits for that.
+    /// Records the use of a token in the background.
     fn note_use(&self, token: &Token, now: Timestamp) {
-        let noted_before = now.before(USE_NOTED_EVERY);
+        let noted_before = now.before(LAST_USED_INTERVAL);
         if token.used_at.is_some_and(|used_at| used_at > noted_before) {
             return;
         }
@@ -96,14 +96,14 @@ impl FileService {
         tokio::spawn(async move {
             let tokens = database.tokens();
             if let Err(error) = tokens.note_use(id, now, noted_before).await {
-                tracing::warn!(token = %id, %error, "that a token was used could not be noted");
+                tracing::warn!(token = %id, %error, "could not record the use of the token");
             }
         });
     }
 }
 
-/// What is kept of a token. The secret is as random as the hash, so that a slower one would
-/// protect it no better.
+/// Hash of a token, which is stored. The secret is random with as many bits as the hash, so a
+/// slower hash would not protect it better.
 fn hash(text: &TokenText) -> Sha256 {
     let digest: [u8; 32] = sha2::Sha256::digest(text.reveal()).into();
     digest.into()

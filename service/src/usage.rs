@@ -1,26 +1,26 @@
-//! How much owners have, and may have.
+//! Usage and quotas of owners.
 
 use domain::{Owner, Quota, Usage};
 use persistence::{Account, Miscount, OwnQuota};
 
 use crate::{FileService, Result};
 
-/// How many owners are looked at together.
+/// Number of owners per query.
 const BATCH: u64 = 500;
 
-/// How much an owner has, and may have.
+/// Usage and quota of an owner.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
-    /// How much there is.
+    /// Current usage.
     pub usage: Usage,
-    /// How much there may be.
+    /// Effective quota.
     pub quota: Quota,
-    /// Where the quota is another than everybody's.
+    /// Limits that differ from the default quota.
     pub own: OwnQuota,
 }
 
 impl FileService {
-    /// Tells how much an owner has, and may have.
+    /// Finds an owner's usage and quota.
     ///
     /// # Errors
     ///
@@ -31,11 +31,11 @@ impl FileService {
         let now = self.0.clock.now();
         let account = accounts.with_uploads(account, owner, now).await?;
         let mut allowance = self.allowance(account);
-        allowance.usage = allowance.usage.plus(&self.0.rooms.held(owner));
+        allowance.usage = allowance.usage.plus(&self.0.reservations.reserved(owner));
         Ok(allowance)
     }
 
-    /// Gives an owner a quota of its own.
+    /// Sets an owner's quota.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl FileService {
         Ok(self.0.database.accounts().set_quota(owner, quota).await?)
     }
 
-    /// Lists what owners have in files, in the order of their names, from after one on.
+    /// Lists the usage of owners in files, in the order of their names, after an owner.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl FileService {
             .collect())
     }
 
-    /// Counts anew what an owner has, and gives what was wrong.
+    /// Recounts the usage of an owner; returns the error found.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl FileService {
         Ok(self.0.database.accounts().recount(owner).await?)
     }
 
-    /// Counts anew what every owner has, and gives what was wrong.
+    /// Recounts the usage of all owners; returns the errors found.
     ///
     /// # Errors
     ///

@@ -38,10 +38,7 @@ async fn link(client: &Client, sha1: impl ToString, wanted: Value) -> String {
 
 fn is_gone(answer: &Answer) {
     let detail = answer.problem(404, "link-not-found");
-    assert_eq!(
-        detail,
-        "there is no such link, or it does not work any more"
-    );
+    assert_eq!(detail, "the link does not exist or has expired");
 }
 
 async fn whoever_has_a_link_gets_the_file_as_its_owner_does(server: &Server) {

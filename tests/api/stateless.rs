@@ -307,8 +307,8 @@ async fn who_was_frozen_notices_that_others_do_its_work() {
         sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(holder(&server, "housekeeping"), Some(second.id()));
-    assert!(server.log().contains("not holding"), "{}", server.log());
-    assert!(second.log().contains("holding"), "{}", second.log());
+    assert!(server.log().contains("lease lost"), "{}", server.log());
+    assert!(second.log().contains("lease acquired"), "{}", second.log());
     drop(second);
     server.finish().await;
 }

@@ -170,7 +170,7 @@ fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
         (
             vec!["serve"],
             vec![("FILESERVER_CURSOR_KEY", "secret")],
-            "cursors' key",
+            "cursor key",
         ),
         (
             vec!["serve"],

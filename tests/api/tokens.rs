@@ -334,7 +334,7 @@ async fn settings_that_would_let_in_the_wrong_stop_the_start() {
         (&["--jwt-algorithms", "HS256"], "HS256"),
         (&["--jwt-leeway", "301"], "at most 300"),
         (&["--trusted-proxies", "everybody"], "everybody"),
-        (&["--link-keys", "short"], "key of links"),
+        (&["--link-keys", "short"], "link key"),
         (&["--accel-redirect", "/../"], "begins and ends"),
         (&["--public-url", "ftp://x"], "https://"),
         (&["--listen", "0.0.0.0:0"], "without authentication"),

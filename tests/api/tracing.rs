@@ -411,10 +411,10 @@ async fn a_collector_that_is_gone_or_hangs_costs_requests_nothing() {
     let grown = number(client, "process_resident_memory_bytes").await - before;
     assert!(grown < 40e6, "{grown} bytes");
     assert!(number(client, "fileserver_trace_spans_total{result=\"dropped\"}").await > 0.0);
-    let is_told = || server.log().contains("traces are lost");
+    let is_told = || server.log().contains("traces were lost");
     eventually(is_told).await;
     assert_eq!(
-        server.log().matches("traces are lost").count(),
+        server.log().matches("traces were lost").count(),
         1,
         "it is told once a minute"
     );
@@ -457,7 +457,7 @@ async fn a_collector_that_refuses_is_told_of() {
     ];
     let server = Server::alone(Kind::Sqlite, &settings).await;
     server.client().upload_some("a.txt").await;
-    eventually(|| server.log().contains("traces are lost")).await;
+    eventually(|| server.log().contains("traces were lost")).await;
     assert!(!server.log().contains("wrong-secret"));
     server.finish().await;
     assert_eq!(collector.text(), "");

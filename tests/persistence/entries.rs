@@ -1,19 +1,19 @@
-//! The owners' entries.
+//! Entries of owners.
 
-use domain::{FileStatus, Timestamp};
+use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Position, Timestamp};
 use harness::TestDatabase;
-use persistence::{Database, Entry, EntryChange, EntryFilter, Position};
+use persistence::Database;
 
 use crate::{on_every_database, owner, record, some_content};
 
 on_every_database! {
     each_owner_sees_only_its_own,
-    a_listing_goes_from_new_to_old_even_in_one_moment,
-    a_listing_stays_right_while_files_come_and_go,
-    a_name_is_searched_for_in_any_case_and_literally,
+    a_listing_is_ordered_from_new_to_old_even_at_equal_times,
+    a_listing_is_consistent_while_files_are_added_and_deleted,
+    a_search_by_name_ignores_case_and_has_no_wildcards,
     a_batch_is_looked_up_by_contents,
-    of_two_changes_at_once_one_is_made,
-    deleted_entries_are_listed_apart,
+    one_of_two_concurrent_updates_succeeds,
+    deleted_entries_are_listed_separately,
 }
 
 fn filter(name: Option<&str>) -> EntryFilter {
@@ -38,7 +38,7 @@ async fn each_owner_sees_only_its_own(database: &Database, _: &TestDatabase) {
     let content = some_content();
     record(database, "alice", "a.txt", &content, 1).await;
     record(database, "bob", "b.txt", &content, 2).await;
-    // Owners that a database might take for the same.
+    // Owners that a database might consider equal.
     for other in ["Alice", "ALICE", "älice", "alice\u{200b}"] {
         let found = database.entries().find(&owner(other), &content.sha1).await;
         assert_eq!(found.unwrap(), None, "{other:?}");
@@ -46,7 +46,10 @@ async fn each_owner_sees_only_its_own(database: &Database, _: &TestDatabase) {
     assert_eq!(list(database, &filter(None)).await, ["a.txt"]);
 }
 
-async fn a_listing_goes_from_new_to_old_even_in_one_moment(database: &Database, _: &TestDatabase) {
+async fn a_listing_is_ordered_from_new_to_old_even_at_equal_times(
+    database: &Database,
+    _: &TestDatabase,
+) {
     for number in 0..10 {
         let moment = 1_700_000_000_000_000 + number / 4;
         record(
@@ -69,7 +72,10 @@ async fn a_listing_goes_from_new_to_old_even_in_one_moment(database: &Database, 
     }
 }
 
-async fn a_listing_stays_right_while_files_come_and_go(database: &Database, _: &TestDatabase) {
+async fn a_listing_is_consistent_while_files_are_added_and_deleted(
+    database: &Database,
+    _: &TestDatabase,
+) {
     let mut entries = Vec::new();
     for number in 0..12 {
         let name = format!("{number}");
@@ -79,7 +85,7 @@ async fn a_listing_stays_right_while_files_come_and_go(database: &Database, _: &
                 .0,
         );
     }
-    // Before each page, one file comes, and of those not shown yet one goes.
+    // Before each page, one file is added, and one that is not listed yet is deleted.
     let shown = walk(database, 2, async |page| {
         record(database, "alice", "new", &some_content(), 100 + page).await;
         let doomed = &entries[usize::try_from(page).unwrap()];
@@ -89,7 +95,7 @@ async fn a_listing_stays_right_while_files_come_and_go(database: &Database, _: &
     assert_eq!(shown, ["new", "11", "10", "9", "8", "7", "6", "5"]);
 }
 
-/// All names, page by page; something happens before each.
+/// All names, page by page; calls `before` before each page.
 async fn walk(database: &Database, limit: u64, before: impl AsyncFn(i64)) -> Vec<String> {
     let (mut all, mut after): (Vec<String>, Option<Position>) = (Vec::new(), None);
     for page in 0.. {
@@ -108,7 +114,7 @@ async fn walk(database: &Database, limit: u64, before: impl AsyncFn(i64)) -> Vec
     all
 }
 
-async fn a_name_is_searched_for_in_any_case_and_literally(database: &Database, _: &TestDatabase) {
+async fn a_search_by_name_ignores_case_and_has_no_wildcards(database: &Database, _: &TestDatabase) {
     let all = [
         "Straße ÄÖÜ.txt",
         "100%.txt",
@@ -150,9 +156,9 @@ async fn a_batch_is_looked_up_by_contents(database: &Database, _: &TestDatabase)
     assert_eq!(list(database, &batch).await, ["a.txt"]);
 }
 
-async fn of_two_changes_at_once_one_is_made(database: &Database, _: &TestDatabase) {
+async fn one_of_two_concurrent_updates_succeeds(database: &Database, _: &TestDatabase) {
     let (entry, ..) = record(database, "alice", "a.txt", &some_content(), 1).await;
-    let rename = |name: &str| EntryChange {
+    let rename = |name: &str| EntryUpdate {
         file_name: name.parse().unwrap(),
         status: Some(FileStatus::Available),
         at: Timestamp::from_microseconds(9),
@@ -160,8 +166,8 @@ async fn of_two_changes_at_once_one_is_made(database: &Database, _: &TestDatabas
     let (alice, entries) = (owner("alice"), database.entries());
     let (b, c) = (rename("b.txt"), rename("c.txt"));
     let (first, second) = futures_util::future::join(
-        entries.change(&alice, &entry, &b),
-        entries.change(&alice, &entry, &c),
+        entries.update(&alice, &entry, &b),
+        entries.update(&alice, &entry, &c),
     )
     .await;
     assert!(first.unwrap() ^ second.unwrap());
@@ -174,7 +180,7 @@ async fn of_two_changes_at_once_one_is_made(database: &Database, _: &TestDatabas
     assert_eq!(changed.meta.update_at.microseconds(), 9);
 }
 
-async fn deleted_entries_are_listed_apart(database: &Database, _: &TestDatabase) {
+async fn deleted_entries_are_listed_separately(database: &Database, _: &TestDatabase) {
     let (entry, ..) = record(database, "alice", "a.txt", &some_content(), 1).await;
     record(database, "alice", "b.txt", &some_content(), 2).await;
     change(database, &entry, "a.txt", FileStatus::Deleted).await;
@@ -187,7 +193,7 @@ async fn deleted_entries_are_listed_apart(database: &Database, _: &TestDatabase)
 }
 
 async fn change(database: &Database, entry: &Entry, name: &str, status: FileStatus) {
-    let change = EntryChange {
+    let change = EntryUpdate {
         file_name: name.parse().unwrap(),
         status: Some(status),
         at: Timestamp::EPOCH,
@@ -195,7 +201,7 @@ async fn change(database: &Database, entry: &Entry, name: &str, status: FileStat
     let entries = database.entries();
     assert!(
         entries
-            .change(&owner("alice"), entry, &change)
+            .update(&owner("alice"), entry, &change)
             .await
             .unwrap()
     );

@@ -1,4 +1,4 @@
-//! Who does what is to be done once in the whole cluster.
+//! Leases: rights that one process of the cluster has at a time.
 
 use futures_util::future::join_all;
 use harness::TestDatabase;
@@ -7,36 +7,36 @@ use persistence::{Database, Lease};
 use crate::on_every_database;
 
 on_every_database! {
-    a_lease_is_taken_as_it_was_seen_or_not_at_all,
-    of_many_who_take_a_lease_one_has_it,
-    what_was_given_up_is_free,
+    a_lease_is_taken_only_in_the_state_that_was_seen,
+    one_of_many_concurrent_processes_gets_a_lease,
+    a_released_lease_is_free,
 }
 
 async fn found(database: &Database) -> Lease {
     database.leases().find("x").await.unwrap().unwrap()
 }
 
-async fn a_lease_is_taken_as_it_was_seen_or_not_at_all(database: &Database, _: &TestDatabase) {
+async fn a_lease_is_taken_only_in_the_state_that_was_seen(database: &Database, _: &TestDatabase) {
     let leases = database.leases();
     assert_eq!(leases.find("x").await.unwrap(), None);
     assert!(leases.take("x", "a", None).await.unwrap());
     let first = found(database).await;
     assert_eq!(first.holder.as_deref(), Some("a"));
-    // It gave a sign of life since it was seen.
-    assert!(leases.beat("x", "a").await.unwrap());
+    // The holder has sent a heartbeat since the lease was read.
+    assert!(leases.heartbeat("x", "a").await.unwrap());
     assert!(!leases.take("x", "b", Some(&first)).await.unwrap());
     let second = found(database).await;
-    assert!(second.beat > first.beat);
+    assert!(second.heartbeat > first.heartbeat);
     assert!(leases.take("x", "b", Some(&second)).await.unwrap());
     assert!(!leases.take("x", "c", Some(&second)).await.unwrap());
-    assert!(!leases.beat("x", "a").await.unwrap());
-    assert!(leases.beat("x", "b").await.unwrap());
-    // Others are others.
+    assert!(!leases.heartbeat("x", "a").await.unwrap());
+    assert!(leases.heartbeat("x", "b").await.unwrap());
+    // Other leases are independent.
     assert_eq!(leases.find("y").await.unwrap(), None);
-    assert!(!leases.beat("y", "b").await.unwrap());
+    assert!(!leases.heartbeat("y", "b").await.unwrap());
 }
 
-async fn of_many_who_take_a_lease_one_has_it(database: &Database, _: &TestDatabase) {
+async fn one_of_many_concurrent_processes_gets_a_lease(database: &Database, _: &TestDatabase) {
     let leases = database.leases();
     for seen in 0..3 {
         let seen = match seen {
@@ -62,16 +62,16 @@ async fn of_many_who_take_a_lease_one_has_it(database: &Database, _: &TestDataba
     }
 }
 
-async fn what_was_given_up_is_free(database: &Database, _: &TestDatabase) {
+async fn a_released_lease_is_free(database: &Database, _: &TestDatabase) {
     let leases = database.leases();
     assert!(leases.take("x", "a", None).await.unwrap());
-    leases.give_up("x", "b").await.unwrap();
+    leases.release("x", "b").await.unwrap();
     assert_eq!(found(database).await.holder.as_deref(), Some("a"));
-    leases.give_up("x", "a").await.unwrap();
+    leases.release("x", "a").await.unwrap();
     let free = found(database).await;
     assert_eq!(free.holder, None);
-    assert!(!leases.beat("x", "a").await.unwrap());
+    assert!(!leases.heartbeat("x", "a").await.unwrap());
     assert!(leases.take("x", "b", Some(&free)).await.unwrap());
-    // Whoever saw it free before does not have it a second time.
+    // A process that saw the lease as free cannot take it after another one.
     assert!(!leases.take("x", "c", Some(&free)).await.unwrap());
 }

@@ -1,25 +1,25 @@
-//! What the persistence promises, on every database.
+//! The guarantees of the persistence, on every database.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod entries;
 mod jobs;
 mod leases;
-mod leftovers;
-mod moving;
 mod owners;
+mod pending_deletions;
 mod plans;
 mod recording;
+mod relocation;
 mod schema;
 mod sessions;
-mod staging;
+mod stagings;
 mod transfers;
 
 use std::time::Duration;
 
-use domain::{Address, Content, MediaType, Owner, Quota, RandomId, Timestamp};
+use domain::{Address, Content, Entry, EntryOutcome, MediaType, Owner, Quota, RandomId, Timestamp};
 use harness::{Kind, TestDatabase, digests, unique_text};
-use persistence::{Arrival, Database, Entry, Novelty, Options, Recording};
+use persistence::{Database, Options, RecordOutcome, UploadRecord};
 
 /// Runs a test against a database with the newest schema.
 async fn with(kind: Kind, test: impl AsyncFn(&Database, &TestDatabase)) {
@@ -74,31 +74,31 @@ fn some_content() -> Content {
     digests(unique_text().as_bytes())
 }
 
-/// An address that no other copy has.
+/// A new address, used by no other copy.
 fn some_address() -> Address {
     format!("disk:{}", unique_text()).parse().unwrap()
 }
 
-/// Records an upload of a content that comes with its bytes.
+/// Records an upload of a content with its bytes.
 async fn record(
     database: &Database,
     who: &str,
     name: &str,
     content: &Content,
     at: i64,
-) -> (Entry, Novelty, Address) {
+) -> (Entry, EntryOutcome, Address) {
     let address = some_address();
     let recording = database
-        .record(&Arrival {
+        .record(&UploadRecord {
             owner: &owner(who),
             file_name: &name.parse().unwrap(),
             content_type: &MediaType::default(),
             content,
             address: Some(&address),
-            is_expected: false,
+            is_scheduled: false,
             copy_to: None,
             lost: None,
-            leftover_grace: Duration::ZERO,
+            deletion_grace: Duration::ZERO,
             session: None,
             quota: Some(Quota::NONE),
             at: Timestamp::from_microseconds(at),
@@ -106,11 +106,11 @@ async fn record(
         .await
         .unwrap();
     match recording {
-        Recording::Done {
+        RecordOutcome::Recorded {
             entry,
-            novelty,
+            outcome,
             address,
-        } => (*entry, novelty, address),
+        } => (*entry, outcome, address),
         other => panic!("{other:?}"),
     }
 }

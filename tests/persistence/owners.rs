@@ -1,44 +1,48 @@
-//! What belongs to owners besides their entries: counts, quotas, links, tokens; and what nobody has
-//! any more.
+//! What owners have besides their entries (counts, quotas, links, tokens), and the purge of
+//! contents without an owner.
 
 use std::time::Duration;
 
-use domain::{FileStatus, MediaType, Owner, Quota, Sha256, Timestamp};
+use domain::{
+    EntryOutcome, EntryUpdate, FileStatus, Limit, Link, MediaType, OwnQuota, Owner, Quota, Sha256,
+    Timestamp, Token,
+};
 use futures_util::future::join_all;
 use harness::TestDatabase;
-use persistence::{
-    Arrival, Database, EntryChange, Error, Limit, Link, Novelty, OwnQuota, Recording, Token,
-};
+use persistence::{Database, Error, RecordOutcome, UploadRecord};
 
 use crate::{on_every_database, options, owner, record, some_address, some_content, some_id};
 
 on_every_database! {
-    what_there_was_is_counted_when_counting_begins,
-    a_file_too_many_leaves_nothing_behind,
-    counts_that_went_wrong_are_found_and_mended,
-    a_content_is_withdrawn_when_nobody_has_it,
-    a_content_that_comes_back_is_not_forgotten,
-    a_link_is_to_what_its_owner_has,
-    a_token_is_found_by_its_hash_and_its_use_is_noted_once_a_minute,
+    the_migration_that_adds_counts_counts_existing_files,
+    a_file_beyond_the_quota_leaves_nothing_behind,
+    wrong_counts_are_found_and_corrected,
+    a_content_is_withdrawn_when_it_has_no_entry,
+    a_content_that_is_uploaded_again_is_not_removed,
+    a_link_works_while_its_owner_has_the_file,
+    a_token_is_found_by_its_hash_and_its_use_is_recorded_once_a_minute,
 }
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_microseconds(second * 1_000_000)
 }
 
-/// Changes an owner's entry to a state, or gives it up.
+/// Updates an owner's entry to a status, or marks it for the purge.
 async fn change(database: &Database, who: &Owner, sha1: &domain::Sha1, to: Option<FileStatus>) {
     let entries = database.entries();
     let seen = entries.find(who, sha1).await.unwrap().unwrap();
-    let change = EntryChange {
+    let change = EntryUpdate {
         file_name: seen.meta.file_name.clone(),
         status: to,
         at: at(10),
     };
-    assert!(entries.change(who, &seen, &change).await.unwrap());
+    assert!(entries.update(who, &seen, &change).await.unwrap());
 }
 
-async fn what_there_was_is_counted_when_counting_begins(database: &Database, place: &TestDatabase) {
+async fn the_migration_that_adds_counts_counts_existing_files(
+    database: &Database,
+    place: &TestDatabase,
+) {
     let (first, second) = (some_content(), some_content());
     record(database, "alice", "a", &first, 1).await;
     record(database, "alice", "b", &second, 1).await;
@@ -54,7 +58,7 @@ async fn what_there_was_is_counted_when_counting_begins(database: &Database, pla
     assert_eq!(usage("bob").await.files, 0);
 }
 
-async fn a_file_too_many_leaves_nothing_behind(database: &Database, _: &TestDatabase) {
+async fn a_file_beyond_the_quota_leaves_nothing_behind(database: &Database, _: &TestDatabase) {
     let alice = owner("alice");
     let contents: Vec<_> = (0..12).map(|_| some_content()).collect();
     let quota = Quota {
@@ -65,29 +69,29 @@ async fn a_file_too_many_leaves_nothing_behind(database: &Database, _: &TestData
         let alice = &alice;
         async move {
             let address = some_address();
-            let arrival = Arrival {
+            let record = UploadRecord {
                 owner: alice,
                 file_name: &"a".parse().unwrap(),
                 content_type: &MediaType::default(),
                 content,
                 address: Some(&address),
-                is_expected: false,
+                is_scheduled: false,
                 copy_to: None,
                 lost: None,
-                leftover_grace: Duration::ZERO,
+                deletion_grace: Duration::ZERO,
                 session: None,
                 quota: Some(quota),
                 at: at(1),
             };
-            database.record(&arrival).await
+            database.record(&record).await
         }
     });
     let mut taken = 0;
     for (recording, content) in join_all(uploads).await.into_iter().zip(&contents) {
         let found = database.contents().find(&content.sha1).await.unwrap();
         match recording {
-            Ok(Recording::Done { novelty, .. }) => {
-                assert_eq!(novelty, Novelty::New);
+            Ok(RecordOutcome::Recorded { outcome, .. }) => {
+                assert_eq!(outcome, EntryOutcome::Created);
                 taken += 1;
             }
             Err(Error::QuotaFull(_)) => assert_eq!(found, None),
@@ -97,7 +101,7 @@ async fn a_file_too_many_leaves_nothing_behind(database: &Database, _: &TestData
     assert_eq!(taken, 5);
     let account = database.accounts().find(&alice).await.unwrap();
     assert_eq!(account.usage.files, 5);
-    // An owner's own quota comes before everybody's.
+    // An owner's own quota takes precedence over the default quota.
     let more = OwnQuota {
         files: Some(Limit::AtMost(7)),
         ..OwnQuota::default()
@@ -108,7 +112,7 @@ async fn a_file_too_many_leaves_nothing_behind(database: &Database, _: &TestData
     assert_eq!(account.usage.files, 5);
 }
 
-async fn counts_that_went_wrong_are_found_and_mended(database: &Database, place: &TestDatabase) {
+async fn wrong_counts_are_found_and_corrected(database: &Database, place: &TestDatabase) {
     let (alice, content) = (owner("alice"), some_content());
     record(database, "alice", "a", &content, 1).await;
     let accounts = database.accounts();
@@ -118,7 +122,7 @@ async fn counts_that_went_wrong_are_found_and_mended(database: &Database, place:
         "DELETE FROM tbl_usage",
     ] {
         let _ = place.sql(wrong);
-        // Less than nothing is nothing, and keeps nobody from anything.
+        // A negative count is read as zero, and blocks no upload.
         assert_eq!(accounts.find(&alice).await.unwrap().usage.bytes, 0);
         assert_eq!(
             accounts.next_owner(None).await.unwrap(),
@@ -132,7 +136,7 @@ async fn counts_that_went_wrong_are_found_and_mended(database: &Database, place:
     assert_eq!(accounts.next_owner(Some(&alice)).await.unwrap(), None);
 }
 
-async fn a_content_is_withdrawn_when_nobody_has_it(database: &Database, _: &TestDatabase) {
+async fn a_content_is_withdrawn_when_it_has_no_entry(database: &Database, _: &TestDatabase) {
     let content = some_content();
     let (_, _, address) = record(database, "alice", "a", &content, 1).await;
     record(database, "bob", "b", &content, 1).await;
@@ -156,19 +160,19 @@ async fn a_content_is_withdrawn_when_nobody_has_it(database: &Database, _: &Test
     assert!(!withdraw().await.unwrap(), "it can be restored");
     change(database, &owner("bob"), &content.sha1, None).await;
     let in_grace = purging.withdraw(&row, at(10), at(100)).await;
-    assert!(!in_grace.unwrap(), "it was given up in the time of grace");
+    assert!(!in_grace.unwrap(), "it was marked within the grace period");
     assert!(withdraw().await.unwrap());
     assert!(withdraw().await.unwrap(), "and again, after a crash");
     assert_eq!(database.contents().find(&content.sha1).await.unwrap(), None);
     let listed = purging.list(at(100), None, 10).await.unwrap();
     let ids: Vec<i64> = listed.iter().map(|(_, id, _)| *id).collect();
     assert_eq!(ids.len(), 2);
-    let forget = purging.forget(&content.sha1, Some(&address), &ids, at(100));
+    let forget = purging.remove(&content.sha1, Some(&address), &ids, at(100));
     forget.await.unwrap();
     assert_eq!(purging.list(at(100), None, 10).await.unwrap(), []);
 }
 
-async fn a_content_that_comes_back_is_not_forgotten(database: &Database, _: &TestDatabase) {
+async fn a_content_that_is_uploaded_again_is_not_removed(database: &Database, _: &TestDatabase) {
     let content = some_content();
     let (_, _, old) = record(database, "alice", "a", &content, 1).await;
     change(database, &owner("alice"), &content.sha1, None).await;
@@ -181,11 +185,11 @@ async fn a_content_that_comes_back_is_not_forgotten(database: &Database, _: &Tes
         .unwrap()
         .unwrap();
     assert!(purging.withdraw(&row, at(100), at(100)).await.unwrap());
-    // Before the bytes are gone, somebody brings them again.
+    // Before the bytes are deleted, another upload brings them again.
     let (_, _, new) = record(database, "alice", "again", &content, 101).await;
     assert_ne!(old, new);
     let ids = [listed[0].1];
-    let forget = purging.forget(&content.sha1, Some(&old), &ids, at(100));
+    let forget = purging.remove(&content.sha1, Some(&old), &ids, at(100));
     forget.await.unwrap();
     let row = database
         .contents()
@@ -209,7 +213,7 @@ async fn a_content_that_comes_back_is_not_forgotten(database: &Database, _: &Tes
     assert_eq!((usage.bytes, usage.files), (content.size, 1));
 }
 
-async fn a_link_is_to_what_its_owner_has(database: &Database, _: &TestDatabase) {
+async fn a_link_works_while_its_owner_has_the_file(database: &Database, _: &TestDatabase) {
     let content = some_content();
     record(database, "alice", "a", &content, 1).await;
     let link = |who: &str| Link {
@@ -259,7 +263,7 @@ async fn a_link_is_to_what_its_owner_has(database: &Database, _: &TestDatabase) 
     assert_eq!(links.find(second.id, at(2)).await.unwrap(), None);
 }
 
-async fn a_token_is_found_by_its_hash_and_its_use_is_noted_once_a_minute(
+async fn a_token_is_found_by_its_hash_and_its_use_is_recorded_once_a_minute(
     database: &Database,
     _: &TestDatabase,
 ) {

@@ -1,16 +1,16 @@
-//! How the databases run the statements that have to stay cheap.
+//! The query plans of the statements that must stay cheap.
 
-use domain::Timestamp;
+use domain::{Position, Timestamp};
 use harness::{Kind, TestDatabase};
-use persistence::{Database, Position, plans};
+use persistence::{Database, plans};
 
 use crate::{on_every_database, owner, record, some_content};
 
 on_every_database! {
-    finding_and_listing_use_an_index_and_sort_nothing,
+    lookups_and_listings_use_an_index_without_sorting,
 }
 
-async fn finding_and_listing_use_an_index_and_sort_nothing(
+async fn lookups_and_listings_use_an_index_without_sorting(
     database: &Database,
     place: &TestDatabase,
 ) {
@@ -20,7 +20,7 @@ async fn finding_and_listing_use_an_index_and_sort_nothing(
         let (entry, ..) = record(database, "alice", "a.txt", &some_content(), moment).await;
         sha1 = entry.meta.file_sha1;
     }
-    // What fits in a page is scanned by some, whatever indexes there are.
+    // Some databases scan a table that fits in a page, whatever indexes it has.
     let _ = place.sql(match place.kind() {
         Kind::Sqlite => "ANALYZE",
         Kind::MariaDb => MANY_ROWS_IN_MARIADB,
@@ -37,7 +37,7 @@ async fn finding_and_listing_use_an_index_and_sort_nothing(
         let starts_there = of_middle.contains("\"type\":\"range\"");
         assert!(
             starts_there,
-            "what comes before the page is read, too: {of_middle}"
+            "rows before the page are read too: {of_middle}"
         );
     }
     for plan in [

@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use domain::{Content, FileStatus, MediaType, Quota, Timestamp};
+use domain::{Content, EntryOutcome, EntryUpdate, FileStatus, MediaType, Quota, Timestamp};
 use futures_util::future::join_all;
 use harness::{Kind, TestDatabase, digests};
-use persistence::{Arrival, Database, EntryChange, Novelty, Recording};
+use persistence::{Database, RecordOutcome, UploadRecord};
 
 use crate::{on_every_database, owner, record, some_address, some_content};
 
 on_every_database! {
-    a_content_lies_in_the_table_of_its_last_two_digits,
-    uploads_at_once_end_in_one_content_and_one_entry_for_each_owner,
-    uploads_of_one_owner_at_once_do_not_block_each_other,
-    an_entry_keeps_its_name_until_it_was_deleted,
-    an_entry_that_was_given_up_can_be_uploaded_anew,
+    a_content_is_stored_in_the_table_of_its_last_two_digits,
+    concurrent_uploads_make_one_content_and_one_entry_for_each_owner,
+    concurrent_uploads_of_one_owner_do_not_block_each_other,
+    an_entry_keeps_its_name_until_it_is_deleted,
+    a_purged_entry_can_be_uploaded_again,
     another_content_of_the_same_sha1_is_a_collision,
-    a_content_without_bytes_needs_them,
-    a_content_that_was_on_its_way_out_is_taken_back,
-    what_became_of_a_commit_can_be_told,
+    an_upload_without_bytes_of_an_unknown_content_is_refused,
+    a_content_that_is_being_purged_can_be_uploaded_again,
+    the_outcome_of_a_commit_can_be_determined,
 }
 
-async fn a_content_lies_in_the_table_of_its_last_two_digits(
+async fn a_content_is_stored_in_the_table_of_its_last_two_digits(
     database: &Database,
     place: &TestDatabase,
 ) {
@@ -52,7 +52,7 @@ async fn a_content_lies_in_the_table_of_its_last_two_digits(
     assert_eq!((stored.content, stored.address), (content, address));
 }
 
-async fn uploads_at_once_end_in_one_content_and_one_entry_for_each_owner(
+async fn concurrent_uploads_make_one_content_and_one_entry_for_each_owner(
     database: &Database,
     _: &TestDatabase,
 ) {
@@ -74,7 +74,7 @@ async fn uploads_at_once_end_in_one_content_and_one_entry_for_each_owner(
         for number in 0..8 {
             let name = format!("owner {number}");
             let its = recorded.iter().filter(|(owner, _)| *owner == name);
-            let new = its.filter(|(_, (_, novelty, _))| *novelty == Novelty::New);
+            let new = its.filter(|(_, (_, outcome, _))| *outcome == EntryOutcome::Created);
             assert_eq!(new.count(), 1, "{name} has one entry");
         }
         let contents = database.contents();
@@ -84,7 +84,7 @@ async fn uploads_at_once_end_in_one_content_and_one_entry_for_each_owner(
     }
 }
 
-async fn uploads_of_one_owner_at_once_do_not_block_each_other(
+async fn concurrent_uploads_of_one_owner_do_not_block_each_other(
     database: &Database,
     _: &TestDatabase,
 ) {
@@ -95,21 +95,21 @@ async fn uploads_of_one_owner_at_once_do_not_block_each_other(
         )
     });
     for upload in join_all(uploads).await {
-        let (_, novelty, _) = upload.unwrap();
-        assert_eq!(novelty, Novelty::New);
+        let (_, outcome, _) = upload.unwrap();
+        assert_eq!(outcome, EntryOutcome::Created);
     }
 }
 
-async fn an_entry_keeps_its_name_until_it_was_deleted(database: &Database, _: &TestDatabase) {
+async fn an_entry_keeps_its_name_until_it_is_deleted(database: &Database, _: &TestDatabase) {
     let content = some_content();
-    let (first, novelty, _) = record(database, "alice", "first.txt", &content, 1).await;
-    assert_eq!(novelty, Novelty::New);
-    let (second, novelty, _) = record(database, "alice", "second.txt", &content, 2).await;
-    assert_eq!((&second, novelty), (&first, Novelty::Known));
+    let (first, outcome, _) = record(database, "alice", "first.txt", &content, 1).await;
+    assert_eq!(outcome, EntryOutcome::Created);
+    let (second, outcome, _) = record(database, "alice", "second.txt", &content, 2).await;
+    assert_eq!((&second, outcome), (&first, EntryOutcome::Existing));
 
     change(database, &first, Some(FileStatus::Deleted)).await;
-    let (third, novelty, _) = record(database, "alice", "third.txt", &content, 3).await;
-    assert_eq!(novelty, Novelty::Restored);
+    let (third, outcome, _) = record(database, "alice", "third.txt", &content, 3).await;
+    assert_eq!(outcome, EntryOutcome::Restored);
     assert_eq!(third.meta.file_name.as_str(), "third.txt");
     assert_eq!(third.meta.upload_at.microseconds(), 3);
     assert_eq!(third.version, first.version + 2);
@@ -121,7 +121,7 @@ async fn an_entry_keeps_its_name_until_it_was_deleted(database: &Database, _: &T
     assert_eq!(found, Some(third));
 }
 
-async fn an_entry_that_was_given_up_can_be_uploaded_anew(database: &Database, _: &TestDatabase) {
+async fn a_purged_entry_can_be_uploaded_again(database: &Database, _: &TestDatabase) {
     let content = some_content();
     let (entry, ..) = record(database, "alice", "a.txt", &content, 1).await;
     change(database, &entry, None).await;
@@ -130,8 +130,8 @@ async fn an_entry_that_was_given_up_can_be_uploaded_anew(database: &Database, _:
         entries.find(&owner("alice"), &content.sha1).await.unwrap(),
         None
     );
-    let (_, novelty, _) = record(database, "alice", "b.txt", &content, 2).await;
-    assert_eq!(novelty, Novelty::Restored);
+    let (_, outcome, _) = record(database, "alice", "b.txt", &content, 2).await;
+    assert_eq!(outcome, EntryOutcome::Restored);
     assert!(
         entries
             .find(&owner("alice"), &content.sha1)
@@ -155,22 +155,25 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
         },
     ] {
         for address in [None, Some(some_address())] {
-            let arrival = Arrival {
+            let upload = UploadRecord {
                 owner: &owner("bob"),
                 file_name: &"b.txt".parse().unwrap(),
                 content_type: &MediaType::default(),
                 content: &other,
                 address: address.as_ref(),
-                is_expected: false,
+                is_scheduled: false,
                 copy_to: None,
                 lost: None,
-                leftover_grace: Duration::ZERO,
+                deletion_grace: Duration::ZERO,
                 session: None,
                 quota: Some(Quota::NONE),
                 at: Timestamp::EPOCH,
             };
-            let recording = database.record(&arrival).await.unwrap();
-            assert!(matches!(recording, Recording::Collision), "{recording:?}");
+            let recording = database.record(&upload).await.unwrap();
+            assert!(
+                matches!(recording, RecordOutcome::Collision),
+                "{recording:?}"
+            );
         }
     }
     let entries = database.entries();
@@ -180,41 +183,47 @@ async fn another_content_of_the_same_sha1_is_a_collision(database: &Database, _:
     );
 }
 
-async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabase) {
+async fn an_upload_without_bytes_of_an_unknown_content_is_refused(
+    database: &Database,
+    _: &TestDatabase,
+) {
     let content = some_content();
     let (who, name, kind) = (
         owner("alice"),
         "a.txt".parse().unwrap(),
         MediaType::default(),
     );
-    let arrival = Arrival {
+    let upload = UploadRecord {
         owner: &who,
         file_name: &name,
         content_type: &kind,
         content: &content,
         address: None,
-        is_expected: false,
+        is_scheduled: false,
         copy_to: None,
         lost: None,
-        leftover_grace: Duration::ZERO,
+        deletion_grace: Duration::ZERO,
         session: None,
         quota: Some(Quota::NONE),
         at: Timestamp::EPOCH,
     };
-    let recording = database.record(&arrival).await.unwrap();
-    assert!(matches!(recording, Recording::BytesNeeded), "{recording:?}");
+    let recording = database.record(&upload).await.unwrap();
+    assert!(
+        matches!(recording, RecordOutcome::ContentMissing),
+        "{recording:?}"
+    );
     assert_eq!(
         database.entries().find(&who, &content.sha1).await.unwrap(),
         None
     );
 
     record(database, "bob", "b.txt", &content, 1).await;
-    let recording = database.record(&arrival).await.unwrap();
+    let recording = database.record(&upload).await.unwrap();
     assert!(
         matches!(
             recording,
-            Recording::Done {
-                novelty: Novelty::New,
+            RecordOutcome::Recorded {
+                outcome: EntryOutcome::Created,
                 ..
             }
         ),
@@ -222,7 +231,7 @@ async fn a_content_without_bytes_needs_them(database: &Database, _: &TestDatabas
     );
 }
 
-async fn a_content_that_was_on_its_way_out_is_taken_back(
+async fn a_content_that_is_being_purged_can_be_uploaded_again(
     database: &Database,
     place: &TestDatabase,
 ) {
@@ -241,7 +250,7 @@ async fn a_content_that_was_on_its_way_out_is_taken_back(
     assert_eq!(stored.address, new);
 }
 
-async fn what_became_of_a_commit_can_be_told(database: &Database, _: &TestDatabase) {
+async fn the_outcome_of_a_commit_can_be_determined(database: &Database, _: &TestDatabase) {
     let content = some_content();
     let (_, _, address) = record(database, "alice", "a.txt", &content, 1).await;
     let unknown = some_content();
@@ -254,7 +263,7 @@ async fn what_became_of_a_commit_can_be_told(database: &Database, _: &TestDataba
         let told = database.is_recorded(&content.sha1, address).await;
         assert_eq!(told.unwrap(), is_recorded);
     }
-    // Asking has left nothing.
+    // The question has left no row behind.
     let shard = persistence::Shard::of(&unknown.sha1);
     let rows = database
         .contents()
@@ -262,12 +271,12 @@ async fn what_became_of_a_commit_can_be_told(database: &Database, _: &TestDataba
         .await
         .unwrap();
     assert!(rows.is_empty());
-    let (_, novelty, _) = record(database, "bob", "b.txt", &unknown, 2).await;
-    assert_eq!(novelty, Novelty::New);
+    let (_, outcome, _) = record(database, "bob", "b.txt", &unknown, 2).await;
+    assert_eq!(outcome, EntryOutcome::Created);
 }
 
-async fn change(database: &Database, entry: &persistence::Entry, status: Option<FileStatus>) {
-    let change = EntryChange {
+async fn change(database: &Database, entry: &domain::Entry, status: Option<FileStatus>) {
+    let change = EntryUpdate {
         file_name: entry.meta.file_name.clone(),
         status,
         at: Timestamp::EPOCH,
@@ -275,7 +284,7 @@ async fn change(database: &Database, entry: &persistence::Entry, status: Option<
     let entries = database.entries();
     assert!(
         entries
-            .change(&owner("alice"), entry, &change)
+            .update(&owner("alice"), entry, &change)
             .await
             .unwrap()
     );

@@ -1,4 +1,4 @@
-//! The schema's steps.
+//! The migrations of the schema.
 
 use futures_util::future::join_all;
 use harness::{Kind, Proxy, TestDatabase};
@@ -6,17 +6,21 @@ use persistence::{Database, Error, Options};
 
 use crate::{on_every_database, options, record, some_content};
 
-/// The shards, the entries, the uploads, the claims, the accounts, the tokens and the links; what is
-/// staged in two, the leftovers, the jobs and the transfers; the leases and the disks.
+/// The shards, the entries, the uploads, the claims, the accounts, the tokens and the links; the
+/// two tables of staged bytes, the pending deletions, the jobs and the transfers; the leases and
+/// the stores.
 const TABLES: usize = 256 + 6 + 5 + 2;
 
 on_every_database! {
-    every_step_can_be_taken_back_and_again,
-    processes_that_start_together_take_each_step_once,
-    a_step_that_stopped_half_way_is_taken_again,
+    every_migration_can_be_reverted_and_applied_again,
+    processes_that_start_together_apply_each_migration_once,
+    a_migration_that_was_interrupted_is_applied_again,
 }
 
-async fn every_step_can_be_taken_back_and_again(database: &Database, place: &TestDatabase) {
+async fn every_migration_can_be_reverted_and_applied_again(
+    database: &Database,
+    place: &TestDatabase,
+) {
     let schema = Database::schema(&options(place)).await.unwrap();
     assert!(
         schema
@@ -47,7 +51,10 @@ async fn every_step_can_be_taken_back_and_again(database: &Database, place: &Tes
     schema.close().await;
 }
 
-async fn processes_that_start_together_take_each_step_once(_: &Database, place: &TestDatabase) {
+async fn processes_that_start_together_apply_each_migration_once(
+    _: &Database,
+    place: &TestDatabase,
+) {
     let schema = Database::schema(&options(place)).await.unwrap();
     schema.down(1).await.unwrap();
     let starts = (0..4).map(|_| async {
@@ -60,7 +67,7 @@ async fn processes_that_start_together_take_each_step_once(_: &Database, place: 
     schema.close().await;
 }
 
-async fn a_step_that_stopped_half_way_is_taken_again(_: &Database, place: &TestDatabase) {
+async fn a_migration_that_was_interrupted_is_applied_again(_: &Database, place: &TestDatabase) {
     let steps = "DELETE FROM seaql_migrations";
     let _ = place.sql(&format!(
         "{steps}; DROP TABLE tbl_user_file; DROP TABLE tbl_7f"
@@ -71,7 +78,7 @@ async fn a_step_that_stopped_half_way_is_taken_again(_: &Database, place: &TestD
     schema.close().await;
 }
 
-/// How many tables of the service's the database has.
+/// The number of the service's tables in the database.
 fn tables(place: &TestDatabase) -> usize {
     let names = match place.kind() {
         Kind::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
@@ -90,7 +97,7 @@ fn tables(place: &TestDatabase) -> usize {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_unavailable_and_then_there_again() {
+async fn an_unreachable_server_is_unavailable_until_it_is_reachable_again() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let place = TestDatabase::new(kind);
         let schema = Database::schema(&options(&place)).await.unwrap();
@@ -122,7 +129,7 @@ async fn a_server_that_is_gone_is_unavailable_and_then_there_again() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_is_refused_without_showing_it() {
+async fn a_malformed_url_is_refused_without_showing_it() {
     for url in [
         "",
         "sqlite:",

@@ -1,19 +1,21 @@
-//! Uploads that can be resumed, and claims.
+//! Resumable uploads and claims.
 
 use std::time::Duration;
 
-use domain::{MediaType, Quota, Sha1, Usage, possession::Nonce};
+use domain::{
+    Claim, MediaType, Protocol, Quota, Role, Session, SessionState, Sha1, Usage, possession::Nonce,
+};
 use futures_util::future::join_all;
 use harness::TestDatabase;
-use persistence::{Arrival, Claim, Database, Protocol, Recording, Role, Session, SessionState};
+use persistence::{Database, RecordOutcome, UploadRecord};
 
 use crate::{at, on_every_database, owner, some_address, some_content, some_id};
 
 on_every_database! {
     an_upload_is_found_by_its_owner_and_its_protocol,
-    a_length_is_settled_once,
-    a_file_and_its_uploads_end_are_recorded_together,
-    an_upload_that_is_over_is_listed_and_removed,
+    a_length_is_set_once,
+    a_file_and_the_end_of_its_upload_are_recorded_together,
+    an_expired_upload_is_listed_and_removed,
     a_claim_is_used_once_and_counted,
 }
 
@@ -26,7 +28,7 @@ fn session(who: &str, protocol: Protocol) -> Session {
         role: Role::Whole,
         state: SessionState::Open,
         length: None,
-        held_bytes: None,
+        reserved_bytes: None,
         file_name: "数据 🚀.txt".parse().unwrap(),
         content_type: MediaType::default(),
         expected_sha1: Some(some_content().sha1),
@@ -72,15 +74,15 @@ async fn an_upload_is_found_by_its_owner_and_its_protocol(database: &Database, _
         None
     );
     let both = sessions.find_many(&owner("bob"), &[mine.id]).await.unwrap();
-    assert_eq!(both, [], "what is another's is not found");
-    sessions.fail(mine.id).await.unwrap();
+    assert_eq!(both, [], "an upload of another owner is not found");
+    sessions.mark_failed(mine.id).await.unwrap();
     assert_eq!(
         sessions.find_final(&alice, &concat, at(5)).await.unwrap(),
         None
     );
 }
 
-async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
+async fn a_length_is_set_once(database: &Database, _: &TestDatabase) {
     let sessions = database.sessions();
     let upload = session("alice", Protocol::Tus);
     sessions
@@ -88,13 +90,16 @@ async fn a_length_is_settled_once(database: &Database, _: &TestDatabase) {
         .await
         .unwrap();
     let (quota, held) = (Quota::NONE, Usage::default());
-    let settle = |length| sessions.settle_length(&upload, length, &quota, &held, at(1));
+    let settle = |length| sessions.set_length(&upload, length, &quota, &held, at(1));
     let all = join_all((1..=8).map(settle)).await;
     let settled = all.into_iter().filter(|settled| *settled.as_ref().unwrap());
     assert_eq!(settled.count(), 1);
 }
 
-async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _: &TestDatabase) {
+async fn a_file_and_the_end_of_its_upload_are_recorded_together(
+    database: &Database,
+    _: &TestDatabase,
+) {
     let sessions = database.sessions();
     let upload = session("alice", Protocol::Tus);
     sessions
@@ -103,42 +108,42 @@ async fn a_file_and_its_uploads_end_are_recorded_together(database: &Database, _
         .unwrap();
     let content = some_content();
     let address = some_address();
-    let arrival = Arrival {
+    let record = UploadRecord {
         owner: &upload.owner,
         file_name: &upload.file_name,
         content_type: &upload.content_type,
         content: &content,
         address: Some(&address),
-        is_expected: false,
+        is_scheduled: false,
         copy_to: None,
         lost: None,
-        leftover_grace: Duration::ZERO,
+        deletion_grace: Duration::ZERO,
         session: Some(upload.id),
         quota: Some(Quota::NONE),
         at: at(2),
     };
-    // Whoever records it does so once.
-    let all = join_all((0..4).map(|_| database.record(&arrival))).await;
-    let (done, over): (Vec<Recording>, Vec<Recording>) = all
+    // Only one of several concurrent requests records the upload.
+    let all = join_all((0..4).map(|_| database.record(&record))).await;
+    let (done, over): (Vec<RecordOutcome>, Vec<RecordOutcome>) = all
         .into_iter()
         .map(Result::unwrap)
-        .partition(|recording| matches!(recording, Recording::Done { .. }));
+        .partition(|recording| matches!(recording, RecordOutcome::Recorded { .. }));
     assert_eq!(done.len(), 1);
     assert!(
         over.iter()
-            .all(|recording| matches!(recording, Recording::SessionOver))
+            .all(|recording| matches!(recording, RecordOutcome::SessionClosed))
     );
     let found = sessions.find(&upload.owner, Protocol::Tus, upload.id).await;
     let found = found.unwrap().unwrap();
     assert_eq!(found.state, SessionState::Done(content.sha1));
     assert_eq!(found.length, Some(content.size));
-    // What was removed is not recorded either.
+    // A removed upload is not recorded either.
     sessions.remove(&[upload.id]).await.unwrap();
-    let gone = database.record(&arrival).await.unwrap();
-    assert!(matches!(gone, Recording::SessionOver));
+    let gone = database.record(&record).await.unwrap();
+    assert!(matches!(gone, RecordOutcome::SessionClosed));
 }
 
-async fn an_upload_that_is_over_is_listed_and_removed(database: &Database, _: &TestDatabase) {
+async fn an_expired_upload_is_listed_and_removed(database: &Database, _: &TestDatabase) {
     let sessions = database.sessions();
     let (mut early, late) = (
         session("alice", Protocol::Tus),
@@ -154,8 +159,8 @@ async fn an_upload_that_is_over_is_listed_and_removed(database: &Database, _: &T
     assert_eq!(sessions.list(None, 10).await.unwrap().len(), 2);
     let over = sessions.list_expired(at(11), 10).await.unwrap();
     assert_eq!(over, [early.clone()]);
-    // Somebody may have heard of it since.
-    sessions.keep_until(early.id, at(20)).await.unwrap();
+    // A request may have extended the expiry since.
+    sessions.set_expiry(early.id, at(20)).await.unwrap();
     assert!(!sessions.remove_expired(early.id, at(11)).await.unwrap());
     assert!(sessions.remove_expired(early.id, at(21)).await.unwrap());
     assert_eq!(sessions.list(None, 10).await.unwrap(), [late]);
@@ -177,7 +182,7 @@ async fn a_claim_is_used_once_and_counted(database: &Database, _: &TestDatabase)
         expires_at: at(moment).after(Duration::from_micros(100)),
     };
     let mut all = [claim(1), claim(2), claim(3)];
-    // Of the same moment, too, one comes before the other.
+    // Claims of the same time are ordered too.
     all[1].create_at = at(1);
     all[..2].sort_by_key(|claim| claim.id);
     for claim in &all {

@@ -1,9 +1,9 @@
-//! The transfers of stores' contents to others.
+//! Transfers of a store's contents to another store.
 
-use domain::RandomId;
+use domain::{RandomId, ScanProgress, Transfer, TransferState};
 use futures_util::future::join_all;
 use harness::TestDatabase;
-use persistence::{Database, Progress, Transfer, TransferState};
+use persistence::Database;
 
 use crate::{at, on_every_database, some_id};
 
@@ -61,7 +61,7 @@ async fn a_transfer_has_one_planner(database: &Database, _: &TestDatabase) {
     let longer = transfers.plan(id, planner, at(15), at(30)).await.unwrap();
     assert_eq!(longer.unwrap().planned_until, at(30));
 
-    let progress = Progress {
+    let progress = ScanProgress {
         pass: 2,
         found: 7,
         shard: 256,
@@ -82,8 +82,8 @@ async fn a_transfer_has_one_planner(database: &Database, _: &TestDatabase) {
     );
 
     let next = transfers.plan(id, "next", at(30), at(40)).await.unwrap();
-    assert!(next.is_some(), "the time of the one before is over");
-    let late = Progress {
+    assert!(next.is_some(), "the previous claim has expired");
+    let late = ScanProgress {
         pass: 3,
         ..progress
     };
@@ -112,7 +112,7 @@ async fn a_transfer_ends_once(database: &Database, _: &TestDatabase) {
     assert_eq!(found.state, states[usize::from(ended[1])]);
     assert_eq!(found.end_at, Some(at(15)));
 
-    let progress = Progress {
+    let progress = ScanProgress {
         pass: 9,
         found: 9,
         shard: 9,
@@ -132,7 +132,7 @@ async fn add(database: &Database) -> RandomId {
     transfer.id
 }
 
-/// A transfer that was made at a time.
+/// A transfer that was created at a given time.
 pub(crate) fn transfer(time: i64) -> Transfer {
     Transfer {
         id: some_id(),

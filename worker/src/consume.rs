@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broker::{Broker, Delivery};
 use domain::ErrorChain;
-use service::Performed;
+use service::JobOutcome;
 use telemetry::metrics::CONSUME;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tracing::Instrument as _;
@@ -62,8 +62,8 @@ impl Worker {
         }
         let running = self.run_job(delivery.job);
         tokio::pin!(running);
-        let performed = tokio::select! {
-            performed = &mut running => performed,
+        let outcome = tokio::select! {
+            outcome = &mut running => outcome,
             () = tokio::time::sleep(ACK_TIMEOUT) => {
                 // The job's row names its holder, and that the holder is alive.
                 log_failed_ack(delivery.ack().await);
@@ -72,9 +72,9 @@ impl Worker {
                 return;
             }
         };
-        log_failed_ack(match performed {
+        log_failed_ack(match outcome {
             // A dead job appears among the dead letters, too.
-            Some(Performed::Buried(_)) => delivery.reject().await,
+            Some(JobOutcome::Dead(_)) => delivery.reject().await,
             // A job to be run later is published again; one that another process holds is done there.
             Some(_) => delivery.ack().await,
             None => {

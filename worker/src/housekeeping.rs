@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use domain::ErrorChain;
-use service::{Duty, FileService};
+use service::{FileService, LeaseName};
 use tracing::Instrument as _;
 
 /// Longest pause between two sweeps for remains of dead processes and for expired uploads.
@@ -18,9 +18,9 @@ const SWEEPS_PER_RECOVERY: u32 = 15;
 
 /// Sweeps the database and the buckets, while this process holds the lease.
 pub(crate) async fn cluster_loop(service: FileService) {
-    let lease = service.lease(Duty::Housekeeping);
+    let lease = service.lease(LeaseName::Housekeeping);
     loop {
-        lease.held().await;
+        lease.acquired().await;
         lease.while_held(Box::pin(sweep_loop(&service))).await;
     }
 }
@@ -91,7 +91,7 @@ async fn sweep_all(service: &FileService) {
         service.sweep_sessions().await,
         service.sweep_links().await,
         service.purge().await.map(drop),
-        service.sweep_leftovers().await,
+        service.sweep_pending_deletions().await,
     ];
     for error in swept.into_iter().filter_map(Result::err) {
         log_failure(&error);

@@ -20,7 +20,7 @@ use std::{
 
 use broker::Broker;
 use domain::{Backoff, ErrorChain};
-use service::{Duty, FileService};
+use service::{FileService, LeaseName};
 use telemetry::metrics::CopyMetrics;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -106,7 +106,12 @@ impl Worker {
     pub fn start(self) -> WorkerHandle {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.service.lease(Duty::Housekeeping).clone().keep());
+        tasks.spawn(
+            self.service
+                .lease(LeaseName::Housekeeping)
+                .clone()
+                .maintain(),
+        );
         tasks.spawn(housekeeping::cluster_loop(self.service.clone()));
         if self.service.stores().has_disks() {
             tasks.spawn(housekeeping::disk_loop(self.service.clone()));
@@ -114,7 +119,7 @@ impl Worker {
         tasks.spawn(self.clone().plan_loop());
         match self.broker.clone() {
             Some(broker) => {
-                tasks.spawn(self.service.lease(Duty::Announcing).clone().keep());
+                tasks.spawn(self.service.lease(LeaseName::Announcing).clone().maintain());
                 tasks.spawn(self.clone().publish_loop(broker.clone(), stopped.clone()));
                 tasks.spawn(self.clone().consume_loop(broker, stopped));
             }
@@ -131,9 +136,9 @@ impl Worker {
 
     /// Creates the jobs of transfers ahead of the copies, while this process holds the lease.
     async fn plan_loop(self) {
-        let lease = self.service.lease(Duty::Housekeeping);
+        let lease = self.service.lease(LeaseName::Housekeeping);
         loop {
-            lease.held().await;
+            lease.acquired().await;
             lease.while_held(self.plan()).await;
         }
     }
@@ -171,8 +176,8 @@ impl WorkerHandle {
         self.tasks.abort_all();
         let finished = async {
             while self.tasks.join_next().await.is_some() {}
-            for duty in Duty::ALL {
-                self.worker.service.lease(duty).give_up().await;
+            for duty in LeaseName::ALL {
+                self.worker.service.lease(duty).release().await;
             }
             // Every running copy holds a permit.
             let all = self.worker.concurrent_copies;

@@ -9,7 +9,7 @@ impl Worker {
     /// Runs the jobs that are due until shutdown.
     pub(crate) async fn poll_loop(self, stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
-            let mut jobs = match self.service.due_jobs(BATCH_SIZE).await {
+            let mut jobs = match self.service.list_due_jobs(BATCH_SIZE).await {
                 Ok(jobs) => jobs,
                 Err(error) => {
                     tracing::warn!(error = %ErrorChain(&error), "could not load due jobs, retrying");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use broker::Broker;
 use domain::ErrorChain;
-use service::{Duty, Job, JobId};
+use service::{Job, JobId, LeaseName};
 use telemetry::metrics::PUBLISH;
 use tokio::sync::watch;
 
@@ -22,16 +22,16 @@ impl Worker {
     ///
     /// A batch is finished even if the lease is lost: a deferred job must be published, too.
     pub(crate) async fn publish_loop(self, broker: Broker, stopped: watch::Receiver<bool>) {
-        let lease = self.service.lease(Duty::Announcing);
+        let lease = self.service.lease(LeaseName::Announcing);
         while !*stopped.borrow() {
-            lease.held().await;
+            lease.acquired().await;
             match self.publish(&broker).await {
                 Ok(true) => {}
                 Ok(false) => pause(&stopped, POLL_INTERVAL).await,
                 Err(error) => {
                     tracing::warn!(error, "could not publish jobs, retrying");
                     // Another process may reach the broker.
-                    lease.leave(RETRY_DELAY).await;
+                    lease.back_off(RETRY_DELAY).await;
                 }
             }
         }
@@ -44,7 +44,11 @@ impl Worker {
         if depth.is_ok_and(|depth| depth.ready > QUEUE_THRESHOLD) {
             return Ok(false);
         }
-        let due = self.service.due_jobs(BATCH_SIZE).await.map_err(chain)?;
+        let due = self
+            .service
+            .list_due_jobs(BATCH_SIZE)
+            .await
+            .map_err(chain)?;
         let mut deferred = Vec::new();
         for job in due {
             // Another process that has just taken the lease may have deferred the job already.

@@ -3,24 +3,24 @@
 use std::sync::atomic::Ordering;
 
 use domain::ErrorChain;
-use service::{Job, JobId, Performed};
+use service::{Job, JobId, JobOutcome};
 use tracing::Instrument as _;
 
 use crate::{Worker, trace};
 
 impl Worker {
     /// Runs a job; `None` if the database could not tell which copy it asks for.
-    pub(crate) async fn run_job(&self, job: JobId) -> Option<Performed> {
+    pub(crate) async fn run_job(&self, job: JobId) -> Option<JobOutcome> {
         // The same job may arrive twice in this process, so each run claims it under another name.
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let holder = format!("{}-{run}", self.name);
         let span = trace::begin(job);
-        let performed = self.service.perform(job, &holder, &self.backoff);
-        match performed.instrument(span.clone()).await {
-            Ok((performed, job)) => {
-                trace::end(&span, &performed, job.as_ref());
-                self.record(&performed, job.as_ref());
-                Some(performed)
+        let outcome = self.service.execute_job(job, &holder, &self.backoff);
+        match outcome.instrument(span.clone()).await {
+            Ok((outcome, job)) => {
+                trace::end(&span, &outcome, job.as_ref());
+                self.record(&outcome, job.as_ref());
+                Some(outcome)
             }
             Err(error) => {
                 span.record("otel.status_code", "ERROR");
@@ -31,12 +31,12 @@ impl Worker {
     }
 
     /// Counts the outcome of a job, and logs a copy that was made.
-    fn record(&self, performed: &Performed, job: Option<&Job>) {
+    fn record(&self, outcome: &JobOutcome, job: Option<&Job>) {
         let Some(job) = job else {
             return;
         };
-        self.metrics.performed(job, performed);
-        if let Performed::Copied(bytes) = performed {
+        self.metrics.outcome(job, outcome);
+        if let JobOutcome::Copied(bytes) = outcome {
             tracing::info!(content = %job.sha1, from = job.from, to = job.to, bytes, "copied");
         }
     }

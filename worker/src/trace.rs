@@ -1,6 +1,6 @@
 //! The trace span of a copy from store to store.
 
-use service::{Job, JobId, Performed};
+use service::{Job, JobId, JobOutcome};
 use tracing::{Span, field::Empty};
 
 /// Starts the span of a copy, within the trace of its message if there is one.
@@ -19,21 +19,21 @@ pub(crate) fn begin(job: JobId) -> Span {
 }
 
 /// Records the outcome.
-pub(crate) fn end(span: &Span, performed: &Performed, job: Option<&Job>) {
+pub(crate) fn end(span: &Span, outcome: &JobOutcome, job: Option<&Job>) {
     if let Some(job) = job {
         span.record("fileserver.copy.from", job.from.as_str());
         span.record("fileserver.copy.to", job.to.as_str());
     }
-    span.record("fileserver.copy.result", performed.name());
-    match performed {
-        Performed::Copied(bytes) => {
+    span.record("fileserver.copy.result", outcome.name());
+    match outcome {
+        JobOutcome::Copied(bytes) => {
             let bytes = i64::try_from(*bytes).unwrap_or(i64::MAX);
             span.record("fileserver.copy.bytes", bytes);
         }
-        Performed::Failed(_) | Performed::Buried(_) => {
+        JobOutcome::Failed(_) | JobOutcome::Dead(_) => {
             span.record("otel.status_code", "ERROR");
-            span.record("error.type", performed.name());
+            span.record("error.type", outcome.name());
         }
-        Performed::Needless | Performed::Taken => {}
+        JobOutcome::Unnecessary | JobOutcome::AlreadyHeld => {}
     }
 }

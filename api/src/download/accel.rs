@@ -52,7 +52,7 @@ impl DownloadResponse<'_> {
         download: &mut Download,
         ranges: &RequestedRange,
     ) -> Result<Option<HttpResponse>, Problem> {
-        let (store, key) = download.place().await?;
+        let (store, key) = download.locate_copy().await?;
         let mut response = self.begin(HttpResponse::Ok());
         response.insert_header((header::CONTENT_TYPE, self.content_type()));
         match (store, ranges) {
@@ -96,7 +96,7 @@ impl DownloadResponse<'_> {
         {
             return Ok(None);
         }
-        let (store, key) = download.place().await?;
+        let (store, key) = download.locate_copy().await?;
         let Some(bucket) = store.as_bucket() else {
             return Ok(None);
         };

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, patch, web};
 use domain::{Owner, RandomId, UploadError};
-use service::{Append, AppendRequest, Completes, Error, Outcome, Protocol};
+use service::{Append, AppendRequest, Completion, Error, Outcome, Protocol};
 
 use crate::{
     auth::Caller,
@@ -79,7 +79,7 @@ pub(crate) async fn append_tus_upload(
         },
         bytes: body::content_length(headers),
         checksums: tus::checksums(headers)?,
-        completes: Completes::AtLength,
+        completion: Completion::AtLength,
     };
     match append_to(&state, &owner, id, append, payload).await {
         Ok(response) => Ok(response),
@@ -109,7 +109,7 @@ async fn append_to(
     let mut response = HttpResponse::NoContent();
     let append = match service.append(owner, Protocol::Tus, id, append).await {
         Ok(append) => append,
-        Err(Error::UploadDone { sha1, length }) => {
+        Err(Error::UploadComplete { sha1, length }) => {
             refuse_after_end(offset, length, payload).await?;
             let expires_at = service.find_expiry(owner, Protocol::Tus, id).await?;
             tus::progress(&mut response, Some(length), expires_at);

@@ -76,7 +76,7 @@ pub(crate) async fn check_readiness(
         Ok(Err(error)) => return Err(Problem::unready(ErrorChain(&error).to_string())),
         Err(late) => return Err(Problem::unready(late)),
     }
-    trouble.extend(trouble_with_servers(service.database_servers()));
+    trouble.extend(trouble_with_servers(service.replica_set_status()));
     let status = if trouble.is_empty() { "ok" } else { "degraded" };
     Ok(HttpResponse::Ok().json(Readiness { status, trouble }))
 }

@@ -9,7 +9,7 @@ use domain::{
     FileName, MediaType, Owner, RandomId,
     tus::{Concatenation, Metadata},
 };
-use service::{AppendRequest, Expected, NewUpload, Outcome, Protocol, SessionState, Standing};
+use service::{AppendRequest, Expected, NewUpload, Outcome, Protocol, SessionState, UploadStatus};
 
 use crate::{
     auth::Caller,
@@ -76,8 +76,8 @@ pub(crate) async fn create_tus_upload(
             return Err(Problem::body(detail));
         }
         Beginning::OfParts(new, parts) => {
-            let standing = service.concatenate(&owner, new, &parts).await?;
-            return Ok(answer(&standing));
+            let status = service.concatenate(&owner, new, &parts).await?;
+            return Ok(answer(&status));
         }
         Beginning::OfBytes(new) => new,
     };
@@ -90,14 +90,14 @@ pub(crate) async fn create_tus_upload(
         None
     } else {
         let expected = &new.expected;
-        service.find_known(&owner, expected, new.length).await?
+        service.find_existing(&owner, expected, new.length).await?
     };
-    let standing = service.begin_upload(&owner, new, known.as_ref()).await?;
-    let is_empty = standing.session.length == Some(0);
-    if standing.session.state != SessionState::Open || !has_body && !is_empty {
-        return Ok(answer(&standing));
+    let status = service.begin_upload(&owner, new, known.as_ref()).await?;
+    let is_empty = status.session.length == Some(0);
+    if status.session.state != SessionState::Open || !has_body && !is_empty {
+        return Ok(answer(&status));
     }
-    fill(&state, &owner, standing, first, payload).await
+    fill(&state, &owner, status, first, payload).await
 }
 
 /// What a request begins an upload of.
@@ -145,26 +145,26 @@ impl Beginning {
 async fn fill(
     state: &AppState,
     owner: &Owner,
-    mut standing: Standing,
+    mut status: UploadStatus,
     first: AppendRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let service = &state.service;
-    let id = standing.session.id;
+    let id = status.session.id;
     let appended = match service.append(owner, Protocol::Tus, id, first).await {
         Ok(append) => append_tus_upload::take(state, append, payload).await,
         Err(error) => Err(error.into()),
     };
     match appended {
         Ok(Outcome::Open { offset, expires_at }) => {
-            standing.offset = Some(offset);
-            standing.session.expires_at = expires_at;
+            status.offset = Some(offset);
+            status.session.expires_at = expires_at;
         }
         Ok(Outcome::Stored { stored, expires_at }) => {
             state.metrics.stored(&stored);
-            standing.offset = Some(stored.entry.meta.file_size);
-            standing.session.state = SessionState::Done(stored.entry.meta.file_sha1);
-            standing.session.expires_at = expires_at;
+            status.offset = Some(stored.entry.meta.file_size);
+            status.session.state = SessionState::Done(stored.entry.meta.file_sha1);
+            status.session.expires_at = expires_at;
         }
         Err(problem) => {
             // Nobody was told of it, so nobody can go on with it.
@@ -174,14 +174,14 @@ async fn fill(
             }
         }
     }
-    Ok(answer(&standing))
+    Ok(answer(&status))
 }
 
-fn answer(standing: &Standing) -> HttpResponse {
-    let session = &standing.session;
+fn answer(status: &UploadStatus) -> HttpResponse {
+    let session = &status.session;
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, format!("{}/{}", tus::PREFIX, session.id)));
-    tus::progress(&mut response, standing.offset, session.expires_at);
+    tus::progress(&mut response, status.offset, session.expires_at);
     if let SessionState::Done(sha1) = session.state {
         tus::done(&mut response, &sha1);
     }

@@ -50,7 +50,7 @@ pub(crate) async fn find_file(
 ) -> Result<HttpResponse, Problem> {
     // A condition is for what there is now.
     let entry = if request.headers().contains_key(header::IF_MATCH) {
-        state.service.find_newest(&owner, &sha1).await?
+        state.service.find_uncached(&owner, &sha1).await?
     } else {
         state.service.find(&owner, &sha1).await?
     };

@@ -35,7 +35,7 @@ pub(crate) async fn find_transfer(
     PathTransfer(id): PathTransfer,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let report = state.service.transfer(id).await?;
+    let report = state.service.find_transfer(id).await?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(Transfer::from(report)))

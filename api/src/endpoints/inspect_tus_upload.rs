@@ -48,10 +48,13 @@ pub(crate) async fn inspect_tus_upload(
     PathUpload(id): PathUpload,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let standing = state.service.standing(&owner, Protocol::Tus, id).await?;
+    let status = state
+        .service
+        .upload_status(&owner, Protocol::Tus, id)
+        .await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    tus::progress(&mut response, standing.offset, standing.session.expires_at);
-    tus::describe(&mut response, &standing.session);
+    tus::progress(&mut response, status.offset, status.session.expires_at);
+    tus::describe(&mut response, &status.session);
     Ok(response.finish())
 }

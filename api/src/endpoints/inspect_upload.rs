@@ -45,11 +45,11 @@ pub(crate) async fn inspect_upload(
 ) -> Result<HttpResponse, Problem> {
     resumption::refuse_sending(request.headers())?;
     let service = &state.service;
-    let standing = service.standing(&owner, Protocol::Http, id).await?;
-    let session = &standing.session;
+    let status = service.upload_status(&owner, Protocol::Http, id).await?;
+    let session = &status.session;
     let mut response = HttpResponse::NoContent();
     let is_complete = matches!(session.state, SessionState::Done(_));
-    let offset = standing.offset.unwrap_or_default();
+    let offset = status.offset.unwrap_or_default();
     resumption::progress(&mut response, offset, is_complete);
     if let Some(length) = session.length {
         response.insert_header((UPLOAD_LENGTH, length));

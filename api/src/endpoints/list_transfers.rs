@@ -43,7 +43,7 @@ pub(crate) async fn list_transfers(
     state: web::Data<AppState>,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let transfers = state.service.transfers(MOST).await?;
+    let transfers = state.service.list_transfers(MOST).await?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(TransferList {

@@ -8,7 +8,7 @@ use actix_web::{
 use domain::{FileMeta, FileStatus};
 use serde::Deserialize;
 use serde_json::Value;
-use service::Change;
+use service::FileUpdate;
 use utoipa::ToSchema;
 
 use crate::{
@@ -83,7 +83,7 @@ pub(crate) async fn update_file(
     let change = read(&body::read_short(payload).await?)?;
     let unchanged = |entry: &service::Entry| matches(&request, &entry_tag(entry));
     let service = &state.service;
-    let entry = service.change(&owner, &sha1, &change, unchanged).await?;
+    let entry = service.update(&owner, &sha1, &change, unchanged).await?;
     Ok(describe(HttpResponse::Ok(), &entry))
 }
 
@@ -103,13 +103,13 @@ fn refuse_other_media_types(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// Reads a patch member by member, so that each can be told what is wrong with it.
-fn read(body: &[u8]) -> Result<Change, Problem> {
+fn read(body: &[u8]) -> Result<FileUpdate, Problem> {
     let patch: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::body(format!("the body is not JSON: {error}")))?;
     let Value::Object(members) = patch else {
         return Err(Problem::body("the patch is not a JSON object"));
     };
-    let mut change = Change::default();
+    let mut change = FileUpdate::default();
     for (name, value) in members {
         let wrong = |detail: &str| Problem::body(detail).named(ProblemLocation::Body, &name);
         match (name.as_str(), value) {

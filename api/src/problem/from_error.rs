@@ -21,7 +21,7 @@ impl From<service::Error> for Problem {
             Error::TooLarge(_) => problem(ProblemType::TooLarge),
             Error::UploadNotFound => problem(ProblemType::UploadNotFound),
             Error::UploadGone => problem(ProblemType::UploadGone),
-            Error::UploadDone { length, .. } => {
+            Error::UploadComplete { length, .. } => {
                 problem(ProblemType::CompletedUpload).with_offset(*length)
             }
             Error::UploadIsFinal => problem(ProblemType::FinalUpload),
@@ -30,7 +30,7 @@ impl From<service::Error> for Problem {
                 problem(ProblemType::ChecksumMismatch).with_offset(*offset)
             }
             Error::Superseded => problem(ProblemType::Superseded),
-            Error::Parts(_) => problem(ProblemType::InvalidConcatenation),
+            Error::InvalidParts(_) => problem(ProblemType::InvalidConcatenation),
             Error::ClaimNotFound => problem(ProblemType::ClaimNotFound),
             Error::NotProven => problem(ProblemType::ClaimRefused),
             Error::TooManyClaims(wait) => problem(ProblemType::TooManyClaims).with_header(
@@ -40,12 +40,12 @@ impl From<service::Error> for Problem {
             ),
             Error::QuotaFull(_) => problem(ProblemType::QuotaFull),
             Error::LinkNotFound => problem(ProblemType::LinkNotFound),
-            Error::ForeignCursor => {
+            Error::InvalidCursor => {
                 problem(ProblemType::InvalidCursor).named(ProblemLocation::Query, "cursor")
             }
             Error::TransferNotFound => problem(ProblemType::TransferNotFound),
-            Error::TransferOver => problem(ProblemType::TransferOver),
-            Error::NoStore(_) | Error::SameStore => {
+            Error::TransferEnded => problem(ProblemType::TransferOver),
+            Error::UnknownStore(_) | Error::SameStore => {
                 problem(ProblemType::InvalidBody).at(ProblemLocation::Body)
             }
             Error::Contended | Error::Interrupted | Error::SessionOver => {
@@ -54,7 +54,7 @@ impl From<service::Error> for Problem {
             Error::ContentLost(..)
             | Error::SourceDamaged(_)
             | Error::CopyDamaged(_)
-            | Error::OtherDisk { .. } => Self::internal(Component::Store, &error),
+            | Error::WrongDisk { .. } => Self::internal(Component::Store, &error),
             Error::Database(cause) => Self::database(cause),
             Error::Store(cause) => Self::store(cause),
         }

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use domain::{FileName, Owner, RandomId, UploadError};
 use service::{
-    Append, AppendRequest, Completes, Error, Expected, NewUpload, Outcome, Protocol, Stored,
+    Append, AppendRequest, Completion, Error, Expected, NewUpload, Outcome, Protocol, Stored,
 };
 
 use super::{
@@ -53,7 +53,7 @@ pub(crate) async fn receive(
             return Ok(complete(&stored));
         }
         let service = &state.service;
-        let known = service.find_known(owner, &announced, length).await?;
+        let known = service.find_existing(owner, &announced, length).await?;
         if let Some(entry) = known {
             return Ok(complete(&Stored::known(entry)));
         }
@@ -117,14 +117,14 @@ async fn create(
     let service = &state.service;
     let headers = request.headers();
     let checksums = resumption::checksums(headers)?;
-    let standing = service.begin_upload(owner, new, None).await?;
-    let id = standing.session.id;
-    let mut offset = standing.offset.unwrap_or_default();
+    let status = service.begin_upload(owner, new, None).await?;
+    let id = status.session.id;
+    let mut offset = status.offset.unwrap_or_default();
     if body::is_there(headers) {
         let first = AppendRequest {
             bytes: content_length(headers),
             checksums,
-            completes: Completes::NotYet,
+            completion: Completion::NotYet,
             ..AppendRequest::default()
         };
         let appended = match service.append(owner, Protocol::Http, id, first).await {
@@ -175,25 +175,27 @@ pub(crate) async fn go_on(
         length: resumption::length(headers),
         bytes: content_length(headers),
         checksums: resumption::checksums(headers).map_err(not_yet)?,
-        completes: if is_complete {
-            Completes::Now
+        completion: if is_complete {
+            Completion::Now
         } else {
-            Completes::NotYet
+            Completion::NotYet
         },
     };
     let is_empty = !body::is_there(headers);
     let service = &state.service;
     let append = match service.append(owner, Protocol::Http, id, append).await {
         Ok(append) => append,
-        Err(Error::UploadDone { sha1, length }) if is_empty && is_complete && offset == length => {
+        Err(Error::UploadComplete { sha1, length })
+            if is_empty && is_complete && offset == length =>
+        {
             // The client asks again for an answer that got lost.
             return Ok(complete(&service.find_stored(owner, &sha1).await?));
         }
-        Err(error @ Error::UploadDone { .. }) => {
+        Err(error @ Error::UploadComplete { .. }) => {
             return Err(with_upload_headers(error.into(), true, limits));
         }
         Err(Error::Upload(overrun @ UploadError::Surplus(_))) => {
-            service.give_up(owner, Protocol::Http, id).await?;
+            service.fail_upload(owner, Protocol::Http, id).await?;
             return Err(not_yet(inconsistent(overrun)));
         }
         Err(error) => return Err(not_yet(error.into())),
@@ -258,7 +260,7 @@ async fn take(
     match stream_body(state, &mut append, payload).await {
         Ok(()) => Ok(append.end().await?),
         Err(AppendError::Overrun(overrun @ UploadError::Surplus(_))) => {
-            append.give_up().await?;
+            append.fail().await?;
             Err(inconsistent(overrun).into())
         }
         Err(AppendError::Overrun(overrun)) => {

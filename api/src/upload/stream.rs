@@ -52,7 +52,7 @@ pub(crate) async fn stream_body(
 }
 
 async fn refuse_superseded(append: &mut Append) -> Result<(), AppendError> {
-    match append.is_wanted().await {
+    match append.is_superseded().await {
         Ok(false) => Ok(()),
         Ok(true) => Err(AppendError::Broken(Error::Superseded.into())),
         Err(error) => Err(AppendError::Broken(error.into())),

@@ -1,8 +1,11 @@
 //! The server that a subcommand talks to.
 
-use clap::Args;
-use client::{Client, Trouble};
+use std::sync::Arc;
 
+use clap::Args;
+use client::{Client, ClientError};
+
+use super::terminal::Bar;
 use crate::settings::resolve;
 
 /// Which server to talk to, and as whom.
@@ -12,23 +15,25 @@ pub(crate) struct Connection {
     #[arg(long, env = "FILESERVER_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = resolve)]
     server: String,
 
-    /// The token that the server lets you in with; as `env:NAME` or `file:PATH` it is not seen in
-    /// the list of processes.
+    /// The token to authenticate with; written as `env:NAME` or `file:PATH`, it does not appear in the
+    /// list of processes.
     #[arg(long, env = "FILESERVER_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = resolve)]
     token: Option<String>,
 
-    /// Tell what else is done, on standard error.
+    /// Print more details on standard error.
     #[arg(long, short)]
     verbose: bool,
 }
 
 impl Connection {
-    /// Creates the client; it connects at the first request.
+    /// Creates the client, and the bar that shows its progress.
     ///
     /// # Errors
     ///
     /// If the URL or the token is malformed.
-    pub(super) fn client(&self) -> Result<Client, Trouble> {
-        Client::new(&self.server, self.token.as_deref(), self.verbose)
+    pub(super) fn client(&self) -> Result<(Client, Arc<Bar>), ClientError> {
+        let bar = Arc::new(Bar::new(self.verbose));
+        let client = Client::new(&self.server, self.token.as_deref())?;
+        Ok((client.with_observer(bar.clone()), bar))
     }
 }

@@ -9,12 +9,14 @@ use std::{
 };
 
 use clap::Args;
+use client::{ClientError, Download};
 use domain::Sha1;
 use tempfile::NamedTempFile;
 
-use client::{Download, Outcome, Trouble, shown};
-
-use super::connection::Connection;
+use super::{
+    connection::Connection,
+    terminal::{Bar, Outcome},
+};
 
 /// What to fetch, and where to.
 #[derive(Args)]
@@ -41,32 +43,34 @@ pub(crate) async fn run(command: &Get) -> ExitCode {
     let got = tokio::select! {
         got = get(command) => got,
         // What was fetched so far is removed.
-        _ = tokio::signal::ctrl_c() => Err(Trouble::local("interrupted")),
+        _ = tokio::signal::ctrl_c() => Err(ClientError::local("interrupted")),
     };
-    if let Err(trouble) = got {
-        outcome.failed(command.sha1, &trouble);
+    if let Err(error) = got {
+        outcome.failed(command.sha1, &error);
     }
     outcome.exit_code()
 }
 
-async fn get(command: &Get) -> Result<(), Trouble> {
-    let client = command.connection.client()?;
+async fn get(command: &Get) -> Result<(), ClientError> {
+    let (client, bar) = command.connection.client()?;
     let output = command.output.as_deref();
     if let Some(path) = output.filter(|path| !is_standard_output(path)) {
         refuse_existing(command, path)?;
     }
-    let download = Download::begin(&client, command.sha1).await?;
+    let download = client.get(command.sha1).await?;
     let own_name = download.name().map(String::from);
-    let bar = client.progress(own_name.as_deref().unwrap_or("file"), download.size);
+    bar.set_name(own_name.as_deref().unwrap_or("file"));
     let written = match (output, own_name) {
         (Some(path), _) if is_standard_output(path) => {
-            download.write_to(Box::new(io::stdout()), &bar).await
+            download.write_to(Box::new(io::stdout())).await
         }
         (Some(path), _) => write_file(command, download, path, &bar).await,
         (None, Some(name)) => write_file(command, download, Path::new(&name), &bar).await,
-        (None, None) => Err(Trouble::local("it has no name; give it one by `--output`")),
+        (None, None) => Err(ClientError::local(
+            "it has no name; give it one by `--output`",
+        )),
     };
-    bar.finish_and_clear();
+    bar.clear();
     written
 }
 
@@ -74,7 +78,7 @@ fn is_standard_output(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn refuse_existing(command: &Get, path: &Path) -> Result<(), Trouble> {
+fn refuse_existing(command: &Get, path: &Path) -> Result<(), ClientError> {
     if !command.force && path.symlink_metadata().is_ok() && !is_special(path) {
         return Err(exists(path));
     }
@@ -87,9 +91,9 @@ fn is_special(path: &Path) -> bool {
     path.metadata().is_ok_and(is_other)
 }
 
-fn exists(path: &Path) -> Trouble {
+fn exists(path: &Path) -> ClientError {
     let path = path.display();
-    Trouble::Local(format!("{path} is there already; `--force` writes over it"))
+    ClientError::Local(format!("{path} is there already; `--force` writes over it"))
 }
 
 /// Writes to a file that gets its name when it is whole, and known to be the right one.
@@ -97,15 +101,13 @@ async fn write_file(
     command: &Get,
     download: Download<'_>,
     path: &Path,
-    bar: &indicatif::ProgressBar,
-) -> Result<(), Trouble> {
+    bar: &Bar,
+) -> Result<(), ClientError> {
     refuse_existing(command, path)?;
-    let failed = |error: io::Error| Trouble::Local(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| ClientError::Local(format!("{}: {error}", path.display()));
     if is_special(path) {
         let output = std::fs::OpenOptions::new().write(true).open(path);
-        return download
-            .write_to(Box::new(output.map_err(failed)?), bar)
-            .await;
+        return download.write_to(Box::new(output.map_err(failed)?)).await;
     }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -119,23 +121,23 @@ async fn write_file(
         .tempfile_in(folder)
         .map_err(failed)?;
     let output = file.as_file().try_clone().map_err(failed)?;
-    download.write_to(Box::new(output), bar).await?;
+    download.write_to(Box::new(output)).await?;
     file.as_file().sync_all().map_err(failed)?;
     name_file(file, path, command.force)?;
-    bar.suspend(|| eprintln!("{}", shown(&path.display().to_string())));
+    bar.print(&path.display().to_string());
     Ok(())
 }
 
-fn name_file(file: NamedTempFile, path: &Path, force: bool) -> Result<(), Trouble> {
-    let named = if force {
+fn name_file(file: NamedTempFile, path: &Path, force: bool) -> Result<(), ClientError> {
+    let info = if force {
         file.persist(path)
     } else {
         file.persist_noclobber(path)
     };
-    match named {
+    match info {
         Ok(_) => Ok(()),
         Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
-        Err(failed) => Err(Trouble::Local(format!(
+        Err(failed) => Err(ClientError::Local(format!(
             "{}: {}",
             path.display(),
             failed.error

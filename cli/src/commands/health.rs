@@ -6,8 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use reqwest::{Client, Response, redirect::Policy};
 
-use super::fail;
-use client::shown;
+use super::{fail, terminal::sanitize_for_terminal};
 
 use crate::settings::Settings;
 
@@ -58,7 +57,7 @@ async fn ask(command: &Health, listen: SocketAddr) -> Result<()> {
         return Ok(());
     }
     let said = beginning(response).await;
-    bail!("{url}: {status}: {}", shown(&said))
+    bail!("{url}: {status}: {}", sanitize_for_terminal(&said))
 }
 
 /// Where a service can be asked that listens on an address, which may be all of a machine's.

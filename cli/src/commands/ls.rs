@@ -6,16 +6,16 @@ use std::{
 };
 
 use clap::Args;
+use client::{ClientError, ListOptions};
 use domain::FileMeta;
-use reqwest::Method;
-use serde::Deserialize;
 
-use client::{Outcome, Trouble, read_json, shown};
+use super::{
+    connection::Connection,
+    terminal::{Outcome, sanitize_for_terminal},
+};
 
-use super::connection::Connection;
-
-/// The most files that the server tells at once.
-const PAGE: u64 = 1000;
+/// The largest page of a listing.
+const PAGE_SIZE: u64 = 1000;
 
 /// What to list.
 #[derive(Args)]
@@ -40,34 +40,31 @@ pub(crate) struct Ls {
     connection: Connection,
 }
 
-/// A part of a listing, as the server tells it.
-#[derive(Deserialize)]
-struct Page {
-    files: Vec<FileMeta>,
-    next: Option<String>,
-}
-
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(command: &Ls) -> ExitCode {
     let mut outcome = Outcome::default();
-    if let Err(trouble) = list(command).await {
-        outcome.failed("ls", &trouble);
+    if let Err(error) = list(command).await {
+        outcome.failed("ls", &error);
     }
     outcome.exit_code()
 }
 
-async fn list(command: &Ls) -> Result<(), Trouble> {
-    let client = command.connection.client()?;
+async fn list(command: &Ls) -> Result<(), ClientError> {
+    let (client, _) = command.connection.client()?;
     let mut left = command.limit.unwrap_or(u64::MAX);
     let mut cursor = None;
     while left > 0 {
-        let query = query(command, left.min(PAGE), cursor);
-        let request = || client.request(Method::GET, "files").query(&query);
-        let page: Page = read_json(client.ask(request).await?).await?;
+        let options = ListOptions {
+            name: command.name.clone(),
+            deleted: command.deleted,
+            limit: Some(left.min(PAGE_SIZE)),
+            cursor,
+        };
+        let page = client.list(&options).await?;
         match print(&page.files, command.json) {
-            // Whoever reads this has seen enough.
+            // The reader of the output has closed it.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            printed => printed.map_err(Trouble::local)?,
+            printed => printed.map_err(ClientError::local)?,
         }
         left = left.saturating_sub(page.files.len() as u64);
         cursor = page.next;
@@ -78,16 +75,6 @@ async fn list(command: &Ls) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn query(command: &Ls, limit: u64, cursor: Option<String>) -> Vec<(&'static str, String)> {
-    let mut query = vec![("limit", limit.to_string())];
-    if command.deleted {
-        query.push(("status", "deleted".to_owned()));
-    }
-    query.extend(command.name.clone().map(|name| ("name", name)));
-    query.extend(cursor.map(|cursor| ("cursor", cursor)));
-    query
-}
-
 fn print(files: &[FileMeta], json: bool) -> io::Result<()> {
     let mut output = io::BufWriter::new(io::stdout().lock());
     for file in files {
@@ -95,9 +82,9 @@ fn print(files: &[FileMeta], json: bool) -> io::Result<()> {
             serde_json::to_writer(&mut output, file)?;
             writeln!(output)?;
         } else {
-            // A `Timestamp` does not pad itself.
+            // A `Timestamp` ignores the width of the format.
             let upload_at = file.upload_at.to_string();
-            let name = shown(file.file_name.as_str());
+            let name = sanitize_for_terminal(file.file_name.as_str());
             let (sha1, size) = (file.file_sha1, file.file_size);
             writeln!(output, "{sha1}  {size:>13}  {upload_at:<27}  {name}")?;
         }

@@ -3,13 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use client::ClientError;
 use domain::{FileName, Sha1};
-use reqwest::{Method, header::CONTENT_TYPE};
-use serde_json::json;
 
-use client::{Outcome, Trouble};
-
-use super::connection::Connection;
+use super::{connection::Connection, terminal::Outcome};
 
 /// What to rename.
 #[derive(Args)]
@@ -27,20 +24,13 @@ pub(crate) struct Mv {
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(command: &Mv) -> ExitCode {
     let mut outcome = Outcome::default();
-    if let Err(trouble) = rename(command).await {
-        outcome.failed(command.sha1, &trouble);
+    if let Err(error) = rename(command).await {
+        outcome.failed(command.sha1, &error);
     }
     outcome.exit_code()
 }
 
-async fn rename(command: &Mv) -> Result<(), Trouble> {
-    let client = command.connection.client()?;
-    let patch = json!({ "file_name": command.name }).to_string();
-    let url = format!("files/{}", command.sha1);
-    let request = || {
-        let request = client.request(Method::PATCH, &url);
-        let request = request.header(CONTENT_TYPE, "application/merge-patch+json");
-        request.body(patch.clone())
-    };
-    client.ask(request).await.map(drop)
+async fn rename(command: &Mv) -> Result<(), ClientError> {
+    let (client, _) = command.connection.client()?;
+    client.rename(&command.sha1, &command.name).await
 }

@@ -4,14 +4,17 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Args;
+use client::{Client, ClientError, FileInfo, Input, PutOutcome};
 use domain::{FileName, MediaType};
 
-use client::{Client, Input, Named, Outcome, Trouble, Way, put, shown};
-
-use super::connection::Connection;
+use super::{
+    connection::Connection,
+    terminal::{Bar, Outcome, sanitize_for_terminal},
+};
 
 /// What to give, and as what.
 #[derive(Args)]
@@ -36,52 +39,63 @@ pub(crate) struct Put {
 pub(crate) async fn run(command: &Put) -> ExitCode {
     let mut outcome = Outcome::default();
     match prepare(command) {
-        Ok(client) => {
+        Ok((client, bar)) => {
             for file in &command.files {
-                if let Err(trouble) = put_one(&client, command, file).await {
-                    outcome.failed(file.display(), &trouble);
+                if let Err(error) = put_one(&client, &bar, command, file).await {
+                    bar.clear();
+                    outcome.failed(file.display(), &error);
                 }
             }
         }
-        Err(trouble) => outcome.failed("put", &trouble),
+        Err(error) => outcome.failed("put", &error),
     }
     outcome.exit_code()
 }
 
-fn prepare(command: &Put) -> Result<Client, Trouble> {
+fn prepare(command: &Put) -> Result<(Client, Arc<Bar>), ClientError> {
     if command.name.is_some() && command.files.len() > 1 {
-        return Err(Trouble::local(
+        return Err(ClientError::local(
             "`--name` names one file, and there are more",
         ));
     }
     command.connection.client()
 }
 
-async fn put_one(client: &Client, command: &Put, file: &Path) -> Result<(), Trouble> {
+async fn put_one(
+    client: &Client,
+    bar: &Bar,
+    command: &Put,
+    file: &Path,
+) -> Result<(), ClientError> {
     let input = if is_standard_input(file) {
         Input::Stream(Box::new(io::stdin()))
     } else {
         Input::open(file)?
     };
-    let named = named(command, file)?;
-    let (sha1, way) = put(client, input, &named).await?;
-    let name = shown(named.name.as_str());
-    match way {
-        Way::Uploaded => eprintln!("{name}: uploaded"),
-        Way::Instant => eprintln!("{name}: instant"),
-        Way::Already(same) if same == named.name => eprintln!("{name}: already there"),
-        Way::Already(other) => {
-            eprintln!("{name}: already there, as {}", shown(other.as_str()));
+    let info = info(command, file)?;
+    bar.set_name(info.name.as_str());
+    let (sha1, outcome) = client.put(input, &info).await?;
+    bar.clear();
+    let name = sanitize_for_terminal(info.name.as_str());
+    match outcome {
+        PutOutcome::Uploaded => eprintln!("{name}: uploaded"),
+        PutOutcome::Instant => eprintln!("{name}: instant"),
+        PutOutcome::Existing(same) if same == info.name => eprintln!("{name}: already there"),
+        PutOutcome::Existing(other) => {
+            eprintln!(
+                "{name}: already there, as {}",
+                sanitize_for_terminal(other.as_str())
+            );
         }
     }
-    writeln!(io::stdout(), "{sha1}  {name}").map_err(Trouble::local)
+    writeln!(io::stdout(), "{sha1}  {name}").map_err(ClientError::local)
 }
 
 fn is_standard_input(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-fn named(command: &Put, file: &Path) -> Result<Named, Trouble> {
+fn info(command: &Put, file: &Path) -> Result<FileInfo, ClientError> {
     let name = match &command.name {
         Some(name) => name.clone(),
         None => own_name(file)?,
@@ -91,19 +105,19 @@ fn named(command: &Put, file: &Path) -> Result<Named, Trouble> {
         guess.and_then(|guess| guess.parse().ok())
     };
     let media_type = command.media_type.clone().or_else(guess);
-    Ok(Named {
+    Ok(FileInfo {
         media_type: media_type.unwrap_or_default(),
         name,
     })
 }
 
-fn own_name(file: &Path) -> Result<FileName, Trouble> {
+fn own_name(file: &Path) -> Result<FileName, ClientError> {
     if is_standard_input(file) {
-        return Err(Trouble::local("standard input needs a `--name`"));
+        return Err(ClientError::local("standard input needs a `--name`"));
     }
     let name = file.file_name().and_then(|name| name.to_str());
     let name =
-        name.ok_or_else(|| Trouble::local("it has no name in UTF-8; give it one by `--name`"))?;
+        name.ok_or_else(|| ClientError::local("it has no name in UTF-8; give it one by `--name`"))?;
     name.parse()
-        .map_err(|error| Trouble::Local(format!("{error}; give it another by `--name`")))
+        .map_err(|error| ClientError::Local(format!("{error}; give it another by `--name`")))
 }

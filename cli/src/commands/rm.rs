@@ -1,14 +1,11 @@
 //! `fileserver rm`: deletes files on a server.
 
-use std::{cell::Cell, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 use domain::Sha1;
-use reqwest::Method;
 
-use client::{Client, Outcome, Trouble};
-
-use super::connection::Connection;
+use super::{connection::Connection, terminal::Outcome};
 
 /// What to delete.
 #[derive(Args)]
@@ -29,32 +26,14 @@ pub(crate) struct Rm {
 pub(crate) async fn run(command: &Rm) -> ExitCode {
     let mut outcome = Outcome::default();
     match command.connection.client() {
-        Ok(client) => {
+        Ok((client, _)) => {
             for sha1 in &command.sha1s {
-                if let Err(trouble) = remove(&client, sha1, command.purge).await {
-                    outcome.failed(sha1, &trouble);
+                if let Err(error) = client.remove(sha1, command.purge).await {
+                    outcome.failed(sha1, &error);
                 }
             }
         }
-        Err(trouble) => outcome.failed("rm", &trouble),
+        Err(error) => outcome.failed("rm", &error),
     }
     outcome.exit_code()
-}
-
-async fn remove(client: &Client, sha1: &Sha1, purge: bool) -> Result<(), Trouble> {
-    let asked = Cell::new(0);
-    let request = || {
-        asked.set(asked.get() + 1);
-        let request = client.request(Method::DELETE, &format!("files/{sha1}"));
-        if purge {
-            request.query(&[("purge", "true")])
-        } else {
-            request
-        }
-    };
-    match client.ask(request).await {
-        // An earlier try did it, and its answer was lost.
-        Err(trouble) if trouble.is_gone() && asked.get() > 1 => Ok(()),
-        answered => answered.map(drop),
-    }
 }

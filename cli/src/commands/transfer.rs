@@ -83,7 +83,7 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool> {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = signals.next() => break,
         }
-        report = service.transfer(id).await?;
+        report = service.find_transfer(id).await?;
     }
     bar.finish_and_clear();
     if let Some(working) = working {
@@ -93,7 +93,7 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool> {
             () = signals.next() => tracing::warn!("stopped at once"),
         }
     }
-    report = service.transfer(id).await?;
+    report = service.find_transfer(id).await?;
     println!("{}", summary(&report));
     service.close().await;
     Ok(report.transfer.state == TransferState::Done && report.failed == 0)

@@ -85,7 +85,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
         WorkerAction::Dead => {
             let mut after = None;
             loop {
-                let dead = service.dead_jobs(after, BATCH).await?;
+                let dead = service.list_dead_jobs(after, BATCH).await?;
                 let Some(last) = dead.last() else {
                     break;
                 };
@@ -106,7 +106,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
             }
         }
         WorkerAction::Requeue { job } => {
-            let revived = service.revive_jobs(*job).await?;
+            let revived = service.requeue_jobs(*job).await?;
             if let (None, Some(broker)) = (job, &broker) {
                 broker.requeue_dead().await?;
             }

@@ -1,4 +1,4 @@
-//! One claim on a content.
+//! The row of a claim.
 
 use sea_orm::entity::prelude::*;
 

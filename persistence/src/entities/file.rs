@@ -1,4 +1,4 @@
-//! One distinct content, in the shard of its SHA-1.
+//! The row of a distinct content, in the shard of its SHA-1.
 
 use sea_orm::entity::prelude::*;
 
@@ -16,7 +16,7 @@ pub(crate) struct Model {
     pub(crate) update_at: i64,
     pub(crate) status: i32,
     pub(crate) ext1: Option<i32>,
-    /// The address of a second copy.
+    /// The address of the second copy.
     pub(crate) ext2: Option<String>,
 }
 

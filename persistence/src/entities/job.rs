@@ -1,4 +1,4 @@
-//! One copy that is to be made.
+//! The row of a job: a copy to make.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The right to do something, which one process has at a time.
+//! The row of a lease: a right that one process has at a time.
 
 use sea_orm::entity::prelude::*;
 

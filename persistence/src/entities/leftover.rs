@@ -1,4 +1,4 @@
-//! One object that is to go, unless a content's row points at it.
+//! The row of a pending deletion: an object to delete, unless a content's row refers to it.
 
 use sea_orm::entity::prelude::*;
 

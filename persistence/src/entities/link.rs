@@ -1,4 +1,4 @@
-//! One link to an owner's file.
+//! The row of a link to an owner's file.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! One object that has some of an upload's bytes.
+//! The row of a segment: an object with some of an upload's bytes.
 
 use sea_orm::entity::prelude::*;
 

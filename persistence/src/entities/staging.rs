@@ -1,4 +1,4 @@
-//! What is staged of one upload in a store that is no local disk.
+//! The row of an upload's staged bytes in a store other than a local disk.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Which disk a store is.
+//! The row of a store's identity.
 
 use sea_orm::entity::prelude::*;
 

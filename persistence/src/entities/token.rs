@@ -1,4 +1,4 @@
-//! One token.
+//! The row of a token.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! One transfer of a store's contents to another.
+//! The row of a transfer of a store's contents to another store.
 
 use sea_orm::entity::prelude::*;
 

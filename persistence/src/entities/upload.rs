@@ -1,4 +1,4 @@
-//! One upload that can be resumed.
+//! The row of a resumable upload.
 
 use sea_orm::entity::prelude::*;
 
@@ -12,7 +12,7 @@ pub(crate) struct Model {
     pub(crate) role: i32,
     pub(crate) status: i32,
     pub(crate) length: Option<i64>,
-    /// How many bytes have come of an upload whose length is not known, if there is a quota.
+    /// The bytes received so far of an upload of unknown length, if there is a quota.
     pub(crate) held_bytes: Option<i64>,
     pub(crate) file_name: String,
     pub(crate) content_type: String,

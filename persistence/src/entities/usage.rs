@@ -1,4 +1,4 @@
-//! How much an owner has, and may have.
+//! The row of an owner's usage and own quota.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,5 +1,6 @@
-//! One owner's entry for one content.
+//! The row of an owner's entry for a content.
 
+use domain::{Owner, Sha1};
 use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -11,7 +12,7 @@ pub(crate) struct Model {
     pub(crate) file_sha1: String,
     pub(crate) file_sha256: String,
     pub(crate) file_name: String,
-    /// The name in lower case, which a search by name compares with.
+    /// The name in lower case, for searches by name.
     pub(crate) file_name_folded: String,
     pub(crate) file_size: i64,
     pub(crate) content_type: String,
@@ -25,3 +26,10 @@ pub(crate) struct Model {
 pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// Selects the entry of an owner for a content, in any state.
+pub(crate) fn by_key(owner: &Owner, sha1: &Sha1) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::Owner.eq(owner.as_str()))
+        .filter(Column::FileSha1.eq(sha1.to_string()))
+}

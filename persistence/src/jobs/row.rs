@@ -1,10 +1,16 @@
-//! Jobs as their rows have them.
+//! The conversion between jobs and their rows.
 
-use domain::Timestamp;
+use domain::{Job, NewJob, Timestamp};
 use sea_orm::ActiveValue::Set;
 
-use super::{Job, NewJob};
-use crate::{Error, Result, entities::job};
+use crate::{
+    entities::job,
+    error::{Error, Result},
+    row::OrCorrupt as _,
+};
+
+/// The table whose rows this file reads and writes.
+pub(super) const TABLE: &str = "tbl_job";
 
 pub(super) const WAITING: i32 = 0;
 pub(super) const DEAD: i32 = 1;
@@ -20,7 +26,7 @@ pub(super) fn to_row(
         to_store: Set(job.to.clone()),
         keeps: Set(i32::from(job.keeps_source)),
         transfer_id: Set(job.transfer.map(|id| id.to_string())),
-        file_size: Set(job.size.try_into().map_err(corrupt)?),
+        file_size: Set(job.size.try_into().or_corrupt(TABLE)?),
         status: Set(WAITING),
         attempts: Set(0),
         due_at: Set(job.due_at.microseconds()),
@@ -38,30 +44,25 @@ impl TryFrom<job::Model> for Job {
         let transfer = row.transfer_id.as_deref().map(str::parse);
         Ok(Self {
             id: row.id,
-            sha1: row.file_sha1.parse().map_err(corrupt)?,
-            size: row.file_size.try_into().map_err(corrupt)?,
+            sha1: row.file_sha1.parse().or_corrupt(TABLE)?,
+            size: row.file_size.try_into().or_corrupt(TABLE)?,
             from: row.from_store,
             to: row.to_store,
             keeps_source: match row.keeps {
                 0 => false,
                 1 => true,
-                other => return Err(corrupt(format!("keeps {other}"))),
+                other => return Err(Error::corrupt(TABLE, format!("keeps {other}"))),
             },
-            transfer: transfer.transpose().map_err(corrupt)?,
+            transfer: transfer.transpose().or_corrupt(TABLE)?,
             due_at: Timestamp::from_microseconds(row.due_at),
-            attempts: row.attempts.try_into().map_err(corrupt)?,
+            attempts: row.attempts.try_into().or_corrupt(TABLE)?,
             error: row.error,
             is_dead: match row.status {
                 WAITING => false,
                 DEAD => true,
-                other => return Err(corrupt(format!("status {other}"))),
+                other => return Err(Error::corrupt(TABLE, format!("status {other}"))),
             },
             create_at: Timestamp::from_microseconds(row.create_at),
         })
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-pub(super) fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_job", &reason)
 }

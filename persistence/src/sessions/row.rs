@@ -1,10 +1,16 @@
-//! Sessions as their rows have them.
+//! The conversion between sessions and their rows.
 
-use domain::Timestamp;
+use domain::{Protocol, Role, Session, SessionState, Timestamp};
 use sea_orm::ActiveValue::Set;
 
-use super::{Protocol, Role, Session, SessionState};
-use crate::{Error, Result, entities::upload};
+use crate::{
+    entities::upload,
+    error::{Error, Result},
+    row::{OrCorrupt as _, signed, unsigned},
+};
+
+/// The table whose rows this file reads and writes.
+const TABLE: &str = "tbl_upload";
 
 pub(crate) const OPEN: i32 = 0;
 pub(super) const DONE: i32 = 1;
@@ -23,7 +29,7 @@ pub(super) fn to_row(session: &Session) -> Result<upload::ActiveModel> {
         role: Set(stored_role(session.role)),
         status: Set(status),
         length: Set(session.length.map(stored_length).transpose()?),
-        held_bytes: Set(session.held_bytes.map(stored_length).transpose()?),
+        held_bytes: Set(session.reserved_bytes.map(stored_length).transpose()?),
         file_name: Set(session.file_name.to_string()),
         content_type: Set(session.content_type.to_string()),
         expected_sha1: Set(session.expected_sha1.map(|sha1| sha1.to_string())),
@@ -52,7 +58,7 @@ pub(crate) fn stored_role(role: Role) -> i32 {
 }
 
 pub(super) fn stored_length(length: u64) -> Result<i64> {
-    i64::try_from(length).map_err(|error| corrupt(&error))
+    signed(TABLE, length)
 }
 
 impl TryFrom<upload::Model> for Session {
@@ -61,45 +67,51 @@ impl TryFrom<upload::Model> for Session {
     fn try_from(row: upload::Model) -> Result<Self> {
         let state = match (row.status, row.file_sha1) {
             (OPEN, None) => SessionState::Open,
-            (DONE, Some(sha1)) => SessionState::Done(parse(&sha1)?),
+            (DONE, Some(sha1)) => SessionState::Done(sha1.parse().or_corrupt(TABLE)?),
             (FAILED, None) => SessionState::Failed,
-            (other, _) => return Err(corrupt(&format!("status {other}"))),
+            (other, _) => return Err(Error::corrupt(TABLE, format!("status {other}"))),
         };
-        let length: Option<Result<u64, _>> = row.length.map(TryInto::try_into);
-        let held: Option<Result<u64, _>> = row.held_bytes.map(TryInto::try_into);
         Ok(Self {
-            id: parse(&row.id)?,
-            owner: parse(&row.owner)?,
+            id: row.id.parse().or_corrupt(TABLE)?,
+            owner: row.owner.parse().or_corrupt(TABLE)?,
             protocol: match row.protocol {
                 0 => Protocol::Tus,
                 1 => Protocol::Http,
-                other => return Err(corrupt(&format!("protocol {other}"))),
+                other => return Err(Error::corrupt(TABLE, format!("protocol {other}"))),
             },
             role: match row.role {
                 0 => Role::Whole,
                 1 => Role::Part,
                 2 => Role::Final,
-                other => return Err(corrupt(&format!("role {other}"))),
+                other => return Err(Error::corrupt(TABLE, format!("role {other}"))),
             },
             state,
-            length: length.transpose().map_err(|error| corrupt(&error))?,
-            held_bytes: held.transpose().map_err(|error| corrupt(&error))?,
-            file_name: parse(&row.file_name)?,
-            content_type: parse(&row.content_type)?,
-            expected_sha1: row.expected_sha1.as_deref().map(parse).transpose()?,
-            expected_sha256: row.expected_sha256.as_deref().map(parse).transpose()?,
+            length: row
+                .length
+                .map(|length| unsigned(TABLE, length))
+                .transpose()?,
+            reserved_bytes: row
+                .held_bytes
+                .map(|bytes| unsigned(TABLE, bytes))
+                .transpose()?,
+            file_name: row.file_name.parse().or_corrupt(TABLE)?,
+            content_type: row.content_type.parse().or_corrupt(TABLE)?,
+            expected_sha1: row
+                .expected_sha1
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .or_corrupt(TABLE)?,
+            expected_sha256: row
+                .expected_sha256
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .or_corrupt(TABLE)?,
             metadata: row.metadata,
             concat: row.concat,
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: Timestamp::from_microseconds(row.expires_at),
         })
     }
-}
-
-fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T> {
-    text.parse().map_err(|error| corrupt(&error))
-}
-
-fn corrupt(reason: &impl ToString) -> Error {
-    Error::corrupt("tbl_upload", reason)
 }

@@ -1,10 +1,16 @@
-//! Transfers as their rows have them.
+//! The conversion between transfers and their rows.
 
-use domain::Timestamp;
+use domain::{Timestamp, Transfer, TransferState};
 use sea_orm::ActiveValue::Set;
 
-use super::{Transfer, TransferState};
-use crate::{Error, Result, entities::transfer};
+use crate::{
+    entities::transfer,
+    error::{Error, Result},
+    row::{OrCorrupt as _, signed, unsigned},
+};
+
+/// The table whose rows this file reads and writes.
+pub(super) const TABLE: &str = "tbl_transfer";
 
 pub(super) const RUNNING: i32 = 0;
 
@@ -13,16 +19,19 @@ pub(super) fn to_row(transfer: &Transfer) -> Result<transfer::ActiveModel> {
         id: Set(transfer.id.to_string()),
         from_store: Set(transfer.from.clone()),
         to_store: Set(transfer.to.clone()),
-        rate: Set(transfer.rate.map(signed).transpose()?),
+        rate: Set(transfer
+            .rate
+            .map(|number| signed(TABLE, number))
+            .transpose()?),
         status: Set(stored_state(transfer.state)),
-        pass: Set(transfer.pass.try_into().map_err(corrupt)?),
-        found: Set(signed(transfer.found)?),
-        shard: Set(transfer.shard.try_into().map_err(corrupt)?),
+        pass: Set(transfer.pass.try_into().or_corrupt(TABLE)?),
+        found: Set(signed(TABLE, transfer.found)?),
+        shard: Set(transfer.shard.try_into().or_corrupt(TABLE)?),
         after_id: Set(transfer.after_id),
-        total_files: Set(signed(transfer.total_files)?),
-        total_bytes: Set(signed(transfer.total_bytes)?),
-        copied_files: Set(signed(transfer.copied_files)?),
-        copied_bytes: Set(signed(transfer.copied_bytes)?),
+        total_files: Set(signed(TABLE, transfer.total_files)?),
+        total_bytes: Set(signed(TABLE, transfer.total_bytes)?),
+        copied_files: Set(signed(TABLE, transfer.copied_files)?),
+        copied_bytes: Set(signed(TABLE, transfer.copied_bytes)?),
         paced_until: Set(transfer.paced_until.microseconds()),
         planner: Set(transfer.planner.clone()),
         planned_until: Set(transfer.planned_until.microseconds()),
@@ -45,24 +54,24 @@ impl TryFrom<transfer::Model> for Transfer {
 
     fn try_from(row: transfer::Model) -> Result<Self> {
         Ok(Self {
-            id: row.id.parse().map_err(corrupt)?,
+            id: row.id.parse().or_corrupt(TABLE)?,
             from: row.from_store,
             to: row.to_store,
-            rate: row.rate.map(unsigned).transpose()?,
+            rate: row.rate.map(|number| unsigned(TABLE, number)).transpose()?,
             state: match row.status {
                 RUNNING => TransferState::Running,
                 1 => TransferState::Done,
                 2 => TransferState::Cancelled,
-                other => return Err(corrupt(format!("status {other}"))),
+                other => return Err(Error::corrupt(TABLE, format!("status {other}"))),
             },
-            pass: row.pass.try_into().map_err(corrupt)?,
-            found: unsigned(row.found)?,
-            shard: row.shard.try_into().map_err(corrupt)?,
+            pass: row.pass.try_into().or_corrupt(TABLE)?,
+            found: unsigned(TABLE, row.found)?,
+            shard: row.shard.try_into().or_corrupt(TABLE)?,
             after_id: row.after_id,
-            total_files: unsigned(row.total_files)?,
-            total_bytes: unsigned(row.total_bytes)?,
-            copied_files: unsigned(row.copied_files)?,
-            copied_bytes: unsigned(row.copied_bytes)?,
+            total_files: unsigned(TABLE, row.total_files)?,
+            total_bytes: unsigned(TABLE, row.total_bytes)?,
+            copied_files: unsigned(TABLE, row.copied_files)?,
+            copied_bytes: unsigned(TABLE, row.copied_bytes)?,
             paced_until: Timestamp::from_microseconds(row.paced_until),
             planner: row.planner,
             planned_until: Timestamp::from_microseconds(row.planned_until),
@@ -71,17 +80,4 @@ impl TryFrom<transfer::Model> for Transfer {
             end_at: row.end_at.map(Timestamp::from_microseconds),
         })
     }
-}
-
-pub(super) fn signed(number: u64) -> Result<i64> {
-    number.try_into().map_err(corrupt)
-}
-
-fn unsigned(stored: i64) -> Result<u64> {
-    stored.try_into().map_err(corrupt)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-pub(super) fn corrupt(reason: impl ToString) -> Error {
-    Error::corrupt("tbl_transfer", &reason)
 }

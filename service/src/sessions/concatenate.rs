@@ -1,4 +1,4 @@
-//! Making an upload of others that are its parts.
+//! Concatenates partial uploads.
 
 use std::collections::HashMap;
 
@@ -8,49 +8,50 @@ use persistence::{Role, Session, SessionState};
 use storage::{Appending, End, Kept};
 use tracing::Instrument as _;
 
-use super::{NewUpload, Standing, expected, turns::Turn};
-use crate::{Error, Expected, FileService, Result};
+use super::{begin::NewUpload, status::UploadStatus};
+use crate::{Error, Expected, FileService, Result, takeover::UploadLock};
 
-/// A part, what it was said to be, and where its bytes go.
+/// A partial upload, its expected digests, and its byte range in the final upload.
 struct Part {
     id: RandomId,
     expected: Expected,
-    place: ByteRange,
+    range: ByteRange,
 }
 
 impl FileService {
-    /// Makes an upload of finished partial uploads, in their order, and a file of it.
+    /// Creates the final upload from finished partial uploads, in their order, and makes a file of
+    /// it.
     ///
-    /// The parts go when the file is there. Who asks again, because the answer was lost, gets the
-    /// same upload.
+    /// The partial uploads are removed when the file exists. A repeated request, sent because the
+    /// response was lost, gets the same upload.
     ///
     /// # Errors
     ///
-    /// [`Error::Parts`] when one of them cannot be a part; [`Error::TooLarge`]; or what finishing
-    /// an upload may say.
+    /// [`Error::InvalidParts`] when an upload cannot be a part; [`Error::TooLarge`]; any error of
+    /// completing an upload.
     pub async fn concatenate(
         &self,
         owner: &Owner,
         new: NewUpload,
         parts: &[RandomId],
-    ) -> Result<Standing> {
+    ) -> Result<UploadStatus> {
         let concat = new.concat.clone().unwrap_or_default();
         let length = match self.find_final(owner, &concat).await? {
             Some(session) => session.length.unwrap_or_default(),
-            // What is not finished is not waited for.
+            // Do not wait for unfinished partial uploads.
             None => length_of(&self.find_parts(owner, parts).await?),
         };
-        let part_turns = self.take_turns(parts).await?;
+        let part_locks = self.take_over_all(parts).await?;
         let session = match self.find_final(owner, &concat).await? {
             Some(session) => session,
             None => self.begin_final(owner, new, length).await?,
         };
         let service = self.clone();
         let (protocol, id) = (session.protocol, session.id);
-        let work = async move { service.assemble(session, part_turns).await };
+        let work = async move { service.assemble(session, part_locks).await };
         let work = tokio::spawn(work.in_current_span());
         work.await.unwrap_or(Err(Error::Interrupted))?;
-        self.look(owner, protocol, id).await
+        self.read_status(owner, protocol, id).await
     }
 
     async fn begin_final(&self, owner: &Owner, new: NewUpload, length: u64) -> Result<Session> {
@@ -64,43 +65,43 @@ impl FileService {
         Ok(session)
     }
 
-    /// The upload that was made of the same parts before.
+    /// Finds an earlier final upload of the same parts.
     async fn find_final(&self, owner: &Owner, concat: &str) -> Result<Option<Session>> {
         let now = self.0.clock.now();
         let sessions = self.0.database.sessions();
         Ok(sessions.find_final(owner, concat, now).await?)
     }
 
-    /// Goes on with putting an upload together, unless somebody is at it.
+    /// Continues to assemble an upload in the background, unless another request does.
     pub(super) fn assemble_later(&self, session: Session) {
         let service = self.clone();
         tokio::spawn(async move {
             let id = session.id;
             if let Err(error) = service.reassemble(session).await {
-                tracing::warn!(upload = %id, %error, "an upload could not be put together");
+                tracing::warn!(upload = %id, %error, "could not assemble the upload");
             }
         });
     }
 
-    /// Goes on with putting an upload together that its process left behind, unless somebody is at
-    /// it.
+    /// Continues to assemble an upload after its process died, unless another request does.
     pub(super) async fn reassemble(&self, session: Session) -> Result<()> {
         let concat = session.concat.as_deref().unwrap_or_default();
         let Ok(Concatenation::Final(ids)) = Concatenation::parse(concat) else {
             return self.fail(&session).await;
         };
-        let free = ids.iter().map(|id| self.0.turns.take_if_free(*id));
-        match free.collect::<Option<Vec<Turn>>>() {
-            Some(part_turns) => self.assemble(session, part_turns).await,
+        let free = ids.iter().map(|id| self.0.upload_locks.try_lock(*id));
+        match free.collect::<Option<Vec<UploadLock>>>() {
+            Some(part_locks) => self.assemble(session, part_locks).await,
             None => Ok(()),
         }
     }
 
-    /// Appends what is missing of an upload from its parts, and makes a file of it.
+    /// Appends the missing bytes from the partial uploads, and makes a file of the upload.
     ///
-    /// As long as the turns on its parts are held, nobody removes one, and none of them expires.
-    async fn assemble(&self, session: Session, part_turns: Vec<Turn>) -> Result<()> {
-        let turn = self.0.turns.take(session.id).await?;
+    /// While the locks on the partial uploads are held, no request removes one, and none of them
+    /// expires.
+    async fn assemble(&self, session: Session, part_locks: Vec<UploadLock>) -> Result<()> {
+        let lock = self.0.upload_locks.take_over(session.id).await?;
         let found = self.find_session(&session.owner, session.protocol, session.id);
         let session = found.await?;
         let concat = session.concat.as_deref().unwrap_or_default();
@@ -110,56 +111,55 @@ impl FileService {
             return Ok(());
         };
         let kept = match self.append_parts(&session, &ids).await {
-            Err(refusal) if refusal.is_final() || matches!(refusal, Error::Parts(_)) => {
+            Err(refusal) if refusal.is_final() || matches!(refusal, Error::InvalidParts(_)) => {
                 self.fail(&session).await?;
                 return Err(refusal);
             }
             kept => kept?,
         };
-        self.finish(session, kept, turn).await?;
+        self.finish(session, kept, lock).await?;
         self.remove_parts(ids).await;
-        drop(part_turns);
+        drop(part_locks);
         Ok(())
     }
 
-    /// Removes parts that are not needed any more; what cannot be removed now expires.
+    /// Removes partial uploads that are no longer needed; those that cannot be removed now expire.
     async fn remove_parts(&self, ids: Vec<RandomId>) {
         if let Err(error) = self.0.database.sessions().remove(&ids).await {
-            tracing::warn!(%error, "parts of an upload stay until later");
+            tracing::warn!(%error, "could not remove the partial uploads, retrying later");
             return;
         }
         for id in ids {
             if let Err(error) = self.remove_staged(id).await {
-                tracing::warn!(upload = %id, %error, "staged bytes stay until later");
+                tracing::warn!(upload = %id, %error, "could not remove the staged bytes, retrying later");
             }
         }
     }
 
-    /// Takes a turn on each of several uploads, always in the same order, so that no two who do so
-    /// wait for each other.
-    async fn take_turns(&self, ids: &[RandomId]) -> Result<Vec<Turn>> {
+    /// Locks several uploads, always in the same order to avoid deadlocks.
+    async fn take_over_all(&self, ids: &[RandomId]) -> Result<Vec<UploadLock>> {
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
-        let mut turns = Vec::with_capacity(sorted.len());
+        let mut upload_locks = Vec::with_capacity(sorted.len());
         for id in sorted {
-            turns.push(self.0.turns.take(id).await?);
+            upload_locks.push(self.0.upload_locks.take_over(id).await?);
         }
-        Ok(turns)
+        Ok(upload_locks)
     }
 
-    /// Appends to an upload what is missing of it from its parts.
+    /// Appends the missing bytes from the partial uploads.
     async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<Kept> {
         let parts = self.find_parts(&session.owner, ids).await?;
         let mut appending = self.append_to(session.id, Vec::new()).await?;
         for part in &parts {
             let missing = ByteRange {
-                start: part.place.start.max(appending.offset()),
-                end: part.place.end,
+                start: part.range.start.max(appending.offset()),
+                end: part.range.end,
             };
             if missing.start >= missing.end {
                 continue;
             }
-            let skip = missing.start - part.place.start;
+            let skip = missing.start - part.range.start;
             self.append_part(&mut appending, part, skip).await?;
         }
         match appending.end(true).await? {
@@ -170,11 +170,11 @@ impl FileService {
 
     async fn append_part(&self, appending: &mut Appending, part: &Part, skip: u64) -> Result<()> {
         self.verify_part(part).await?;
-        let size = part.place.length();
+        let size = part.range.length();
         let opened = self.open_staged(part.id, size, skip).await;
         let object = opened.map_err(|error| match error {
             Error::Store(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => {
-                Error::Parts(format!("the upload {} is not there any more", part.id))
+                Error::InvalidParts(format!("the upload {} has been removed", part.id))
             }
             error => error,
         })?;
@@ -189,7 +189,7 @@ impl FileService {
         Ok(())
     }
 
-    /// The parts as they are named, each of which has to be whole and its owner's.
+    /// Finds the partial uploads in request order. Each must be complete and belong to the owner.
     async fn find_parts(&self, owner: &Owner, ids: &[RandomId]) -> Result<Vec<Part>> {
         let found = self.0.database.sessions().find_many(owner, ids).await?;
         let found: HashMap<RandomId, Session> = found
@@ -201,31 +201,34 @@ impl FileService {
         let mut start = 0;
         for id in ids {
             let part = found.get(id).filter(|session| session.expires_at > now);
-            // Of what is another's it cannot be told that it is there.
-            let part = part.ok_or_else(|| Error::Parts(format!("there is no upload {id}")))?;
+            // The error does not reveal whether another owner has this upload.
+            let part =
+                part.ok_or_else(|| Error::InvalidParts(format!("the upload {id} does not exist")))?;
             if part.role != Role::Part || part.state != SessionState::Open {
-                return Err(Error::Parts(format!(
-                    "the upload {id} is not a partial one"
+                return Err(Error::InvalidParts(format!(
+                    "the upload {id} is not a partial upload"
                 )));
             }
-            let staged = self.staged(*id).await?;
+            let staged = self.staged_bytes(*id).await?;
             if part.length != Some(staged) {
-                return Err(Error::Parts(format!("the upload {id} is not finished")));
+                return Err(Error::InvalidParts(format!(
+                    "the upload {id} is not finished"
+                )));
             }
             let end = start + staged;
             parts.push(Part {
                 id: *id,
-                expected: expected(part),
-                place: ByteRange { start, end },
+                expected: Expected::of_session(part),
+                range: ByteRange { start, end },
             });
             start = end;
         }
         Ok(parts)
     }
 
-    /// Compares a part with what it was said to be.
+    /// Verifies the digests of a partial upload.
     ///
-    /// The request that brought its last byte may not have come to its end.
+    /// The request that sent its last byte may not have ended.
     async fn verify_part(&self, part: &Part) -> Result<()> {
         if part.expected == Expected::default() {
             return Ok(());
@@ -238,7 +241,7 @@ impl FileService {
     }
 }
 
-/// How many bytes parts have together.
+/// Total length of the parts in bytes.
 fn length_of(parts: &[Part]) -> u64 {
-    parts.last().map_or(0, |part| part.place.end)
+    parts.last().map_or(0, |part| part.range.end)
 }

@@ -1,45 +1,51 @@
-//! Making a file of an upload whose bytes are all there.
+//! Makes files of complete uploads.
 
 use domain::{Owner, Sha1};
 use persistence::{Session, SessionState};
 use storage::{End, Kept};
 use tracing::Instrument as _;
 
-use super::{expected, turns::Turn};
-use crate::{Error, FileService, Result, Stored, upload::Filing};
+use crate::{
+    Error, Expected, FileService, Result, Stored, store_content::NewEntry, takeover::UploadLock,
+};
 
 impl FileService {
-    /// Makes a file of an upload; from here on the work goes on even if nobody waits for it.
-    pub(super) async fn finish(&self, session: Session, kept: Kept, turn: Turn) -> Result<Stored> {
+    /// Makes a file of an upload. The work continues if the client disconnects.
+    pub(super) async fn finish(
+        &self,
+        session: Session,
+        kept: Kept,
+        lock: UploadLock,
+    ) -> Result<Stored> {
         let service = self.clone();
         let work = async move {
             let stored = service.make_file(&session, kept).await;
-            drop(turn);
+            drop(lock);
             stored
         };
         let work = tokio::spawn(work.in_current_span());
         work.await.unwrap_or_else(|stopped| {
-            tracing::error!(%stopped, "an upload did not come to its end");
+            tracing::error!(%stopped, "the upload task failed");
             Err(Error::Interrupted)
         })
     }
 
     async fn make_file(&self, session: &Session, kept: Kept) -> Result<Stored> {
         let received = kept.finish()?;
-        let made = match expected(session).verify(&received.content) {
+        let made = match Expected::of_session(session).verify(&received.content) {
             Ok(()) => {
-                let filing = Filing {
+                let new_entry = NewEntry {
                     owner: &session.owner,
                     file_name: &session.file_name,
                     content_type: &session.content_type,
                     session: Some(session.id),
-                    // The upload may have begun long ago.
+                    // The quota may have changed since the upload began.
                     quota: Some(self.0.limits.quota),
                 };
-                self.store(&filing, received).await
+                self.store_content(&new_entry, received).await
             }
             Err(wrong) => {
-                // Its bytes can be removed once nobody holds them.
+                // The bytes can be removed only after the open file is closed.
                 drop(received);
                 Err(wrong)
             }
@@ -65,13 +71,13 @@ impl FileService {
         }
     }
 
-    /// Completes an upload all of whose bytes are there.
+    /// Completes an upload that has all its bytes.
     ///
     /// # Errors
     ///
     /// As [`Append::end`](super::Append::end).
     pub(super) async fn complete(&self, session: &Session) -> Result<()> {
-        let turn = self.0.turns.join(session.id).await?;
+        let lock = self.0.upload_locks.join(session.id).await?;
         let found = self.find_session(&session.owner, session.protocol, session.id);
         let session = found.await?;
         if session.state != SessionState::Open {
@@ -81,9 +87,9 @@ impl FileService {
         if let End::Kept(kept) = appending.end(true).await?
             && session.length == Some(kept.offset())
         {
-            return self.finish(session, *kept, turn).await.map(drop);
+            return self.finish(session, *kept, lock).await.map(drop);
         }
-        // There are fewer than it looked like; or another process has completed it.
+        // The upload has fewer bytes than its status said, or another process has completed it.
         let now = self.find_session(&session.owner, session.protocol, session.id);
         if now.await?.state != SessionState::Open {
             self.drop_bytes(&session).await;
@@ -91,27 +97,27 @@ impl FileService {
         Ok(())
     }
 
-    /// What an upload that is done has become.
+    /// Finds the file of a complete upload.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] when the file was deleted since.
     pub async fn find_stored(&self, owner: &Owner, sha1: &Sha1) -> Result<Stored> {
-        Ok(Stored::known(self.find_newest(owner, sha1).await?))
+        Ok(Stored::known(self.find_uncached(owner, sha1).await?))
     }
 
-    /// Says that an upload will never be a file, and drops its bytes.
+    /// Marks an upload as failed and removes its bytes.
     pub(super) async fn fail(&self, session: &Session) -> Result<()> {
         self.0.database.sessions().fail(session.id).await?;
         self.drop_bytes(session).await;
         Ok(())
     }
 
-    /// Drops bytes that are not needed any more; what cannot be dropped now goes with the upload's
-    /// row.
+    /// Removes bytes that are no longer needed; those that cannot be removed now go with the
+    /// upload's row.
     pub(super) async fn drop_bytes(&self, session: &Session) {
         if let Err(error) = self.remove_staged(session.id).await {
-            tracing::warn!(upload = %session.id, %error, "staged bytes stay until later");
+            tracing::warn!(upload = %session.id, %error, "could not remove the staged bytes, retrying later");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where the bytes of uploads are staged: in files of a local disk, or as objects of a bucket, of
-//! which the database knows what counts.
+//! Staged bytes of uploads: files on a local disk, or objects in a bucket with an index in the
+//! database.
 
 use domain::{Checksum, RandomId};
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -8,23 +8,23 @@ use storage::{Appending, Bucket, Disk, Known, Ledger, Object, Segment, Step, Sto
 
 use crate::{FileService, Result};
 
-/// Where an upload's bytes are.
-enum Place<'a> {
+/// The store that has, or will have, an upload's bytes.
+enum StagingStore<'a> {
     Disk(&'a Disk),
     Bucket(&'a Bucket),
 }
 
-/// What counts of an upload in a bucket, as long as nobody else goes on with it.
-struct Turn {
+/// Index of an upload's segments in a bucket, valid until another request takes the upload over.
+struct DatabaseSegmentIndex {
     database: Database,
     id: RandomId,
-    number: i64,
+    epoch: i64,
 }
 
 impl FileService {
-    /// How many bytes of an upload are there; none if nothing of it is.
-    pub(super) async fn staged(&self, id: RandomId) -> Result<u64> {
-        if let Some(disk) = self.only_disk() {
+    /// Number of staged bytes of an upload; 0 if there are none.
+    pub(super) async fn staged_bytes(&self, id: RandomId) -> Result<u64> {
+        if let Some(disk) = self.single_disk() {
             return Ok(disk.staged(id).await?);
         }
         match self.0.database.stagings().find_bytes(id).await? {
@@ -36,34 +36,34 @@ impl FileService {
         }
     }
 
-    /// Goes on with an upload, whose bytes from here on are to have these checksums.
+    /// Opens an upload for appending. The appended bytes must have these checksums.
     pub(super) async fn append_to(
         &self,
         id: RandomId,
         checksums: Vec<Checksum>,
     ) -> Result<Appending> {
-        match self.place_of(id).await? {
-            Place::Disk(disk) => Ok(disk.append(id, checksums).await?),
-            Place::Bucket(bucket) => {
+        match self.staging_store_of(id).await? {
+            StagingStore::Disk(disk) => Ok(disk.append(id, checksums).await?),
+            StagingStore::Bucket(bucket) => {
                 let stagings = self.0.database.stagings();
                 let staging = stagings.take_turn(id, bucket.name()).await?;
-                let turn = Turn {
+                let index = DatabaseSegmentIndex {
                     database: self.0.database.clone(),
                     id,
-                    number: staging.turn,
+                    epoch: staging.turn,
                 };
-                Ok(bucket.go_on(id, known(staging), Box::new(turn), checksums)?)
+                Ok(bucket.go_on(id, progress_of(staging), Box::new(index), checksums)?)
             }
         }
     }
 
-    /// Opens what was staged of an upload, to read it from `start` on.
+    /// Opens the staged bytes of an upload for reading from `start` on.
     pub(super) async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<Object> {
-        match self.place_of(id).await? {
-            Place::Disk(disk) => Ok(disk.open_staged(id, size, start).await?),
-            Place::Bucket(bucket) => {
+        match self.staging_store_of(id).await? {
+            StagingStore::Disk(disk) => Ok(disk.open_staged(id, size, start).await?),
+            StagingStore::Bucket(bucket) => {
                 let staging = self.0.database.stagings().find(id).await?;
-                let known = staging.map(known).unwrap_or_default();
+                let known = staging.map(progress_of).unwrap_or_default();
                 if known.bytes != size {
                     return Err(storage::Error::Missing(id.to_string()).into());
                 }
@@ -72,9 +72,9 @@ impl FileService {
         }
     }
 
-    /// Removes what is there of an upload.
+    /// Removes the staged bytes of an upload.
     pub(super) async fn remove_staged(&self, id: RandomId) -> Result<()> {
-        if let Some(disk) = self.only_disk() {
+        if let Some(disk) = self.single_disk() {
             return Ok(disk.remove_staged(id).await?);
         }
         if let Some(staging) = self.0.database.stagings().find(id).await? {
@@ -82,7 +82,7 @@ impl FileService {
             for segment in &staging.segments {
                 store.remove(&segment.key).await?;
             }
-            // The objects first: without the rows nobody would know of them.
+            // The objects first: after the rows are gone, nothing refers to them.
             self.0.database.stagings().remove(id).await?;
         }
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
@@ -91,7 +91,7 @@ impl FileService {
         Ok(())
     }
 
-    /// The uploads of which anything is there.
+    /// Lists the uploads that have staged bytes.
     pub(super) async fn list_staged(&self) -> Result<Vec<RandomId>> {
         let mut ids = Vec::new();
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
@@ -109,33 +109,33 @@ impl FileService {
         Ok(ids)
     }
 
-    /// The disk that all bytes are staged on, if there is no other place for them.
-    fn only_disk(&self) -> Option<&Disk> {
+    /// The disk that has all staged bytes, if there are no buckets.
+    fn single_disk(&self) -> Option<&Disk> {
         let stores = &self.0.stores;
         stores.primary().as_disk().filter(|_| !stores.has_buckets())
     }
 
-    /// Where an upload's bytes are, or will be if there are none yet.
-    async fn place_of(&self, id: RandomId) -> Result<Place<'_>> {
-        if let Some(disk) = self.only_disk() {
-            return Ok(Place::Disk(disk));
+    /// Finds the store that has an upload's bytes, or will have them if there are none yet.
+    async fn staging_store_of(&self, id: RandomId) -> Result<StagingStore<'_>> {
+        if let Some(disk) = self.single_disk() {
+            return Ok(StagingStore::Disk(disk));
         }
         if let Some(store) = self.0.database.stagings().find_store(id).await?
             && let Some(bucket) = self.0.stores.named(&store)?.as_bucket()
         {
-            return Ok(Place::Bucket(bucket));
+            return Ok(StagingStore::Bucket(bucket));
         }
-        // It may have begun before the settings changed.
+        // The upload may have begun before the settings changed.
         if let Some(disk) = self.disk_with(id).await? {
-            return Ok(Place::Disk(disk));
+            return Ok(StagingStore::Disk(disk));
         }
         Ok(match self.0.stores.primary() {
-            Store::Disk(disk) => Place::Disk(disk),
-            Store::Bucket(bucket) => Place::Bucket(bucket),
+            Store::Disk(disk) => StagingStore::Disk(disk),
+            Store::Bucket(bucket) => StagingStore::Bucket(bucket),
         })
     }
 
-    /// The disk that has something of an upload.
+    /// Finds the disk that has staged bytes of an upload.
     async fn disk_with(&self, id: RandomId) -> Result<Option<&Disk>> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
             if disk.has_staged(id).await? {
@@ -146,10 +146,10 @@ impl FileService {
     }
 }
 
-/// How many rows are looked at together.
+/// Number of rows per query.
 const BATCH: u64 = 500;
 
-impl Ledger for Turn {
+impl Ledger for DatabaseSegmentIndex {
     fn advance<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, storage::Result<bool>> {
         async move {
             let advance = Advance {
@@ -160,27 +160,27 @@ impl Ledger for Turn {
             };
             let stagings = self.database.stagings();
             stagings
-                .advance(self.id, self.number, &advance)
+                .advance(self.id, self.epoch, &advance)
                 .await
-                .map_err(ledger)
+                .map_err(segment_index_error)
         }
         .boxed()
     }
 
     fn is_superseded(&self) -> BoxFuture<'_, storage::Result<bool>> {
         async move {
-            let turn = self.database.stagings().current_turn(self.id).await;
-            Ok(turn.map_err(ledger)? != Some(self.number))
+            let epoch = self.database.stagings().current_turn(self.id).await;
+            Ok(epoch.map_err(segment_index_error)? != Some(self.epoch))
         }
         .boxed()
     }
 }
 
-fn ledger(error: persistence::Error) -> storage::Error {
+fn segment_index_error(error: persistence::Error) -> storage::Error {
     storage::Error::Ledger(Box::new(error))
 }
 
-fn known(staging: Staging) -> Known {
+fn progress_of(staging: Staging) -> Known {
     let segments = staging.segments.into_iter().map(|row| Segment {
         start: row.start,
         size: row.size,

@@ -1,4 +1,4 @@
-//! Removing uploads that are over, and completing those that a crash left behind.
+//! Removes expired uploads, and completes uploads that a crash interrupted.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -7,23 +7,23 @@ use persistence::{Protocol, Role, Session, SessionState};
 
 use crate::{FileService, Result};
 
-/// How many rows are looked at together.
+/// Number of rows per query.
 const BATCH: u64 = 500;
 
-/// How long before its end an upload is kept on that somebody is working at.
-const MARGIN: Duration = Duration::from_mins(2);
+/// Time before its expiry from which an upload in use is extended.
+const EXPIRY_MARGIN: Duration = Duration::from_mins(2);
 
 impl FileService {
-    /// Removes the uploads and the claims that are over.
+    /// Removes expired uploads and claims.
     ///
     /// # Errors
     ///
-    /// When the store or the database fails; what is left goes with a later sweep.
+    /// When the store or the database fails; the rest is removed by a later sweep.
     pub async fn sweep_sessions(&self) -> Result<()> {
         let now = self.0.clock.now();
         self.0.database.claims().remove_expired(now).await?;
         let age = self.0.limits.upload_age;
-        let soon = now.after(MARGIN.min(age / 4));
+        let soon = now.after(EXPIRY_MARGIN.min(age / 4));
         loop {
             let over = self.0.database.sessions().list_expired(soon, BATCH).await?;
             let mut is_any_gone = false;
@@ -36,32 +36,32 @@ impl FileService {
         }
     }
 
-    /// Removes an upload if it is over, and nobody is working at it; gives whether it was.
+    /// Removes an upload if it has expired and no request uses it; returns whether it was removed.
     async fn sweep_session(&self, session: &Session) -> Result<bool> {
         let now = self.0.clock.now();
         let sessions = self.0.database.sessions();
-        let Some(_turn) = self.0.turns.take_if_free(session.id) else {
+        let Some(_lock) = self.0.upload_locks.try_lock(session.id) else {
             let expires_at = now.after(self.0.limits.upload_age);
             sessions.keep_until(session.id, expires_at).await?;
             return Ok(false);
         };
-        // It may have been kept on since it was listed.
+        // The expiry may have been extended since the list was read.
         if !sessions.remove_expired(session.id, now).await? {
             return Ok(false);
         }
-        tracing::debug!(upload = %session.id, "an upload expired");
+        tracing::debug!(upload = %session.id, "removed the expired upload");
         self.drop_bytes(session).await;
         Ok(true)
     }
 
-    /// Completes the uploads that only had to be completed when their process ended, and removes
-    /// bytes of which there is no upload.
+    /// Completes uploads that had all their bytes when their process ended, and removes bytes that
+    /// belong to no upload.
     ///
     /// # Errors
     ///
     /// When the store or the database fails.
     pub async fn recover_sessions(&self) -> Result<()> {
-        // In this order: a row is there before its bytes.
+        // The bytes first: a row is inserted before its bytes.
         let staged = self.list_staged().await?;
         let mut orphans: HashSet<RandomId> = staged.into_iter().collect();
         let mut after = None;
@@ -79,19 +79,20 @@ impl FileService {
             }
         }
         for id in orphans {
-            tracing::info!(upload = %id, "removing bytes that no upload needs");
+            tracing::info!(upload = %id, "removing orphaned staged bytes");
             self.remove_staged(id).await?;
         }
         Ok(())
     }
 
-    /// Completes an upload if that is all that is left to do; whoever comes next tries again.
+    /// Completes an upload if it has all its bytes; after an error, the next request or sweep tries
+    /// again.
     async fn recover(&self, session: Session) {
         let id = session.id;
         let recovered = match session.role {
             Role::Final => self.reassemble(session).await,
             Role::Whole if session.protocol == Protocol::Tus && session.length.is_some() => {
-                match self.staged(id).await {
+                match self.staged_bytes(id).await {
                     Ok(staged) if session.length == Some(staged) => self.complete(&session).await,
                     Ok(_) => Ok(()),
                     Err(error) => Err(error),
@@ -100,7 +101,7 @@ impl FileService {
             _ => Ok(()),
         };
         if let Err(error) = recovered {
-            tracing::warn!(upload = %id, %error, "an upload could not be completed");
+            tracing::warn!(upload = %id, %error, "could not complete the upload");
         }
     }
 }

@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-use service::{FileService, Job, Performed};
+use service::{FileService, Job, JobOutcome};
 
 use domain::ErrorChain;
 
@@ -99,16 +99,16 @@ impl CopyMetrics {
     }
 
     /// Counts what came of a job.
-    pub fn performed(&self, job: &Job, performed: &Performed) {
+    pub fn outcome(&self, job: &Job, outcome: &JobOutcome) {
         let (from, to) = (job.from.clone(), job.to.clone());
-        if let Performed::Copied(bytes) = performed {
+        if let JobOutcome::Copied(bytes) = outcome {
             let way = WayLabels {
                 from: from.clone(),
                 to: to.clone(),
             };
             self.bytes.get_or_create(&way).inc_by(*bytes);
         }
-        let result = performed.name();
+        let result = outcome.name();
         let labels = CopyLabels { from, to, result };
         self.copies.get_or_create(&labels).inc();
     }
@@ -136,8 +136,8 @@ impl JobGauges {
 
     /// Asks the database; what it does not say stays as it was.
     pub(super) async fn look(&self, service: &FileService) {
-        let standing = match tokio::time::timeout(PATIENCE, service.standing_of_jobs()).await {
-            Ok(Ok(standing)) => standing,
+        let status = match tokio::time::timeout(PATIENCE, service.count_jobs()).await {
+            Ok(Ok(status)) => status,
             Ok(Err(error)) => {
                 tracing::warn!(error = %ErrorChain(&error), "jobs cannot be counted");
                 return;
@@ -148,9 +148,9 @@ impl JobGauges {
             }
         };
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.waiting.set(number(standing.waiting));
-        self.dead.set(number(standing.dead));
-        let age = standing.oldest.map_or(0, |oldest| {
+        self.waiting.set(number(status.waiting));
+        self.dead.set(number(status.dead));
+        let age = status.oldest.map_or(0, |oldest| {
             let now = service.now().microseconds();
             now.saturating_sub(oldest.microseconds()).max(0) / 1_000_000
         });

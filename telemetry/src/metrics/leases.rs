@@ -7,7 +7,7 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, gauge::ConstGauge},
 };
-use service::{Duty, FileService};
+use service::{FileService, LeaseName};
 
 /// Asks each lease when it is asked for.
 pub(super) struct LeaseCollector(pub(super) FileService);
@@ -20,8 +20,8 @@ impl fmt::Debug for LeaseCollector {
 
 impl Collector for LeaseCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let leases = Duty::ALL.map(|duty| self.0.lease(duty));
-        if leases.iter().all(|lease| !lease.is_kept()) {
+        let leases = LeaseName::ALL.map(|duty| self.0.lease(duty));
+        if leases.iter().all(|lease| !lease.is_candidate()) {
             return Ok(());
         }
         let mut held = encoder.encode_descriptor(
@@ -30,7 +30,7 @@ impl Collector for LeaseCollector {
             None,
             MetricType::Gauge,
         )?;
-        for lease in leases.into_iter().filter(|lease| lease.is_kept()) {
+        for lease in leases.into_iter().filter(|lease| lease.is_candidate()) {
             let labels = [("lease", lease.name())];
             let is_held = ConstGauge::new(i64::from(lease.is_held()));
             is_held.encode(held.encode_family(&labels)?)?;

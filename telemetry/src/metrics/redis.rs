@@ -20,7 +20,7 @@ impl fmt::Debug for RedisCollector {
 
 impl Collector for RedisCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(hot) = self.0.hot_entries() else {
+        let Some(hot) = self.0.entry_cache() else {
             return Ok(());
         };
         let counts = hot.redis().counts();

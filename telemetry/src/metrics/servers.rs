@@ -21,7 +21,7 @@ impl fmt::Debug for ServerCollector {
 
 impl Collector for ServerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(status) = self.0.database_servers() else {
+        let Some(status) = self.0.replica_set_status() else {
             return Ok(());
         };
         let mut gauges = |name, help, unit, value: &dyn Fn(&ServerStatus) -> Option<f64>| {

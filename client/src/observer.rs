@@ -1,0 +1,54 @@
+//! Progress and notices of a client's transfers.
+
+use std::fmt;
+
+use crate::error::ClientError;
+
+/// The work that a transfer is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// A local file is read, to determine its digests.
+    Hashing,
+    /// Bytes are sent to the server.
+    Sending,
+    /// Bytes are received from the server.
+    Receiving,
+}
+
+/// An event during a transfer that its user may want to know of.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// A request failed, and is being repeated.
+    Retrying(&'a ClientError),
+    /// The server has no state of the upload any more, so that it starts again.
+    Restarting,
+    /// The file could not be stored without sending it, so that it is sent.
+    NotInstant(&'a ClientError),
+}
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retrying(error) => write!(f, "{}; retrying", domain::ErrorChain(*error)),
+            Self::Restarting => f.write_str("the server lost the upload; restarting it"),
+            Self::NotInstant(error) => write!(f, "no instant upload: {error}"),
+        }
+    }
+}
+
+/// Receives the progress and the notices of transfers.
+///
+/// Every method does nothing by default. They are called from several threads.
+pub trait Observer: Send + Sync {
+    /// A phase begins, of this many bytes if the number is known.
+    fn begin(&self, _phase: Phase, _length: Option<u64>) {}
+
+    /// So many bytes of the phase are done.
+    fn advance(&self, _position: u64) {}
+
+    /// Something happened.
+    fn notice(&self, _notice: Notice<'_>) {}
+}
+
+/// Ignores everything.
+impl Observer for () {}

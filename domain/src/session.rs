@@ -1,0 +1,69 @@
+//! Resumable uploads.
+
+use crate::{FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp};
+
+/// A resumable upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The id, which is part of the upload's URL.
+    pub id: RandomId,
+    /// The owner who created the upload.
+    pub owner: Owner,
+    /// The protocol of the upload.
+    pub protocol: Protocol,
+    /// The upload's role in a concatenation.
+    pub role: Role,
+    /// The state of the upload.
+    pub state: SessionState,
+    /// The final size in bytes, if declared.
+    pub length: Option<u64>,
+    /// The bytes of the owner's quota that are reserved while the length is unknown.
+    pub reserved_bytes: Option<u64>,
+    /// The name of the file to create.
+    pub file_name: FileName,
+    /// The declared media type.
+    pub content_type: MediaType,
+    /// The declared SHA-1.
+    pub expected_sha1: Option<Sha1>,
+    /// The declared SHA-256.
+    pub expected_sha256: Option<Sha256>,
+    /// The client's `Upload-Metadata`, which responses repeat.
+    pub metadata: Option<String>,
+    /// The client's `Upload-Concat`, which responses repeat.
+    pub concat: Option<String>,
+    /// The time of creation.
+    pub create_at: Timestamp,
+    /// The time at which the upload expires.
+    pub expires_at: Timestamp,
+}
+
+/// The protocol of an upload; the upload is found by this protocol only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// tus 1.0.0.
+    Tus,
+    /// Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload).
+    Http,
+}
+
+/// An upload's role in a concatenation (tus 1.0.0, `Upload-Concat`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// None: the upload becomes a file.
+    Whole,
+    /// A part of another upload.
+    Part,
+    /// The concatenation of parts.
+    Final,
+}
+
+/// The state of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// The upload accepts bytes.
+    Open,
+    /// The upload became the file with this SHA-1.
+    Done(Sha1),
+    /// The upload can no longer become a file.
+    Failed,
+}

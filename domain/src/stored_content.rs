@@ -1,0 +1,21 @@
+//! Stored contents and the addresses of their copies.
+
+use crate::{Address, Content};
+
+/// A content that the service has, and the addresses of its copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredContent {
+    /// The digests and the size of the content.
+    pub content: Content,
+    /// The address of the first copy.
+    pub address: Address,
+    /// The address of the second copy, if there is one.
+    pub second: Option<Address>,
+}
+
+impl StoredContent {
+    /// The addresses of all copies.
+    pub fn copies(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address).chain(&self.second)
+    }
+}

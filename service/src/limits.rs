@@ -1,0 +1,36 @@
+//! The limits on what clients may do, and the periods for which data is kept.
+
+use std::time::Duration;
+
+use domain::Quota;
+
+/// Limits on requests, and retention periods.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Maximum size of an upload in bytes, if limited.
+    pub max_upload_size: Option<u64>,
+    /// Time after the last request until an upload expires.
+    pub upload_age: Duration,
+    /// Maximum number of claims of an owner per minute.
+    pub claims_per_minute: u64,
+    /// Quota of owners that have no quota of their own.
+    pub quota: Quota,
+    /// Maximum lifetime of a link.
+    pub link_age: Duration,
+    /// Time for which a deleted file can be restored.
+    pub deleted_age: Duration,
+    /// Time for which a content is kept after its last entry was removed.
+    pub purge_grace: Duration,
+    /// Time for which the old copy is kept after a content moved to another store.
+    pub copy_grace: Duration,
+    /// Minimum age of an object without a row to count as an orphan.
+    pub orphan_age: Duration,
+}
+
+impl Limits {
+    /// Time that a write into a store may take before its object counts as abandoned.
+    pub(crate) fn upload_grace(&self) -> Duration {
+        // A lower bound for short settings: no write takes this long without a sign of life.
+        self.orphan_age.max(Duration::from_hours(1))
+    }
+}
