@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Owner, Sha1};
-use persistence::{Database, EntryFilter, Options, Position, plans};
+use domain::{EntryFilter, Owner, Position, Sha1};
+use persistence::{Database, Options, plans};
 
 use crate::median;
 

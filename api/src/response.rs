@@ -4,7 +4,7 @@ use actix_web::{
     HttpResponse, HttpResponseBuilder,
     http::header::{self, ETag},
 };
-use service::{Entry, Novelty, Stored};
+use service::{Entry, EntryOutcome, Stored};
 use utoipa::ToSchema;
 
 use crate::{headers::conditional::entry_tag, middleware::context::AuditFile};
@@ -17,9 +17,9 @@ pub(crate) struct FileContent(Vec<u8>);
 
 /// Answers an upload, whichever way it came, with the file's metadata and its location.
 pub(crate) fn stored_file(stored: &Stored) -> HttpResponse {
-    let mut response = match stored.novelty {
-        Novelty::New | Novelty::Restored => HttpResponse::Created(),
-        Novelty::Known => HttpResponse::Ok(),
+    let mut response = match stored.outcome {
+        EntryOutcome::Created | EntryOutcome::Restored => HttpResponse::Created(),
+        EntryOutcome::Existing => HttpResponse::Ok(),
     };
     let location = format!("/files/{}", stored.entry.meta.file_sha1);
     response.insert_header((header::LOCATION, location));

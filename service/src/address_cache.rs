@@ -6,8 +6,7 @@
 
 use std::time::Instant;
 
-use domain::Sha1;
-use persistence::StoredContent;
+use domain::{Sha1, StoredContent};
 use quick_cache::sync::Cache;
 
 /// Maximum number of cached contents.

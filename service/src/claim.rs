@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use domain::{
-    ByteRange, FileName, MediaType, Owner, RandomId, Sha1, Sha256, Timestamp,
+    ByteRange, Claim, FileName, MediaType, Owner, RandomId, Sha1, Sha256, StoredContent, Timestamp,
     possession::{self, Nonce, Prover},
 };
-use persistence::{Arrival, Claim, Recording, StoredContent};
+use persistence::{RecordOutcome, UploadRecord};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{Error, FileService, Result, Stored, random::random_id};
@@ -159,7 +159,7 @@ impl FileService {
     }
 
     async fn hand_over(&self, claim: &Claim, known: &StoredContent) -> Result<Stored> {
-        let arrival = Arrival {
+        let record = UploadRecord {
             owner: &claim.owner,
             file_name: &claim.file_name,
             content_type: &claim.content_type,
@@ -168,21 +168,21 @@ impl FileService {
             lost: None,
             session: None,
             quota: Some(self.0.limits.quota),
-            is_expected: false,
+            is_scheduled: false,
             copy_to: None,
-            leftover_grace: self.0.limits.copy_grace,
+            deletion_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
-        match self.record(&arrival).await? {
-            Recording::Done { entry, novelty, .. } => Ok(Stored {
+        match self.record(&record).await? {
+            RecordOutcome::Recorded { entry, outcome, .. } => Ok(Stored {
                 entry: *entry,
-                novelty,
+                outcome,
                 deduplicated: true,
             }),
             // The content was removed a moment ago.
-            Recording::BytesNeeded | Recording::Collision | Recording::SessionOver => {
-                Err(Error::NotProven)
-            }
+            RecordOutcome::ContentMissing
+            | RecordOutcome::Collision
+            | RecordOutcome::SessionClosed => Err(Error::NotProven),
         }
     }
 }

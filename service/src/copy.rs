@@ -9,9 +9,9 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Address, ByteRange};
+use domain::{Address, ByteRange, Job, StoredContent, TransferState};
 use futures_util::StreamExt as _;
-use persistence::{Job, StoredContent, Switch, TransferState};
+use persistence::Relocation;
 use storage::{Object, Received, Store};
 
 use crate::{Error, FileService, Result, digest::digest};
@@ -49,16 +49,16 @@ impl FileService {
             return Err(error);
         }
         let now = self.0.clock.now();
-        let switch = Switch {
+        let switch = Relocation {
             content: &row,
             to: &address,
             keeps_source: job.keeps_source,
             job: Some((job.id, worker)),
             transfer: job.transfer,
-            leftover_due: now.after(self.0.limits.copy_grace),
+            deletion_due: now.after(self.0.limits.copy_grace),
             now,
         };
-        match self.0.database.switch(&switch).await {
+        match self.0.database.relocate(&switch).await {
             Ok(true) => {
                 placed.keep().await;
                 self.0.addresses.forget(&job.sha1);

@@ -5,9 +5,8 @@
 //! HMAC-SHA-256; in base64url.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{Owner, Timestamp};
+use domain::{EntryFilter, Owner, Position, Timestamp};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use persistence::{EntryFilter, Position};
 use sha2::Sha256;
 
 use crate::{Error, Result};

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Address, ByteRange, Owner, Sha1};
-use persistence::StoredContent;
+use domain::{Address, ByteRange, Owner, Sha1, StoredContent};
 use storage::{Object, Store};
 
 use crate::{Entry, Error, FileService, Result, address_cache::FoundContent};

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use cache::Found;
-use domain::{FileMeta, FileStatus, Owner, Sha1};
-use persistence::{Arrival, EntryChange, Novelty, Position, Recording};
+use domain::{EntryOutcome, EntryUpdate, FileMeta, FileStatus, Owner, Position, Sha1};
+use persistence::{RecordOutcome, UploadRecord};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
@@ -66,13 +66,13 @@ impl FileService {
         &self,
         owner: &Owner,
         seen: &Entry,
-        change: &EntryChange,
+        change: &EntryUpdate,
     ) -> Result<bool> {
         let (service, owner) = (self.clone(), owner.clone());
         let (seen, change) = (seen.clone(), change.clone());
         let work = async move {
             let entries = service.0.database.entries();
-            let changed = entries.change(&owner, &seen, &change).await;
+            let changed = entries.update(&owner, &seen, &change).await;
             // A failed update may have been committed.
             if !matches!(changed, Ok(false)) {
                 service.invalidate(&owner, &seen.meta.file_sha1).await;
@@ -87,16 +87,19 @@ impl FileService {
     }
 
     /// Records an upload.
-    pub(crate) async fn record(&self, arrival: &Arrival<'_>) -> persistence::Result<Recording> {
-        let recorded = self.0.database.record(arrival).await;
+    pub(crate) async fn record(
+        &self,
+        record: &UploadRecord<'_>,
+    ) -> persistence::Result<RecordOutcome> {
+        let recorded = self.0.database.record(record).await;
         // Nothing has cached a new entry, and an existing one does not change.
         let may_differ = match &recorded {
-            Ok(Recording::Done { novelty, .. }) => *novelty == Novelty::Restored,
+            Ok(RecordOutcome::Recorded { outcome, .. }) => *outcome == EntryOutcome::Restored,
             Ok(_) => false,
             Err(_) => true,
         };
         if may_differ {
-            self.invalidate(arrival.owner, &arrival.content.sha1).await;
+            self.invalidate(record.owner, &record.content.sha1).await;
         }
         recorded
     }

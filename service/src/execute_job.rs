@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use domain::Backoff;
-use persistence::{Job, JobId};
+use domain::{Backoff, Job, JobId};
 
 use crate::{Error, FileService, Result, copy::CopyOutcome};
 
@@ -57,7 +56,7 @@ impl FileService {
         let now = self.0.clock.now();
         let jobs = self.0.database.jobs();
         let Some(job) = jobs
-            .hold(id, worker, now, now.after(CLAIM_DURATION))
+            .claim(id, worker, now, now.after(CLAIM_DURATION))
             .await?
         else {
             return Ok((JobOutcome::AlreadyHeld, None));
@@ -96,7 +95,7 @@ impl FileService {
             tokio::time::sleep(CLAIM_DURATION / 3).await;
             let until = self.0.clock.now().after(CLAIM_DURATION);
             let jobs = self.0.database.jobs();
-            match jobs.keep_holding(id, worker, until).await {
+            match jobs.renew_claim(id, worker, until).await {
                 Ok(true) => {}
                 Ok(false) => return,
                 // The update of the content's row is guarded, so a lost claim does no harm.
@@ -118,7 +117,7 @@ impl FileService {
         let (attempts, error_chain) = (job.attempts + 1, error_chain(&error));
         let chance = getrandom::u32().unwrap_or(u32::MAX);
         let Some(wait) = backoff.wait(attempts, chance) else {
-            jobs.bury(job.id, worker, &error_chain).await?;
+            jobs.mark_dead(job.id, worker, &error_chain).await?;
             tracing::error!(job = job.id, content = %job.sha1, to = job.to, error = error_chain, "copy failed too often, the job is dead");
             return Ok(JobOutcome::Dead(error));
         };

@@ -1,7 +1,6 @@
 //! Digests and size that a client declares for a content.
 
-use domain::{Content, Sha1, Sha256, UploadError};
-use persistence::Session;
+use domain::{Content, Session, Sha1, Sha256, UploadError};
 
 use crate::{Error, Result};
 

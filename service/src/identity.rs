@@ -52,6 +52,6 @@ impl FileService {
             None => disk.identify(random_id()?).await?,
         };
         let identities = self.0.database.identities();
-        Ok(identities.give(disk.name(), own).await?)
+        Ok(identities.assign(disk.name(), own).await?)
     }
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use domain::Timestamp;
-use persistence::{Job, JobId};
+use domain::{Job, JobId, Timestamp};
 
-use crate::{FileService, JobStanding, Result};
+use crate::{FileService, JobCounts, Result};
 
 impl FileService {
     /// Finds a job by its id.
@@ -52,8 +51,8 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn count_jobs(&self) -> Result<JobStanding> {
-        Ok(self.0.database.jobs().standing().await?)
+    pub async fn count_jobs(&self) -> Result<JobCounts> {
+        Ok(self.0.database.jobs().counts().await?)
     }
 
     /// Lists the dead jobs after a job.
@@ -72,6 +71,6 @@ impl FileService {
     /// When the database fails.
     pub async fn requeue_jobs(&self, id: Option<JobId>) -> Result<u64> {
         let now = self.0.clock.now();
-        Ok(self.0.database.jobs().revive(id, now).await?)
+        Ok(self.0.database.jobs().requeue(id, now).await?)
     }
 }

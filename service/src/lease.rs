@@ -167,7 +167,7 @@ impl Lease {
             return;
         }
         let leases = self.0.database.leases();
-        if let Err(error) = leases.give_up(self.name(), &self.0.holder).await {
+        if let Err(error) = leases.release(self.name(), &self.0.holder).await {
             tracing::debug!(lease = self.name(), %error, "could not release the lease, it will expire");
         }
     }
@@ -216,7 +216,7 @@ impl Lease {
         }
         let (leases, name) = (parts.database.leases(), self.name());
         if parts.until.borrow().is_some() {
-            let is_held = leases.beat(name, &parts.holder).await?;
+            let is_held = leases.heartbeat(name, &parts.holder).await?;
             // The lease may have been released in the meantime.
             parts.until.send_modify(|until| {
                 *until = until.and(trusted).filter(|_| is_held);

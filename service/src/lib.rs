@@ -66,8 +66,8 @@ pub use upload::Upload;
 pub use usage::Allowance;
 
 // The model.
-pub use persistence::{
-    Entry, EntryFilter, Job, JobId, Limit, Link, Miscount, Novelty, OwnQuota, Protocol, Role,
-    ServerStatus, ServersStatus, Session, SessionState, Standing as JobStanding, Token, TokenState,
+pub use domain::{
+    Entry, EntryFilter, EntryOutcome, Job, JobCounts, JobId, Limit, Link, Miscount, OwnQuota,
+    Protocol, ReplicaSetStatus, Role, ServerStatus, Session, SessionState, Token, TokenState,
     Transfer, TransferState,
 };

@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use domain::{Owner, Sha1, Timestamp};
-use persistence::Link;
+use domain::{Link, Owner, Sha1, Timestamp};
 
 use crate::{Entry, Error, FileService, Result, random::random_id};
 

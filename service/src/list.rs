@@ -1,7 +1,6 @@
 //! Listings of an owner's files, in pages.
 
-use domain::{FileMeta, Owner};
-use persistence::EntryFilter;
+use domain::{EntryFilter, FileMeta, Owner};
 
 use crate::{FileService, Result};
 

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use domain::{RandomId, Timestamp};
-use persistence::{NewJob, Progress, Shard, Transfer, TransferState};
+use domain::{NewJob, RandomId, ScanProgress, Timestamp, Transfer, TransferState};
+use persistence::Shard;
 
 use crate::{FileService, Result, copy::time_for};
 
@@ -24,7 +24,7 @@ const BATCH: u64 = 250;
 /// transfer.
 const PLANNER_LEASE: Duration = Duration::from_secs(10);
 
-/// Progress of planning.
+/// ScanProgress of planning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanProgress {
     /// There may be more to plan at once.
@@ -68,7 +68,7 @@ impl FileService {
                 PlanProgress::Waiting
             });
         };
-        let (waiting, _) = self.0.database.jobs().count_of(id).await?;
+        let (waiting, _) = self.0.database.jobs().count_in_transfer(id).await?;
         if waiting >= MAX_WAITING_JOBS {
             return Ok(PlanProgress::Waiting);
         }
@@ -109,7 +109,7 @@ impl FileService {
         }
         let made = self.0.database.jobs().insert_many(&jobs, now).await?;
         let last = rows.last().filter(|_| rows.len() as u64 == BATCH);
-        let progress = Progress {
+        let progress = ScanProgress {
             pass: transfer.pass,
             found: transfer.found + made,
             shard: transfer.shard + u32::from(last.is_none()),
@@ -123,7 +123,7 @@ impl FileService {
             self.0
                 .database
                 .jobs()
-                .drop_waiting(transfer.id, now)
+                .remove_waiting(transfer.id, now)
                 .await?;
             return Ok(PlanProgress::Ended);
         }
@@ -151,7 +151,7 @@ impl FileService {
             transfers.end(transfer.id, TransferState::Done, now).await?;
             return Ok(PlanProgress::Ended);
         }
-        let progress = Progress {
+        let progress = ScanProgress {
             pass: transfer.pass + 1,
             found: 0,
             shard: 0,

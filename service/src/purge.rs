@@ -72,7 +72,7 @@ impl FileService {
             let now = self.0.clock.now();
             let before = now.before(self.0.limits.deleted_age);
             let purging = self.0.database.purging();
-            let count = purging.give_up_deleted(before, now, BATCH).await? as u64;
+            let count = purging.expire_deleted(before, now, BATCH).await? as u64;
             removed += count;
             if count < BATCH {
                 return Ok(removed);
@@ -89,7 +89,7 @@ impl FileService {
         let Some(row) = rows.into_iter().next() else {
             database
                 .purging()
-                .forget(sha1, None, entries, before)
+                .remove(sha1, None, entries, before)
                 .await?;
             return Ok(false);
         };
@@ -108,7 +108,7 @@ impl FileService {
         let withdrawn = is_gone.then_some(&row.address);
         database
             .purging()
-            .forget(sha1, withdrawn, entries, before)
+            .remove(sha1, withdrawn, entries, before)
             .await?;
         Ok(is_gone)
     }

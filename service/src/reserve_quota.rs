@@ -1,7 +1,6 @@
 //! Reserves quota for uploads.
 
-use domain::{Owner, Usage};
-use persistence::Session;
+use domain::{Owner, Session, Usage};
 
 use crate::{FileService, Result, quota_reservation::Reservation};
 
@@ -13,7 +12,7 @@ impl FileService {
     /// Begins a reservation for an owner; `None` if the owner has no limits.
     async fn open_reservation(&self, owner: &Owner) -> Result<Option<Reservation>> {
         let accounts = self.0.database.accounts();
-        let account = accounts.find_to_change(owner).await?;
+        let account = accounts.find_for_update(owner).await?;
         let quota = account.own.over(&self.0.limits.quota);
         if quota.is_unlimited() {
             return Ok(None);
@@ -89,7 +88,7 @@ impl FileService {
         self.0
             .database
             .sessions()
-            .hold(session.id, reserved)
+            .reserve_bytes(session.id, reserved)
             .await?;
         Ok(Some(reserved))
     }

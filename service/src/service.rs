@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cache::HotEntries;
-use domain::Timestamp;
-use persistence::{Database, ServersStatus};
+use domain::{ReplicaSetStatus, Timestamp};
+use persistence::Database;
 
 use crate::{
     Clock, CursorKey, Lease, LeaseName, Limits, LinkKeys, Result, Stores,
@@ -94,8 +94,8 @@ impl FileService {
 
     /// Status of the database's primary and replicas; `None` if there is only one server.
     #[must_use]
-    pub fn replica_set_status(&self) -> Option<ServersStatus> {
-        self.0.database.servers()
+    pub fn replica_set_status(&self) -> Option<ReplicaSetStatus> {
+        self.0.database.replicas()
     }
 
     /// Returns whether processes on other machines can use the database as well.

@@ -1,9 +1,9 @@
 //! Stores a content: makes its bytes durable, then records it with its owner's entry.
 
-use domain::{Address, FileName, MediaType, Owner, Quota, RandomId, Sha1};
-use persistence::{
-    Arrival, CopyTo, Entry, Error as DatabaseError, Novelty, Recording, StoredContent,
+use domain::{
+    Address, Entry, EntryOutcome, FileName, MediaType, Owner, Quota, RandomId, Sha1, StoredContent,
 };
+use persistence::{CopyTarget, Error as DatabaseError, RecordOutcome, UploadRecord};
 use storage::{Placed, Received};
 
 use crate::{Error, FileService, Result};
@@ -25,7 +25,7 @@ pub struct Stored {
     /// The owner's entry.
     pub entry: Entry,
     /// State of the entry before the upload.
-    pub novelty: Novelty,
+    pub outcome: EntryOutcome,
     /// True if the service already had the content.
     pub deduplicated: bool,
 }
@@ -36,7 +36,7 @@ impl Stored {
     pub fn known(entry: Entry) -> Self {
         Self {
             entry,
-            novelty: Novelty::Known,
+            outcome: EntryOutcome::Existing,
             deduplicated: true,
         }
     }
@@ -51,7 +51,7 @@ impl FileService {
     ) -> Result<Stored> {
         let content = received.content;
         let database = &self.0.database;
-        let mut arrival = Arrival {
+        let mut record = UploadRecord {
             owner: new_entry.owner,
             file_name: new_entry.file_name,
             content_type: new_entry.content_type,
@@ -60,49 +60,49 @@ impl FileService {
             lost: None,
             session: new_entry.session,
             quota: new_entry.quota,
-            is_expected: false,
+            is_scheduled: false,
             copy_to: None,
-            leftover_grace: self.0.limits.copy_grace,
+            deletion_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
         // A lookup before the lock saves a transaction for new contents; a check of the bytes lets
         // an upload restore lost ones.
-        let known = database.contents().find_to_change(&content.sha1).await?;
+        let known = database.contents().find_for_update(&content.sha1).await?;
         let is_there = match &known {
             Some(known) => self.has_bytes(known).await?,
             None => false,
         };
         if is_there {
-            match self.record(&arrival).await? {
-                Recording::Done { entry, novelty, .. } => {
+            match self.record(&record).await? {
+                RecordOutcome::Recorded { entry, outcome, .. } => {
                     return Ok(Stored {
                         entry: *entry,
-                        novelty,
+                        outcome,
                         deduplicated: true,
                     });
                 }
-                Recording::Collision => return Err(Error::Collision(content.sha1)),
-                Recording::SessionOver => return Err(Error::SessionOver),
-                Recording::BytesNeeded => {}
+                RecordOutcome::Collision => return Err(Error::Collision(content.sha1)),
+                RecordOutcome::SessionClosed => return Err(Error::SessionOver),
+                RecordOutcome::ContentMissing => {}
             }
         }
-        let (address, is_expected) = received.address();
-        if is_expected {
+        let (address, is_scheduled) = received.address();
+        if is_scheduled {
             self.schedule_deletion(&content.sha1, &address).await?;
         }
         let placed = received.place().await?;
-        arrival.address = Some(&address);
-        arrival.is_expected = is_expected;
-        arrival.copy_to = self.0.stores.policy().map(|policy| CopyTo {
+        record.address = Some(&address);
+        record.is_scheduled = is_scheduled;
+        record.copy_to = self.0.stores.policy().map(|policy| CopyTarget {
             store: &policy.to,
             keeps_source: policy.keeps_source,
         });
-        arrival.lost = known
+        record.lost = known
             .as_ref()
             .map(|known| &known.address)
             .filter(|_| !is_there);
-        let recorded = self.record(&arrival).await;
-        self.keep_or_discard(placed, recorded, &arrival).await
+        let recorded = self.record(&record).await;
+        self.keep_or_discard(placed, recorded, &record).await
     }
 
     /// Returns whether a content's row is unchanged.
@@ -139,49 +139,53 @@ impl FileService {
     async fn keep_or_discard(
         &self,
         placed: Placed,
-        recorded: persistence::Result<Recording>,
-        arrival: &Arrival<'_>,
+        recorded: persistence::Result<RecordOutcome>,
+        record: &UploadRecord<'_>,
     ) -> Result<Stored> {
-        let (sha1, is_expected) = (arrival.content.sha1, arrival.is_expected);
+        let (sha1, is_scheduled) = (record.content.sha1, record.is_scheduled);
         let refusal = match recorded {
-            Ok(Recording::Done {
+            Ok(RecordOutcome::Recorded {
                 entry,
-                novelty,
+                outcome,
                 address,
             }) => {
                 let deduplicated = address != placed.address();
                 if deduplicated {
-                    self.discard(placed, &sha1, is_expected).await;
+                    self.discard(placed, &sha1, is_scheduled).await;
                 } else {
                     placed.keep().await;
                 }
                 return Ok(Stored {
                     entry: *entry,
-                    novelty,
+                    outcome,
                     deduplicated,
                 });
             }
-            Ok(Recording::Collision) => Error::Collision(sha1),
-            Ok(Recording::SessionOver) => Error::SessionOver,
-            Ok(Recording::BytesNeeded) => Error::Contended,
+            Ok(RecordOutcome::Collision) => Error::Collision(sha1),
+            Ok(RecordOutcome::SessionClosed) => Error::SessionOver,
+            Ok(RecordOutcome::ContentMissing) => Error::Contended,
             Err(error @ DatabaseError::CommitUnknown(_)) => {
                 self.resolve_commit_later(placed, sha1);
                 return Err(error.into());
             }
             Err(error) => error.into(),
         };
-        self.discard(placed, &sha1, is_expected).await;
+        self.discard(placed, &sha1, is_scheduled).await;
         Err(refusal)
     }
 
     /// Removes bytes that no row points at; bytes that cannot be removed now are found by a later
     /// sweep.
-    pub(crate) async fn discard(&self, placed: Placed, sha1: &Sha1, is_expected: bool) {
+    pub(crate) async fn discard(&self, placed: Placed, sha1: &Sha1, is_scheduled: bool) {
         let address = placed.address();
         let removed = async {
             placed.discard().await?;
-            if is_expected {
-                self.0.database.leftovers().forget(sha1, &address).await?;
+            if is_scheduled {
+                self.0
+                    .database
+                    .pending_deletions()
+                    .cancel(sha1, &address)
+                    .await?;
             }
             Ok::<_, Error>(())
         };
@@ -197,8 +201,8 @@ impl FileService {
         Ok(self
             .0
             .database
-            .leftovers()
-            .expect(sha1, address, due)
+            .pending_deletions()
+            .schedule(sha1, address, due)
             .await?)
     }
 }

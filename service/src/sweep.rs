@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::Sha1;
+use domain::{Sha1, StoredContent};
 use futures_util::{StreamExt as _, stream};
-use persistence::{Database, Leftover, Shard, StoredContent};
+use persistence::{Database, PendingDeletion, Shard};
 use storage::{Abandoned, Pending, Placed, Store};
 
 use crate::{FileService, Result};
@@ -56,8 +56,8 @@ impl FileService {
         let now = self.0.clock.now();
         let (mut after, mut failed) = (None, HashSet::new());
         while began.elapsed() < MAX_SWEEP_TIME {
-            let leftovers = self.0.database.leftovers();
-            let due = leftovers.list_due(now, after, BATCH).await?;
+            let pending = self.0.database.pending_deletions();
+            let due = pending.list_due(now, after, BATCH).await?;
             let last = due.last().map(|last| (last.due_at, last.id));
             let is_all = (due.len() as u64) < BATCH;
             let mut tried = due;
@@ -86,12 +86,12 @@ impl FileService {
         Ok(())
     }
 
-    async fn delete_if_unused(&self, deletion: &Leftover) -> Result<()> {
+    async fn delete_if_unused(&self, deletion: &PendingDeletion) -> Result<()> {
         let (sha1, address) = (&deletion.sha1, &deletion.address);
         let store = self.0.stores.of(address)?;
-        let leftovers = self.0.database.leftovers();
+        let pending = self.0.database.pending_deletions();
         // From here on no row can begin to point at it; one may do so already.
-        if !leftovers.condemn(deletion).await? {
+        if !pending.claim(deletion).await? {
             // The deletion was postponed, or is done.
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl FileService {
             store.remove(&address.key).await?;
             tracing::info!(%address, "deleted the unused object");
         }
-        Ok(leftovers.forget(sha1, address).await?)
+        Ok(pending.cancel(sha1, address).await?)
     }
 
     /// Removes segments that belong to no upload.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Owner, RandomId, Scopes, Sha256, Timestamp, TokenText};
-use persistence::{Token, TokenState};
+use domain::{Owner, RandomId, Scopes, Sha256, Timestamp, Token, TokenState, TokenText};
 use sha2::Digest as _;
 
 use crate::{Error, FileService, Result, random::random_id};
@@ -79,7 +78,7 @@ impl FileService {
         let now = self.0.clock.now();
         Ok(found.map(|token| {
             let state = token.state(now);
-            if state == TokenState::Good {
+            if state == TokenState::Valid {
                 self.note_use(&token, now);
             }
             (token, state)

@@ -1,7 +1,6 @@
 //! Transfers: moving all contents of a store to another one while the service runs.
 
-use domain::RandomId;
-use persistence::{Transfer, TransferState};
+use domain::{RandomId, Transfer, TransferState};
 
 use crate::{Error, FileService, Result, random::random_id};
 
@@ -49,7 +48,7 @@ impl FileService {
         }
         let now = self.0.clock.now();
         // Dead jobs of an earlier transfer must not keep this one from trying again.
-        self.0.database.jobs().forget_dead(from, to).await?;
+        self.0.database.jobs().remove_dead(from, to).await?;
         let (total_files, total_bytes) = self.0.database.contents().count_in_store(from).await?;
         let transfer = Transfer {
             id: random_id()?,
@@ -101,7 +100,7 @@ impl FileService {
 
     async fn report(&self, transfer: Transfer) -> Result<TransferReport> {
         let jobs = self.0.database.jobs();
-        let (waiting, mut failed) = jobs.count_of(transfer.id).await?;
+        let (waiting, mut failed) = jobs.count_in_transfer(transfer.id).await?;
         if transfer.state != TransferState::Cancelled {
             // The same copies may have been requested before.
             let (_, of_both) = jobs.count_between(&transfer.from, &transfer.to).await?;
@@ -140,7 +139,7 @@ impl FileService {
         if !transfers.end(id, TransferState::Cancelled, now).await? {
             return Err(Error::TransferEnded);
         }
-        self.0.database.jobs().drop_waiting(id, now).await?;
+        self.0.database.jobs().remove_waiting(id, now).await?;
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! Renames, deletes and restores files.
 
-use domain::{FileName, FileStatus, Owner, Sha1};
-use persistence::EntryChange;
+use domain::{EntryUpdate, FileName, FileStatus, Owner, Sha1};
 
 use crate::{Entry, Error, FileService, Result};
 
@@ -81,7 +80,7 @@ impl FileService {
     ) -> Result<Entry> {
         let entries = self.0.database.entries();
         for _ in 0..MAX_ATTEMPTS {
-            let seen = entries.find_to_change(owner, sha1).await?;
+            let seen = entries.find_for_update(owner, sha1).await?;
             let seen = seen.ok_or(Error::NotFound)?;
             let (file_name, status) = becomes(&seen)?;
             if !condition(&seen) {
@@ -90,7 +89,7 @@ impl FileService {
             if seen.meta.file_name == file_name && Some(seen.meta.status) == status {
                 return Ok(seen);
             }
-            let change = EntryChange {
+            let change = EntryUpdate {
                 file_name,
                 status,
                 at: self.0.clock.now(),
@@ -103,7 +102,7 @@ impl FileService {
     }
 }
 
-fn updated(mut entry: Entry, change: EntryChange) -> Entry {
+fn updated(mut entry: Entry, change: EntryUpdate) -> Entry {
     entry.version += 1;
     entry.meta.file_name = change.file_name;
     entry.meta.status = change.status.unwrap_or(FileStatus::Deleted);

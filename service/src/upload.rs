@@ -65,7 +65,7 @@ impl FileService {
             return Ok(None);
         };
         let entries = self.0.database.entries();
-        let entry = entries.find_to_change(owner, &sha1).await?;
+        let entry = entries.find_for_update(owner, &sha1).await?;
         Ok(entry.map(|entry| entry.meta.file_size))
     }
 }

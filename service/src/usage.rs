@@ -1,7 +1,6 @@
 //! Usage and quotas of owners.
 
-use domain::{Owner, Quota, Usage};
-use persistence::{Account, Miscount, OwnQuota};
+use domain::{Account, Miscount, OwnQuota, Owner, Quota, Usage};
 
 use crate::{FileService, Result};
 

@@ -1,41 +1,41 @@
-//! What can go wrong between the service and a store.
+//! Errors of store operations.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// What a store's operation gives.
+/// The result of a store operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a store's operation failed.
+/// The reason why a store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no room left for more bytes.
+    /// No space is left for more bytes.
     #[error("the store is full")]
     Full(#[source] io::Error),
     /// The store does not have the object.
     #[error("the store has no object {0}")]
     Missing(String),
-    /// The object has another size than was written.
-    #[error("the object {key} has {found} bytes, not {expected}")]
+    /// The object's size is not the one that was written.
+    #[error("the object {key} has {found} bytes, expected {expected}")]
     WrongSize {
         /// The object's key.
         key: String,
-        /// How many bytes it should have.
+        /// The size in bytes that was written.
         expected: u64,
-        /// How many bytes it has.
+        /// The size in bytes that was found.
         found: u64,
     },
-    /// Reading an object ended before as many bytes had come as were asked for.
+    /// The object ended before all requested bytes were read.
     #[error("the object {0} ended early")]
-    Ended(String),
-    /// Somebody else is appending to the upload, and does not stop.
+    Truncated(String),
+    /// Another request is appending to the upload, and did not stop in time.
     #[error("the upload is in use")]
     InUse,
-    /// What is known of an upload could not be noted, or not be read.
-    #[error("the ledger of uploads failed")]
-    Ledger(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The store cannot do what it is asked to.
+    /// The index of an upload's segments could not be read or updated.
+    #[error("the segment index failed")]
+    SegmentIndex(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store cannot perform the operation.
     #[error("the store is unavailable")]
     Unavailable(#[source] io::Error),
 }
@@ -54,15 +54,5 @@ impl From<io::Error> for Error {
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
         io::Error::from(errno).into()
-    }
-}
-
-/// Runs file system calls where they block no request but their own.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(stopped) => Err(Error::Unavailable(io::Error::other(stopped))),
     }
 }

@@ -1,40 +1,37 @@
-//! Where the bytes of the contents are.
+//! Object storage: the bytes of the contents, on a local disk or in a bucket.
 //!
-//! Bytes arrive in an [`Incoming`], which hashes and stages them; they are synced and get the
-//! name under which they stay when they are [placed](Received::place), before any row points at
-//! them. Until such a row is committed they are marked, so that what a crash leaves behind is
-//! told apart from what is in use. Whatever is dropped on the way is removed.
+//! A [`StagingWriter`] hashes and stages the bytes of a new object. [`StagedObject::persist`] then
+//! syncs them and moves them to their final key, before any row points at them. Until such a row is
+//! committed the object is marked as [uncommitted](UncommittedObject), so that leftovers of a crash
+//! can be told apart from objects in use. Dropping a writer or a staged object removes its bytes.
 //!
-//! The bytes of an upload that can be resumed arrive in one [`Appending`] after another, and stay
-//! until it is finished or removed.
+//! The bytes of a resumable upload arrive through one [`AppendWriter`] after another, and stay
+//! until the upload is completed or removed.
+//!
+//! `disk` and `bucket` implement the two kinds of store and know nothing of each other;
+//! `store` is the façade over both.
 
+mod blocking;
 mod bucket;
-mod digesting;
 mod disk;
 mod error;
-mod identity;
-mod incoming;
-mod key;
-mod meter;
-mod object;
-mod pipeline;
-mod placed;
-mod sample;
-mod staged;
-mod staging;
+mod hashing;
+mod metrics;
+mod sizes;
 mod store;
-mod uploads;
 
 pub use bucket::{
-    Bucket, BucketKind, BucketOptions, Known, Ledger, Presigned, PresignedAs, Secret, Segment, Step,
+    Bucket, BucketKind, BucketObject, BucketOptions, ObjectSummary, PresignedUrl,
+    ResponseOverrides, Secret, Segment, SegmentIndex, SegmentUpdate, SegmentWriter,
+    SegmentedObject, UploadProgress,
 };
-pub use digesting::Digesting;
-pub use disk::{Disk, Listing, StoredObject};
+pub use disk::{
+    AbandonedStaging, Disk, DiskAppendWriter, DiskObject, Listing, PendingObject, StoredObject,
+};
 pub use error::{Error, Result};
-pub use incoming::{Incoming, Received};
-pub use meter::{LATENCY_BOUNDS, Operation, Reading};
-pub use object::Object;
-pub use placed::Placed;
-pub use staged::{Appending, End, Kept};
-pub use staging::{Abandoned, Pending};
-pub use store::{Entry, Store};
+pub use hashing::BackgroundHasher;
+pub use metrics::{Operation, OperationMetrics};
+pub use store::{
+    AppendOutcome, AppendWriter, AppendedBytes, Object, StagedObject, StagingWriter, Store,
+    UncommittedObject,
+};

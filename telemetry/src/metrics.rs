@@ -22,7 +22,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use service::{FileService, Novelty, Stored};
+use service::{EntryOutcome, FileService, Stored};
 
 pub use self::copies::{CONSUME, CopyMetrics, PUBLISH};
 use self::{
@@ -239,7 +239,7 @@ impl Metrics {
     /// Counts an upload after which its owner has the file.
     pub fn stored(&self, stored: &Stored) {
         self.uploads.inc();
-        if stored.deduplicated || stored.novelty == Novelty::Known {
+        if stored.deduplicated || stored.outcome == EntryOutcome::Existing {
             self.deduplicated.inc();
             self.deduplicated_bytes.inc_by(stored.entry.meta.file_size);
         }

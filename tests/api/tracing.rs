@@ -331,7 +331,7 @@ async fn a_copy_is_one_trace_over_the_broker() {
     assert_eq!(copied.attribute("fileserver.copy.result"), "copied");
     assert_eq!(copied.attribute("fileserver.copy.to"), "oss");
     for part in [
-        "jobs.hold",
+        "jobs.claim",
         "moving.switch",
         "read disk",
         "write oss",

@@ -86,11 +86,11 @@ pub(crate) async fn until_settled(server: &Server) {
 
 /// Waits until a store holds nothing that a row points at, or that is to go.
 async fn until_gone(server: &Server) {
-    let leftovers = || server.database().sql("SELECT COUNT(*) FROM tbl_leftover");
-    let (mut since, mut before) = (Instant::now(), leftovers());
+    let pending = || server.database().sql("SELECT COUNT(*) FROM tbl_leftover");
+    let (mut since, mut before) = (Instant::now(), pending());
     while before.trim() != "0" {
         sleep(Duration::from_millis(200)).await;
-        let now = leftovers();
+        let now = pending();
         if now != before {
             (since, before) = (Instant::now(), now);
         }

@@ -1,9 +1,9 @@
-//! CRC-64 by ECMA-182, reflected, as OSS gives it in `x-oss-hash-crc64ecma` (also CRC-64/XZ).
+//! CRC-64 by ECMA-182, reflected (also called CRC-64/XZ), which OSS sends in `x-oss-hash-crc64ecma`.
 
 /// The polynomial, lowest power first.
 const POLYNOMIAL: u64 = 0xC96C_5795_D787_0F42;
 
-/// What each value of a byte does to the checksum when so many bytes follow it.
+/// The effect of each byte value on the checksum, by the number of bytes that follow it.
 static TABLES: [[u64; 256]; 8] = tables();
 
 const fn tables() -> [[u64; 256]; 8] {
@@ -41,7 +41,7 @@ const fn by_x(rest: u64) -> u64 {
     }
 }
 
-/// The checksum of bytes that begin with those of another checksum; nothing has 0.
+/// Continues a checksum with more bytes. The checksum of no bytes is 0.
 pub(crate) fn crc64(begun: u64, bytes: &[u8]) -> u64 {
     let mut rest = !begun;
     let (words, tail) = bytes.as_chunks::<8>();
@@ -63,7 +63,7 @@ pub(crate) fn crc64(begun: u64, bytes: &[u8]) -> u64 {
     !rest
 }
 
-/// The checksum of bytes and more bytes, of which there are so many.
+/// The checksum of two concatenated byte strings, of which the second has this length.
 pub(crate) fn combine(first: u64, second: u64, mut length: u64) -> u64 {
     let mut shifted = first;
     // x to the power of 8, which is one byte.
@@ -78,7 +78,7 @@ pub(crate) fn combine(first: u64, second: u64, mut length: u64) -> u64 {
     shifted ^ second
 }
 
-/// Multiplies two polynomials modulo that of the checksum.
+/// Multiplies two polynomials modulo the polynomial of the checksum.
 fn multiply(first: u64, mut second: u64) -> u64 {
     let mut product = 0;
     for power in (0..64).rev() {
@@ -95,13 +95,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_that_of_the_standard() {
+    fn the_checksum_matches_the_standard() {
         assert_eq!(crc64(0, b"123456789"), 0x995D_C9BB_DF19_39FA);
         assert_eq!(crc64(0, b""), 0);
     }
 
     #[test]
-    fn checksums_of_parts_make_that_of_the_whole() {
+    fn checksums_of_parts_combine_to_that_of_the_whole() {
         let bytes: Vec<u8> = (0..=255).cycle().take(1_000).collect();
         for cut in [0, 1, 7, 500, 999, 1_000] {
             let (first, second) = bytes.split_at(cut);

@@ -1,9 +1,9 @@
-"""Holds the stand-in to what the vendor's own client expects of OSS.
+"""Checks with the vendor's own client that the stand-in behaves like OSS.
 
     conformance.py BINARY
 
-Starts the stand-in on a free port, asks it everything with signatures of version 1 and 4, and
-says how many checks passed.
+Starts the stand-in on a free port, runs all checks with signatures of version 1 and 4, and
+prints how many passed.
 """
 
 import base64
@@ -56,7 +56,7 @@ def fails(code, status, call, *arguments, **named):
 
 
 class StandIn:
-    """The program, and its two addresses."""
+    """The running stand-in, and its two addresses."""
 
     def __init__(self, binary, folder):
         self.process = subprocess.Popen(
@@ -96,7 +96,7 @@ class StandIn:
 
 
 def plain(method, url, body=None, headers=None):
-    """A request that nothing is added to."""
+    """A plain request, to which no client adds anything."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=20)
     connection.request(method, parts.path + ("?" + parts.query if parts.query else ""), body,
@@ -403,7 +403,7 @@ def check_urls(stand_in, bucket):
 
 
 def check_virtual_hosts(stand_in, version):
-    """Signed for a bucket in the host's name, and sent to where that is."""
+    """Signed for a bucket in the host name, and sent to the stand-in's address."""
     for domain in ("oss-cn-hangzhou.aliyuncs.com", "localhost", "127.0.0.1"):
         host = f"{BUCKET}.{domain}"
         auth = (oss2.AuthV4 if version == 4 else oss2.Auth)(ID, SECRET)
@@ -584,7 +584,7 @@ def main():
                 check_faults(stand_in, version)
                 same(bucket.list_objects().object_list, [])
             same([name for _, _, names in os.walk(os.path.join(data, "blobs")) for name in names], [])
-            # What it has survives it, however it ends.
+            # The objects survive any end of the process.
             bucket.put_object("kept", b"kept", headers={"x-oss-meta-a": "1"})
             upload = bucket.init_multipart_upload("kept too").upload_id
             part = bucket.upload_part("kept too", upload, 1, b"too")

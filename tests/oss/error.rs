@@ -1,4 +1,4 @@
-//! What the stand-in answers when it does not do what it was asked, as OSS says it
+//! Error responses, with the codes and messages of OSS
 //! (<https://www.alibabacloud.com/help/en/oss/developer-reference/error-codes>).
 
 use std::io;
@@ -11,95 +11,95 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{request::Request, xml::Xml};
 
-/// What can come of a request.
+/// The result of a request.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// Why a request was not done.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The request does not say who makes it, or not in time.
+    /// The request has no credentials, or they have expired.
     #[error("{0}")]
     AccessDenied(&'static str),
-    /// Nobody has this key.
+    /// The access key does not exist.
     #[error("The OSS Access Key Id you provided does not exist in our records.")]
     InvalidAccessKeyId,
-    /// It was signed otherwise; what was to be signed is told, as OSS does.
+    /// The signature is wrong. As with OSS, the response contains the string to sign.
     #[error(
         "The request signature we calculated does not match the signature you provided. Check your key and signing method."
     )]
     SignatureDoesNotMatch(String),
-    /// It was signed long ago, or will be.
+    /// The time of the signature is too far from now.
     #[error("The difference between the request time and the current time is too large.")]
     RequestTimeTooSkewed,
-    /// There is no such object.
+    /// The object does not exist.
     #[error("The specified key does not exist.")]
     NoSuchKey,
-    /// There is no such bucket.
+    /// The bucket does not exist.
     #[error("The specified bucket does not exist.")]
     NoSuchBucket,
-    /// There is no such upload, or no longer.
+    /// The upload does not exist, or no longer.
     #[error(
         "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."
     )]
     NoSuchUpload,
-    /// A part to be put together was not uploaded, or another was.
+    /// A part does not exist, or has another entity tag.
     #[error(
         "One or more of the specified parts could not be found or the specified entity tag might not have matched the part's entity tag."
     )]
     InvalidPart,
-    /// Parts to be put together are not in ascending order.
+    /// The parts are not in ascending order.
     #[error(
         "The list of parts was not in ascending order. The parts list must be specified in order by part number."
     )]
     InvalidPartOrder,
-    /// A part that is not the last is too small.
+    /// A part other than the last is too small.
     #[error("Your proposed upload is smaller than the minimum allowed size.")]
     EntityTooSmall,
-    /// More bytes than one request may bring.
+    /// The request has too many bytes.
     #[error("Your proposed upload exceeds the maximum allowed size.")]
     EntityTooLarge,
-    /// The bytes are not those of the checksum.
+    /// The bytes do not match the checksum.
     #[error("The Content-MD5 you specified was invalid.")]
     InvalidDigest,
-    /// What must not be overwritten is there.
+    /// The object exists, and must not be overwritten.
     #[error("The object you specified already exists and can not be overwritten.")]
     FileAlreadyExists,
-    /// The object does not have the bytes that were asked for.
+    /// The requested range is not in the object.
     #[error("The requested range cannot be satisfied")]
     InvalidRange,
     /// A condition does not hold.
     #[error("At least one of the pre-conditions you specified did not hold.")]
     PreconditionFailed,
-    /// The one who asks has it already.
+    /// The client has the current version already.
     #[error("Not modified.")]
     NotModified,
-    /// A parameter says nothing.
+    /// A parameter is invalid.
     #[error("{0}")]
     InvalidArgument(&'static str),
-    /// The body is not what it should be.
+    /// The body is malformed.
     #[error(
         "The XML you provided was not well-formed or did not validate against our published schema."
     )]
     MalformedXml,
-    /// An object cannot have this name.
+    /// The key is invalid.
     #[error("The specified object is not valid.")]
     InvalidObjectName,
-    /// OSS can do it, this stand-in cannot.
+    /// The stand-in does not implement the operation.
     #[error("The stand-in does not have this functionality.")]
     NotImplemented,
     /// The body ended early.
     #[error("You did not provide the number of bytes specified by the Content-Length HTTP header.")]
     IncompleteBody,
-    /// A fault that was asked for.
+    /// An injected fault.
     #[error("We encountered an internal error. Please try again.")]
     Asked,
-    /// The disk, most likely.
+    /// An I/O error.
     #[error("We encountered an internal error: {0}")]
     Io(#[from] io::Error),
 }
 
 impl Error {
-    /// The status and the code by which clients tell errors apart.
+    /// The status, and the error code for clients.
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::AccessDenied(_) => (StatusCode::FORBIDDEN, "AccessDenied"),
@@ -127,9 +127,9 @@ impl Error {
         }
     }
 
-    /// The answer that tells it.
+    /// Builds the response.
     ///
-    /// Where there can be no body, OSS tells it in the header `x-oss-err`.
+    /// For responses without a body OSS sends the error in the header field `x-oss-err`.
     pub(crate) fn answer(&self, request: &Request, request_id: &str) -> HttpResponse {
         let (status, code) = self.status_and_code();
         let mut xml = Xml::new("Error");

@@ -1,4 +1,4 @@
-//! Faults that a test asks for, and what was counted, by way of a listener of its own.
+//! Fault injection and request counts, on a listener of their own.
 
 use std::{
     collections::BTreeMap,
@@ -12,25 +12,25 @@ use tokio::sync::watch;
 
 use crate::request::Request;
 
-/// What can go wrong.
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// The answer is that the server has failed.
+    /// The response is an internal server error.
     Error,
-    /// There is no answer.
+    /// There is no response.
     Hang,
-    /// The answer ends half way.
+    /// The response is truncated half way.
     Truncate,
-    /// A bit of the answer is not as it was.
+    /// A bit of the response is flipped.
     Flip,
-    /// The answer comes late.
+    /// The response is delayed.
     Slow,
-    /// A bit of what is stored is not as it came.
+    /// A bit of the stored bytes is flipped.
     FlipStored,
 }
 
-/// What kind of request it happens to.
+/// The kind of request that a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Operation {
@@ -38,11 +38,11 @@ pub(crate) enum Operation {
     Get,
     /// Writes or copies an object or a part.
     Put,
-    /// Asks about an object.
+    /// Reads the header of an object.
     Head,
     /// Removes an object or an upload.
     Delete,
-    /// Begins or completes an upload, or removes several objects.
+    /// Starts or completes an upload, or removes several objects.
     Post,
     /// Reads anything but an object.
     List,
@@ -52,7 +52,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// That of a request.
+    /// The operation of a request.
     pub(crate) fn of(request: &Request) -> Self {
         match request.method().as_str() {
             "HEAD" => Self::Head,
@@ -65,14 +65,14 @@ impl Operation {
     }
 }
 
-/// What is to go wrong, how often.
+/// A fault, and how often it strikes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fault {
     kind: Kind,
     #[serde(default = "any")]
     operation: Operation,
-    /// How many requests are spared first.
+    /// The number of requests that it spares first.
     #[serde(default)]
     after: u64,
     #[serde(default)]
@@ -89,7 +89,7 @@ fn always() -> f64 {
     1.0
 }
 
-/// The fault that there is, if there is one, and what was counted.
+/// The active fault, if any, and the counts.
 pub(crate) struct Faults {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
@@ -103,7 +103,7 @@ struct State {
 }
 
 impl Faults {
-    /// No fault, and nothing counted.
+    /// Without a fault and counts.
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::default(),
@@ -116,13 +116,13 @@ impl Faults {
         *self.state().requests.entry(operation).or_default() += 1;
     }
 
-    /// Whether one of some kinds of faults happens now; then it counts as delivered.
+    /// Returns the active fault if it is of one of these kinds and strikes now, and counts it as delivered.
     pub(crate) fn strike(&self, kinds: &[Kind], operation: Operation) -> Option<Kind> {
         let mut state = self.state();
         let fault = state.fault.as_mut()?;
-        let meant = fault.operation == Operation::Any || fault.operation == operation;
+        let matches = fault.operation == Operation::Any || fault.operation == operation;
         let kind = fault.kind;
-        if !meant || !kinds.contains(&kind) || !happens(fault.probability) {
+        if !matches || !kinds.contains(&kind) || !happens(fault.probability) {
             return None;
         }
         if let Some(left) = fault.after.checked_sub(1) {
@@ -136,7 +136,7 @@ impl Faults {
         Some(kind)
     }
 
-    /// Tells when the fault is another or none.
+    /// Notifies when the fault is replaced or cleared.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -151,13 +151,13 @@ impl Faults {
     }
 }
 
-/// Throws dice.
+/// Returns `true` with this probability.
 fn happens(probability: f64) -> bool {
     let thrown = getrandom::u32().unwrap_or_default();
     f64::from(thrown) < probability * (f64::from(u32::MAX) + 1.0)
 }
 
-/// Adds what the second listener answers.
+/// Adds the routes of the control listener.
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/fault", web::put().to(set_fault))
@@ -165,7 +165,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/counts", web::get().to(read_counts));
 }
 
-/// Sets the fault, in the place of the one before.
+/// Replaces the fault.
 async fn set_fault(faults: web::Data<Faults>, body: web::Bytes) -> HttpResponse {
     match serde_json::from_slice(&body) {
         Ok(fault) => {
@@ -176,13 +176,13 @@ async fn set_fault(faults: web::Data<Faults>, body: web::Bytes) -> HttpResponse 
     }
 }
 
-/// Clears the fault; what hangs because of it is dropped.
+/// Clears the fault, and closes the connections that hang because of it.
 async fn clear_fault(faults: web::Data<Faults>) -> HttpResponse {
     faults.set(None);
     HttpResponse::NoContent().finish()
 }
 
-/// Tells how many requests came, and how many faults were delivered.
+/// Returns the numbers of requests and of delivered faults.
 async fn read_counts(faults: web::Data<Faults>) -> HttpResponse {
     let state = faults.state();
     HttpResponse::Ok().json(json!({"requests": state.requests, "faults": state.delivered}))

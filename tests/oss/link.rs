@@ -1,4 +1,4 @@
-//! The link that the stand-in is reached by, if it is to be no faster than some.
+//! A link with a limited bandwidth, over which the stand-in is reached.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,15 +7,15 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-/// One way of a link, which all connections share.
+/// One direction of the link, which all connections share.
 pub(crate) struct Link {
-    /// How long a byte takes; none if it takes no time.
+    /// The time for a byte; `None` if the link is unlimited.
     byte_takes: Option<Duration>,
     free_at: Mutex<Instant>,
 }
 
 impl Link {
-    /// One that lets so many bytes through in a second; all of them at once, if that is not said.
+    /// A link with this bandwidth, or an unlimited one.
     pub(crate) fn new(bytes_per_second: Option<u32>) -> Self {
         Self {
             byte_takes: bytes_per_second.map(|rate| Duration::from_secs(1) / rate.max(1)),
@@ -23,7 +23,7 @@ impl Link {
         }
     }
 
-    /// Waits until so many bytes are through.
+    /// Waits until this number of bytes has passed.
     pub(crate) async fn pass(&self, bytes: usize) {
         let Some(byte_takes) = self.byte_takes else {
             return;

@@ -1,4 +1,4 @@
-//! What a bucket has.
+//! Listings of objects and uploads.
 
 use std::{
     collections::BTreeMap,
@@ -17,18 +17,18 @@ use crate::{
     xml::{Xml, encode},
 };
 
-/// Who has everything.
+/// The owner of all objects.
 const OWNER: &str = "1000000000000000";
 
-/// The keys of a page, and the prefixes by which others are grouped.
+/// A page of a listing: keys, and the prefixes of groups of keys.
 struct Page<T> {
     entries: Vec<(String, T)>,
     prefixes: Vec<String>,
-    /// The last key or prefix, if there are more.
+    /// The last key or prefix, if another page follows.
     next: Option<String>,
 }
 
-/// Takes a page of what comes after a key.
+/// Returns the page after a key.
 fn page<T: Clone>(
     all: &BTreeMap<String, T>,
     prefix: &str,
@@ -43,7 +43,7 @@ fn page<T: Clone>(
     };
     let mut last = String::new();
     let mut from = match after {
-        // It was a group that came last.
+        // The last entry of the previous page was a group.
         _ if group(after, prefix, delimiter) == Some(after) => Included(beyond(after)),
         _ if after >= prefix => Excluded(after.to_owned()),
         _ => Included(prefix.to_owned()),
@@ -69,14 +69,14 @@ fn page<T: Clone>(
     page
 }
 
-/// The beginning of a key that it has in common with others, up to a delimiter.
+/// The group of a key: its prefix up to and including the delimiter.
 fn group<'k>(key: &'k str, prefix: &str, delimiter: &str) -> Option<&'k str> {
     let rest = key.strip_prefix(prefix)?;
     let end = rest.find(delimiter).filter(|_| !delimiter.is_empty())?;
     Some(&key[..prefix.len() + end + delimiter.len()])
 }
 
-/// What comes after all keys that begin so.
+/// The smallest string after all keys with this prefix.
 fn beyond(group: &str) -> String {
     let mut beyond = group.to_owned();
     while let Some(last) = beyond.pop() {
@@ -186,7 +186,7 @@ pub(crate) fn list_uploads(service: &Service, request: &Request) -> Result<HttpR
     let limit = request.number("max-uploads", 1000, 1000)?;
     let text = |name| request.parameter(name).unwrap_or_default();
     let (key_marker, id_marker) = (text("key-marker"), text("upload-id-marker"));
-    // Several uploads may be for the same key: a character that no key has comes between.
+    // A key may have several uploads. A character that no key contains separates key and ID.
     let all: BTreeMap<String, Upload> = {
         let state = service.store.state();
         let uploads = state.uploads.iter();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_any_size_show_everything_once() {
+    fn pages_of_any_size_list_everything_once() {
         for limit in 1..8 {
             for (prefix, delimiter, expected) in [
                 ("", "", vec!["a", "b/1", "b/2", "b/c/3", "b0", "ü/4"]),

@@ -1,8 +1,7 @@
 //! A stand-in for Alibaba Cloud's OSS that the tests use.
 //!
-//! It has one bucket, verifies every signature, keeps what it is given in a folder, and fails
-//! when it is told to. What it does not do, OSS's other operations and versions of objects, it
-//! refuses.
+//! It has one bucket, verifies every signature, stores the objects in a folder, and injects faults on
+//! request. It refuses the operations of OSS that it does not implement, and versions of objects.
 
 mod checksum;
 mod error;
@@ -31,31 +30,31 @@ use clap::Parser;
 
 use crate::{faults::Faults, link::Link, service::Service, signature::Key, store::Store};
 
-/// Stands in for OSS.
+/// A stand-in for OSS.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where to listen; with port 0, on a port that is free.
+    /// The address to listen on. Port 0 selects a free port.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Where to listen for faults.
+    /// The address to listen on for fault injection.
     #[arg(long)]
     control: Option<SocketAddr>,
-    /// Where to keep everything.
+    /// The folder for all data.
     #[arg(long)]
     folder: PathBuf,
-    /// The name of the key by which requests are signed.
+    /// The access key's ID.
     #[arg(long, env = "OSS_ACCESS_KEY_ID")]
     access_key_id: String,
-    /// Its secret.
+    /// The access key's secret.
     #[arg(long, env = "OSS_ACCESS_KEY_SECRET", hide_env_values = true)]
     access_key_secret: String,
-    /// The bucket that there is.
+    /// The bucket's name.
     #[arg(long, default_value = "bucket")]
     bucket: String,
-    /// How many bytes a second come in at most, and as many go out; unless given, as many as go.
+    /// The maximum bytes per second, in each direction. Unlimited by default.
     #[arg(long)]
     bytes_per_second: Option<u32>,
-    /// How many threads answer.
+    /// The number of worker threads.
     #[arg(long, default_value_t = 4)]
     workers: usize,
 }

@@ -1,4 +1,4 @@
-//! Uploads in parts.
+//! Multipart uploads.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use crate::{
     xml::{self, Xml, encode},
 };
 
-/// How many bytes each part has to have but the last.
+/// The minimum size of a part in bytes, except for the last one.
 const MIN_PART_SIZE: u64 = 100 * 1024;
 
-/// How many parts there may be.
+/// The maximum number of parts.
 const MAX_PARTS: u16 = 10_000;
 
 /// `InitiateMultipartUpload`.
@@ -71,7 +71,7 @@ pub(crate) async fn put_part(
     Ok(answer)
 }
 
-/// The upload and the number of a part.
+/// The upload and the part number of a request.
 fn part(request: &Request) -> Result<(&str, u16)> {
     let id = request.parameter("uploadId").ok_or(Error::NoSuchUpload)?;
     let number = request.parameter("partNumber").unwrap_or_default();
@@ -114,7 +114,7 @@ pub(crate) async fn copy_part(service: &Service, request: &Request) -> Result<Ht
     Ok(answer)
 }
 
-/// The offset and the length of what is to be copied; by a range that is none, everything is.
+/// Returns the offset and length of the range to copy. An invalid range means everything.
 fn copied_range(request: &Request, size: u64) -> Result<(u64, u64)> {
     let range = request.header("x-oss-copy-source-range");
     let Some((Some(first), last)) = range.and_then(parse_range) else {
@@ -203,7 +203,7 @@ pub(crate) async fn complete(
         .body(answer.finish()))
 }
 
-/// The parts that are to be put together, if they can be.
+/// Returns the parts of the object, if they are valid.
 fn chosen(upload: &Upload, document: &str) -> Result<Vec<Blob>> {
     let mut parts = Vec::new();
     let mut before = 0;
@@ -236,13 +236,13 @@ fn chosen(upload: &Upload, document: &str) -> Result<Vec<Blob>> {
 
 fn join(files: Vec<File>, mut draft: Draft) -> io::Result<Draft> {
     for mut file in files {
-        // In the kernel, where it can.
+        // Copied in the kernel where it supports that.
         io::copy(&mut file, &mut draft.file)?;
     }
     Ok(draft)
 }
 
-/// The entity tag of an object that was put together.
+/// The entity tag of an object of several parts.
 fn joint_etag(parts: &[Blob]) -> String {
     let mut digest = Md5::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! Objects: written, read, copied, removed.
+//! Writing, reading, copying and removing objects.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
@@ -26,7 +26,7 @@ use crate::{
     xml::{self, Xml},
 };
 
-/// How many bytes are read at once.
+/// The number of bytes that are read at once.
 const CHUNK: u64 = 256 * 1024;
 
 /// `PutObject`.
@@ -51,7 +51,7 @@ pub(crate) async fn put(
     Ok(received(&blob))
 }
 
-/// The answer to bytes that have come.
+/// The response to received bytes.
 pub(crate) fn received(blob: &Blob) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(("etag", format!("\"{}\"", blob.md5)))
@@ -60,7 +60,7 @@ pub(crate) fn received(blob: &Blob) -> HttpResponse {
         .finish()
 }
 
-/// Makes sure that an object can have a name.
+/// Checks that a key is valid.
 pub(crate) fn check_name(key: &str) -> Result<()> {
     if key.len() > 1023 || key.starts_with(['/', '\\']) {
         return Err(Error::InvalidObjectName);
@@ -99,7 +99,7 @@ pub(crate) fn read(service: &web::Data<Service>, request: &Request) -> Result<Ht
     Ok(answer.body(SizedStream::new(length, sent)))
 }
 
-/// Bytes as fast as the link lets them go.
+/// Streams bytes over the link.
 fn sent(
     bytes: impl stream::Stream<Item = io::Result<Bytes>>,
     service: web::Data<Service>,
@@ -113,7 +113,7 @@ fn sent(
     })
 }
 
-/// Some bytes of a file, or what a fault makes of them.
+/// Reads bytes of a file, and injects a fault into them.
 fn bytes(
     file: File,
     first: u64,
@@ -127,7 +127,7 @@ fn bytes(
     };
     stream::try_unfold((file, 0), move |(file, offset)| async move {
         if offset == end {
-            // That there should be more makes the server close the connection.
+            // The body is shorter than its declared length, so the server closes the connection.
             return if end == length {
                 Ok(None)
             } else {
@@ -144,7 +144,7 @@ fn bytes(
     })
 }
 
-/// Adds what the header tells of an object.
+/// Adds the header fields of an object.
 fn describe(answer: &mut HttpResponseBuilder, request: &Request, object: &Object) {
     let kind = if object.multipart {
         "Multipart"
@@ -179,7 +179,7 @@ fn describe(answer: &mut HttpResponseBuilder, request: &Request, object: &Object
     }
 }
 
-/// An MD5 as HTTP writes it.
+/// Converts an MD5 to the form of `Content-MD5`.
 fn content_md5(hex: &str) -> String {
     let digits = hex.as_bytes().as_chunks::<2>().0.iter();
     let bytes = digits.filter_map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
@@ -192,7 +192,7 @@ fn http_date(seconds: i64) -> String {
     HttpDate::from(std::time::SystemTime::from(time)).to_string()
 }
 
-/// Makes sure that the conditions hold whose names begin so.
+/// Checks the conditions in header fields with this prefix.
 pub(crate) fn check_conditions(request: &Request, prefix: &str, object: &Object) -> Result<()> {
     let header = |name| request.header(&format!("{prefix}{name}"));
     let is_it = |tags: &str| {
@@ -215,10 +215,10 @@ pub(crate) fn check_conditions(request: &Request, prefix: &str, object: &Object)
     Ok(())
 }
 
-/// The offset and the length of what is asked for, or nothing if that is everything.
+/// Returns the offset and length of the requested range, or `None` for the whole object.
 ///
-/// Unless the client asks for the standard's behaviour, OSS ignores a range that is not within
-/// the object.
+/// OSS ignores a range that is not within the object, unless the client requests the standard's
+/// behaviour.
 fn range(request: &Request, size: u64) -> Result<Option<(u64, u64)>> {
     let Some((first, last)) = request.header("range").and_then(parse_range) else {
         return Ok(None);
@@ -248,7 +248,7 @@ fn range(request: &Request, size: u64) -> Result<Option<(u64, u64)>> {
     Ok(Some((first, end.min(size) - first)))
 }
 
-/// Reads `bytes=1-2`, `bytes=1-` or `bytes=-2`; a range that ends before it begins is none.
+/// Parses `bytes=1-2`, `bytes=1-` or `bytes=-2`. A range whose end is before its start is no range.
 pub(crate) fn parse_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
     let number = |text: &str| match text {
@@ -293,7 +293,7 @@ pub(crate) fn copy(service: &Service, request: &Request) -> Result<HttpResponse>
         .body(answer.finish()))
 }
 
-/// A time as it is written in XML.
+/// Formats a time for XML.
 pub(crate) fn iso_date(seconds: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(seconds);
     let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);

@@ -1,4 +1,4 @@
-//! Bodies as they come.
+//! Receiving request bodies.
 
 use std::io::Write as _;
 
@@ -18,13 +18,13 @@ use crate::{
     store::{Blob, Draft},
 };
 
-/// How many bytes one request may bring, or copy.
+/// The maximum number of bytes that one request may send or copy.
 pub(crate) const MAX_SIZE: u64 = 5 << 30;
 
-/// How long a document may be.
+/// The maximum size of an XML document in bytes.
 const MAX_DOCUMENT: usize = 4 << 20;
 
-/// Checksums of bytes, and how many there were.
+/// Checksums and number of bytes.
 pub(crate) struct Digests {
     md5: Md5,
     crc64: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Digests {
 }
 
 impl Digests {
-    /// Those of nothing.
+    /// The checksums of no bytes.
     pub(crate) fn new() -> Self {
         Self {
             md5: Md5::new(),
@@ -48,7 +48,7 @@ impl Digests {
         self.size += bytes.len() as u64;
     }
 
-    /// What is to be known of the bytes; the file has yet to be kept.
+    /// Returns the metadata of the bytes. The file must still be kept.
     pub(crate) fn finish(self) -> Blob {
         Blob {
             file: String::new(),
@@ -106,7 +106,7 @@ fn flipped(chunk: &Bytes) -> Vec<u8> {
     chunk
 }
 
-/// Reads a body of XML.
+/// Reads an XML body.
 pub(crate) async fn document(request: &Request, payload: &mut web::Payload) -> Result<String> {
     let expected = expected_md5(request)?;
     let mut document = Vec::new();
@@ -123,7 +123,7 @@ pub(crate) async fn document(request: &Request, payload: &mut web::Payload) -> R
     String::from_utf8(document).map_err(|_| Error::MalformedXml)
 }
 
-/// The MD5 that the client says the body has, in capital hex digits.
+/// The MD5 of the body in the client's header, in upper-case hex digits.
 fn expected_md5(request: &Request) -> Result<Option<String>> {
     let Some(expected) = request.header("content-md5") else {
         return Ok(None);

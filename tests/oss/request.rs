@@ -1,4 +1,4 @@
-//! What a request asks for.
+//! Parsing requests.
 
 use std::{borrow::Cow, fmt::Write as _, io};
 
@@ -10,15 +10,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::error::{Error, Result};
 
-/// What is written as it is in URLs, besides letters and digits.
+/// The characters that are percent-encoded: all but letters, digits and these.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Parameters that ask for something else than the bytes of an object or the keys of a bucket,
-/// and for which there is nothing here.
+/// Parameters that select operations on objects and buckets that the stand-in does not implement.
 const UNKNOWN: &[&str] = &[
     "acl",
     "append",
@@ -52,21 +51,21 @@ const UNKNOWN: &[&str] = &[
 
 /// A request.
 pub(crate) struct Request {
-    /// Where the request was sent to.
+    /// The host that the request was sent to.
     pub(crate) host: String,
-    /// The bucket, which is empty in a request about all of them.
+    /// The bucket; empty in a request about all buckets.
     pub(crate) bucket: String,
-    /// The key, which is empty in a request about a bucket.
+    /// The key; empty in a request about a bucket.
     pub(crate) key: String,
-    /// Whether the path ends with the bucket, without a slash.
+    /// The path ends with the bucket, without a slash.
     pub(crate) without_slash: bool,
-    /// The parameters, as they came.
+    /// The query parameters in their order.
     pub(crate) query: Vec<(String, String)>,
-    /// The request as it came.
+    /// The HTTP request.
     pub(crate) http: HttpRequest,
 }
 
-/// What can be asked for.
+/// The operation of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// `ListObjects` and `ListObjectsV2`.
@@ -100,7 +99,7 @@ pub(crate) enum Action {
 }
 
 impl Request {
-    /// Reads what is asked for; the bucket that there is tells whether a host names it.
+    /// Parses a request. The served bucket tells whether the host contains it.
     pub(crate) fn new(http: HttpRequest, served: &str) -> Self {
         let host = http.headers().get("host");
         let host = host.and_then(|host| host.to_str().ok());
@@ -118,7 +117,7 @@ impl Request {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let query = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // As forms do it, which is what the vendor's own client sends.
+            // The vendor's own client encodes spaces as forms do.
             (
                 decode(&name.replace('+', " ")),
                 decode(&value.replace('+', " ")),
@@ -144,18 +143,18 @@ impl Request {
         self.http.headers()
     }
 
-    /// A field of the header, if it is there and text.
+    /// A header field, if present and text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// A parameter, which may be empty.
+    /// A query parameter, which may be empty.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// A parameter that is a number between one and a limit.
+    /// A numeric query parameter between 1 and a limit.
     pub(crate) fn number(&self, name: &str, default: usize, limit: usize) -> Result<usize> {
         let Some(value) = self.parameter(name) else {
             return Ok(default);
@@ -164,7 +163,7 @@ impl Request {
         number.ok_or(Error::InvalidArgument("A number is not within its limits."))
     }
 
-    /// Whether keys are to be percent-encoded in the answer.
+    /// Returns whether keys are percent-encoded in the response.
     pub(crate) fn encoded(&self) -> Result<bool> {
         match self.parameter("encoding-type") {
             None | Some("") => Ok(false),
@@ -175,13 +174,13 @@ impl Request {
         }
     }
 
-    /// Whether nothing must be overwritten.
+    /// Returns whether overwriting is forbidden.
     pub(crate) fn forbids_overwrite(&self) -> bool {
         let forbidden = self.header("x-oss-forbid-overwrite");
         forbidden.is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// The fields of the header that are stored with an object.
+    /// The header fields that are stored with an object.
     pub(crate) fn stored_headers(&self) -> Vec<(String, String)> {
         let stored = self.headers().iter().filter(|(name, _)| {
             let name = name.as_str();
@@ -203,7 +202,7 @@ impl Request {
         stored.collect()
     }
 
-    /// The bucket and the key that are to be copied from.
+    /// The bucket and the key of the copy source.
     pub(crate) fn copy_source(&self) -> Result<(String, String)> {
         const INVALID: Error = Error::InvalidArgument(
             "Copy Source must mention the source bucket and key: /sourcebucket/sourcekey.",
@@ -216,7 +215,7 @@ impl Request {
         }
     }
 
-    /// What is asked for.
+    /// Determines the operation.
     pub(crate) fn action(&self) -> Result<Action> {
         if UNKNOWN.iter().any(|name| self.parameter(name).is_some()) {
             return Err(Error::NotImplemented);
@@ -243,8 +242,8 @@ impl Request {
     }
 }
 
-/// The bucket that a host names, if it does: `bucket.localhost`, or that which there is before
-/// any name at all.
+/// The bucket in a host name, if any: of `bucket.localhost`, or the served bucket before any other
+/// name.
 fn bucket_of<'h>(host: &'h str, served: &str) -> Option<&'h str> {
     let (host, _) = host.rsplit_once(':').unwrap_or((host, ""));
     let local = host.strip_suffix(".localhost");
@@ -255,7 +254,7 @@ fn bucket_of<'h>(host: &'h str, served: &str) -> Option<&'h str> {
     })
 }
 
-/// Takes percent-encoding away.
+/// Decodes percent-encoding.
 fn decode(text: &str) -> String {
     let decoded = percent_decode_str(text).decode_utf8_lossy();
     Cow::into_owned(decoded)
@@ -266,7 +265,7 @@ pub(crate) fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// Writes bytes as hex digits.
+/// Formats bytes as hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -274,7 +273,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// So many bytes as nobody had before, as hex digits.
+/// Returns this number of random bytes as hex digits.
 pub(crate) fn random_hex(size: usize) -> io::Result<String> {
     let mut bytes = vec![0; size];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;

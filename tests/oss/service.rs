@@ -1,4 +1,4 @@
-//! Answers to requests.
+//! Dispatching requests.
 
 use std::{
     any::Any,
@@ -29,26 +29,26 @@ use crate::{
     xml::Xml,
 };
 
-/// What all requests share.
+/// The state that all requests share.
 pub(crate) struct Service {
-    /// The bucket that there is.
+    /// The bucket's name.
     pub(crate) bucket: String,
-    /// Who may make requests.
+    /// The access key.
     pub(crate) key: Key,
-    /// What the bucket has.
+    /// The objects and uploads.
     pub(crate) store: Store,
-    /// What goes wrong.
+    /// The injected faults.
     pub(crate) faults: Arc<Faults>,
-    /// How objects come.
+    /// The link for received bytes.
     pub(crate) inward: Link,
-    /// How they go.
+    /// The link for sent bytes.
     pub(crate) outward: Link,
 }
 
-/// A second hold on the connection of a request, by which it can be cut.
+/// A second handle of the connection of a request, used to close it.
 struct Connection(TcpStream);
 
-/// Keeps hold of a connection.
+/// Stores the handle of a new connection.
 pub(crate) fn connected(connection: &dyn Any, data: &mut Extensions) {
     if let Some(stream) = connection.downcast_ref::<net::TcpStream>()
         && let Ok(stream) = stream.as_fd().try_clone_to_owned()
@@ -66,7 +66,7 @@ pub(crate) async fn answer(
     let request = Request::new(http, &service.bucket);
     service.faults.count(Operation::of(&request));
     let answered = try_answer(&service, &request, &mut payload).await;
-    // A client that is still sending does not see the answer.
+    // A client that is still sending does not read the response.
     while let Some(Ok(_)) = payload.next().await {}
     let request_id = random_hex(12).unwrap_or_default().to_uppercase();
     let mut answer = answered.unwrap_or_else(|error| error.answer(&request, &request_id));
@@ -108,7 +108,7 @@ async fn try_answer(
     }
 }
 
-/// Lets the fault happen that there is, if it happens before anything is done.
+/// Injects a fault that strikes before the request is processed.
 async fn fail(service: &Service, request: &Request, payload: &mut web::Payload) -> Result<()> {
     let mut changes = service.faults.changes();
     let kinds = [Kind::Error, Kind::Hang, Kind::Slow];
@@ -130,7 +130,7 @@ async fn fail(service: &Service, request: &Request, payload: &mut web::Payload) 
     }
 }
 
-/// An answer of XML.
+/// A response with an XML body.
 pub(crate) fn xml(document: Xml) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/xml")

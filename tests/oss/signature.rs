@@ -1,8 +1,7 @@
-//! Whether a request is signed by the one who has the key, by version 1
+//! Verification of signatures, in the header or in the URL: version 1
 //! (<https://www.alibabacloud.com/help/en/oss/developer-reference/include-signatures-in-the-authorization-header>)
-//! or 4
-//! (<https://www.alibabacloud.com/help/en/oss/developer-reference/recommend-to-use-signature-version-4>),
-//! in the header or in the URL.
+//! and version 4
+//! (<https://www.alibabacloud.com/help/en/oss/developer-reference/recommend-to-use-signature-version-4>).
 
 use std::collections::BTreeMap;
 
@@ -18,10 +17,10 @@ use crate::{
     request::{Request, hex, percent_encode},
 };
 
-/// How far the clocks may differ.
+/// The maximum difference of the clocks.
 const SKEW: Duration = Duration::minutes(15);
 
-/// The parameters that version 1 signs.
+/// The query parameters that version 1 signs.
 const SIGNED: &[&str] = &[
     "accessPoint",
     "accessPointPolicy",
@@ -113,18 +112,18 @@ const SIGNED: &[&str] = &[
     "x-oss-write-get-object-response",
 ];
 
-/// Version 4, by its name.
+/// The name of version 4.
 const VERSION_4: &str = "OSS4-HMAC-SHA256";
 
-/// Who may make requests.
+/// An access key.
 pub(crate) struct Key {
-    /// The key's name.
+    /// The key's ID.
     pub(crate) id: String,
-    /// What is known to its owner only.
+    /// The key's secret.
     pub(crate) secret: String,
 }
 
-/// Makes sure that a request is signed with a key, and was not too long ago.
+/// Verifies that a request is signed with the key, and recently enough.
 pub(crate) fn verify(request: &Request, key: &Key, now: OffsetDateTime) -> Result<()> {
     let parameter = |name| request.parameter(name);
     if let Some(authorization) = request.header("authorization") {
@@ -188,7 +187,7 @@ fn is_near(now: OffsetDateTime, signed_at: OffsetDateTime) -> Result<()> {
     Ok(())
 }
 
-/// Compares a signature of version 1; `date` is when it was made or, in a URL, when it expires.
+/// Verifies a signature of version 1. `date` is the time of signing or, in a URL, of expiry.
 fn verify_1(request: &Request, key: &Key, date: &str, signature: &str) -> Result<()> {
     let mut resource = format!("/{}", request.bucket);
     if !request.bucket.is_empty() {
@@ -198,7 +197,7 @@ fn verify_1(request: &Request, key: &Key, date: &str, signature: &str) -> Result
     let to_sign = to_sign_1(request, date, &resource);
     let mut signatures = vec![sign_1(key, &to_sign)];
     if request.without_slash {
-        // OpenDAL signs the path as it sends it, and so does not sign the slash.
+        // OpenDAL signs the path as it sends it, without the slash.
         let resource = format!("/{}", request.bucket);
         signatures.push(sign_1(key, &to_sign_1(request, date, &resource)));
     }
@@ -237,7 +236,7 @@ fn fields_of(authorization: &str) -> BTreeMap<&str, &str> {
     fields.filter_map(|field| field.split_once('=')).collect()
 }
 
-/// The same from a URL.
+/// The same fields from a URL.
 fn fields_of_url(request: &Request) -> BTreeMap<&str, &str> {
     let names = [
         ("Credential", "x-oss-credential"),
@@ -251,7 +250,7 @@ fn fields_of_url(request: &Request) -> BTreeMap<&str, &str> {
     fields.collect()
 }
 
-/// Compares a signature of version 4, whichever region it is for.
+/// Verifies a signature of version 4, for any region.
 fn verify_4(
     request: &Request,
     key: &Key,
@@ -327,7 +326,7 @@ fn canonical_request_4(request: &Request, additional: &str) -> String {
     format!("{method}\n{path}\n{query}\n{headers}\n{additional}\n{payload}")
 }
 
-/// The fields of the header that are signed, one to a line.
+/// The signed header fields, one per line.
 fn canonical_headers(request: &Request, is_signed: impl Fn(&str) -> bool) -> String {
     let mut signed = BTreeMap::<&str, Vec<String>>::new();
     for (name, value) in request.headers() {
@@ -342,7 +341,7 @@ fn canonical_headers(request: &Request, is_signed: impl Fn(&str) -> bool) -> Str
     lines.collect()
 }
 
-/// Joins parameters; of those that are empty, only the name is there.
+/// Joins query parameters. An empty one has only its name.
 fn join<'p>(parameters: impl Iterator<Item = (&'p String, &'p String)>) -> String {
     let pairs = parameters.map(|(name, value)| match value.as_str() {
         "" => name.clone(),
@@ -359,7 +358,7 @@ fn parse_date(text: &str) -> Option<OffsetDateTime> {
 }
 
 fn sign<M: Mac + KeyInit>(key: &[u8], text: &str) -> Vec<u8> {
-    // A key may have any length, so that there is always a signature.
+    // HMAC accepts keys of any length, so this cannot fail.
     M::new_from_slice(key).map_or_else(
         |_| Vec::new(),
         |mut mac| {

@@ -1,7 +1,7 @@
-//! Where the objects are.
+//! The objects and multipart uploads.
 //!
-//! The bytes of each object and part are a file of their own that never changes. What is told
-//! about them is in memory, and in a journal from which it is read when the stand-in starts again.
+//! The bytes of each object and part are in a file of their own, which never changes. The metadata is
+//! in memory, and in a journal that is read when the stand-in restarts.
 
 use std::{
     collections::BTreeMap,
@@ -18,18 +18,18 @@ use crate::{
     request::random_hex,
 };
 
-/// Bytes that have come whole.
+/// Completely received bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Blob {
-    /// The name of the file that has them.
+    /// The name of their file.
     pub(crate) file: String,
-    /// How many there are.
+    /// Their number.
     pub(crate) size: u64,
-    /// The MD5 of what came, in capital hex digits.
+    /// Their MD5, in upper-case hex digits.
     pub(crate) md5: String,
-    /// The CRC-64 of what came.
+    /// Their CRC-64.
     pub(crate) crc64: u64,
-    /// When they came, in seconds since 1970.
+    /// The time when they were received, in seconds since 1970.
     pub(crate) modified: i64,
 }
 
@@ -40,20 +40,20 @@ pub(crate) struct Object {
     pub(crate) blob: Blob,
     /// Its entity tag, without quotes.
     pub(crate) etag: String,
-    /// The fields of the header that were stored with it.
+    /// The header fields that are stored with it.
     pub(crate) headers: Vec<(String, String)>,
-    /// Whether it was put together from parts.
+    /// The object was created by a multipart upload.
     pub(crate) multipart: bool,
 }
 
-/// An upload in parts.
+/// A multipart upload.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Upload {
     /// The key that the object will have.
     pub(crate) key: String,
-    /// The fields of the header that will be stored with it.
+    /// The header fields that will be stored with the object.
     pub(crate) headers: Vec<(String, String)>,
-    /// When it was begun, in seconds since 1970.
+    /// The time when it was started, in seconds since 1970.
     pub(crate) begun: i64,
     /// Its parts so far.
     pub(crate) parts: BTreeMap<u16, Blob>,
@@ -69,22 +69,22 @@ enum Change {
     End(String),
 }
 
-/// What there is.
+/// The objects and uploads.
 pub(crate) struct State {
-    /// The objects by their keys.
+    /// The objects by key.
     pub(crate) objects: BTreeMap<String, Object>,
-    /// The uploads by their ids.
+    /// The uploads by ID.
     pub(crate) uploads: BTreeMap<String, Upload>,
     journal: File,
 }
 
-/// All objects of a bucket.
+/// The store of a bucket.
 pub(crate) struct Store {
     blobs: PathBuf,
     state: Mutex<State>,
 }
 
-/// A file in the making, which is removed unless it is kept.
+/// A file that is being written. It is removed when dropped, unless it was kept.
 pub(crate) struct Draft {
     /// The file, opened for writing.
     pub(crate) file: File,
@@ -94,7 +94,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// The name that the file will have.
+    /// The name of the file.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -114,7 +114,7 @@ impl Drop for Draft {
 }
 
 impl Store {
-    /// Opens a folder, which is made if it is not there.
+    /// Opens a folder, and creates it if it does not exist.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let blobs = folder.join("blobs");
         for shard in 0..=u8::MAX {
@@ -132,7 +132,7 @@ impl Store {
             journal,
         };
         for line in told.lines() {
-            // A line that was cut off is a change that was never answered.
+            // A truncated line is a change whose request was never answered.
             if let Ok(change) = serde_json::from_str(line) {
                 state.apply(change);
             }
@@ -144,12 +144,12 @@ impl Store {
         Ok(Self { blobs, state })
     }
 
-    /// Looks at what there is; nothing changes meanwhile.
+    /// Locks the state.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An object and the file of its bytes.
+    /// Finds an object, and opens the file of its bytes.
     pub(crate) fn find(&self, key: &str) -> Result<(Object, File)> {
         let state = self.state();
         let object = state.objects.get(key).ok_or(Error::NoSuchKey)?;
@@ -157,12 +157,12 @@ impl Store {
         Ok((object.clone(), file))
     }
 
-    /// Opens the file of some bytes.
+    /// Opens the file of a blob.
     pub(crate) fn read(&self, blob: &Blob) -> io::Result<File> {
         File::open(self.path(&blob.file))
     }
 
-    /// Begins a file.
+    /// Creates a file.
     pub(crate) fn draft(&self) -> Result<Draft> {
         let name = random_hex(16)?;
         let path = self.path(&name);
@@ -175,7 +175,7 @@ impl Store {
         })
     }
 
-    /// Puts an object in the place of the one that has the key, if it may.
+    /// Creates or replaces an object, unless overwriting is forbidden.
     pub(crate) fn put(
         &self,
         key: &str,
@@ -192,7 +192,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes an object the copy of another: the bytes, which never change, are had by both.
+    /// Copies an object. Both share the file of the bytes, which never changes.
     pub(crate) fn copy(
         &self,
         source: &Object,
@@ -218,7 +218,7 @@ impl Store {
         Ok(object)
     }
 
-    /// Removes an object, if it is there.
+    /// Removes an object if it exists.
     pub(crate) fn remove(&self, key: &str) -> Result<()> {
         let mut state = self.state();
         if state.objects.contains_key(key) {
@@ -227,14 +227,14 @@ impl Store {
         Ok(())
     }
 
-    /// Begins an upload, and gives its id.
+    /// Starts an upload, and returns its ID.
     pub(crate) fn begin(&self, upload: Upload) -> Result<String> {
         let id = random_hex(16)?.to_uppercase();
         self.commit(&mut self.state(), Change::Begin(id.clone(), upload))?;
         Ok(id)
     }
 
-    /// Puts a part in the place of the one that has the number.
+    /// Adds or replaces a part.
     pub(crate) fn put_part(
         &self,
         id: &str,
@@ -250,7 +250,7 @@ impl Store {
         Ok(())
     }
 
-    /// Ends an upload with an object that was put together from its parts.
+    /// Completes an upload: creates an object of its parts.
     pub(crate) fn complete(
         &self,
         id: &str,
@@ -269,7 +269,7 @@ impl Store {
         self.commit(&mut state, Change::End(id.to_owned()))
     }
 
-    /// Ends an upload without an object.
+    /// Aborts an upload.
     pub(crate) fn abort(&self, id: &str, key: &str) -> Result<()> {
         let mut state = self.state();
         state.upload(id, key)?;
@@ -293,13 +293,13 @@ impl Store {
 }
 
 impl State {
-    /// An upload for a key.
+    /// Finds an upload of a key.
     pub(crate) fn upload(&self, id: &str, key: &str) -> Result<&Upload> {
         let upload = self.uploads.get(id).filter(|upload| upload.key == key);
         upload.ok_or(Error::NoSuchUpload)
     }
 
-    /// Makes a change, and gives the bytes that nothing has any more.
+    /// Applies a change, and returns the blobs that are no longer used.
     fn apply(&mut self, change: Change) -> Vec<Blob> {
         match change {
             Change::Put(key, object) => {

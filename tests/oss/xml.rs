@@ -1,23 +1,23 @@
-//! The little XML that OSS speaks.
+//! The subset of XML that OSS uses.
 
 use std::fmt::{Display, Write as _};
 
 use crate::error::{Error, Result};
 
-/// A document in the making.
+/// A document that is being written.
 pub(crate) struct Xml {
     text: String,
     root: &'static str,
 }
 
 impl Xml {
-    /// Begins a document with its outermost element.
+    /// Starts a document with its root element.
     pub(crate) fn new(root: &'static str) -> Self {
         let text = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{root}>");
         Self { text, root }
     }
 
-    /// Adds an element of text.
+    /// Adds an element with text.
     pub(crate) fn text(&mut self, name: &str, value: &str) {
         let _ = write!(self.text, "<{name}>");
         for character in value.chars() {
@@ -33,26 +33,26 @@ impl Xml {
         let _ = write!(self.text, "</{name}>");
     }
 
-    /// Adds an element of a number or a truth value.
+    /// Adds an element with a number or a boolean.
     pub(crate) fn value(&mut self, name: &str, value: impl Display) {
         let _ = write!(self.text, "<{name}>{value}</{name}>");
     }
 
-    /// Adds an element of elements.
+    /// Adds an element with child elements.
     pub(crate) fn element(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
         let _ = write!(self.text, "<{name}>");
         fill(self);
         let _ = write!(self.text, "</{name}>");
     }
 
-    /// The whole document.
+    /// Returns the document.
     pub(crate) fn finish(mut self) -> String {
         let _ = write!(self.text, "</{}>", self.root);
         self.text
     }
 }
 
-/// Puts a name into the form of `encoding-type=url`, if that was asked for.
+/// Percent-encodes a name if `encoding-type=url` was requested.
 pub(crate) fn encode(name: &str, encoded: bool) -> String {
     if encoded {
         crate::request::percent_encode(name)
@@ -61,7 +61,7 @@ pub(crate) fn encode(name: &str, encoded: bool) -> String {
     }
 }
 
-/// The content of every element of a name; elements of the same name are not in one another.
+/// Returns the content of every element with this name. Such elements must not be nested.
 pub(crate) fn elements<'x>(document: &'x str, name: &str) -> Result<Vec<&'x str>> {
     let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
     let mut rest = document;
@@ -74,7 +74,7 @@ pub(crate) fn elements<'x>(document: &'x str, name: &str) -> Result<Vec<&'x str>
     Ok(found)
 }
 
-/// The text of the only element of a name.
+/// Returns the text of the only element with this name.
 pub(crate) fn text(document: &str, name: &str) -> Result<String> {
     match elements(document, name)?.as_slice() {
         [content] => unescape(content),
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn a_written_document_can_be_read() {
         let mut xml = Xml::new("Delete");
         xml.element("Object", |xml| xml.text("Key", "a & <b> \"c\" ü"));
         let document = xml.finish();
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn references_to_characters_are_read() {
+    fn character_references_are_read() {
         let key = text("<Key>&#228;&#xE4;&apos;</Key>", "Key").unwrap();
         assert_eq!(key, "ää'");
     }
 
     #[test]
-    fn what_is_not_xml_is_refused() {
+    fn malformed_xml_is_refused() {
         for document in ["", "<Key>", "<Key>&what;</Key>", "<Key>&</Key>"] {
             assert!(text(document, "Key").is_err(), "{document}");
         }

@@ -1,4 +1,4 @@
-//! What every store promises of contents that come in one go.
+//! The behaviour of every store for contents that arrive in one request.
 
 use std::collections::BTreeSet;
 
@@ -7,28 +7,31 @@ use futures_util::future::join_all;
 use harness::{digests, random};
 use storage::{Error, Store};
 
-use crate::{collect, home::Home, keep, on_every_store, place, range, read, read_whole, receive};
+use crate::{
+    collect, fixture::TestStore, on_every_store, persist, range, read, read_whole, stage,
+    write_object,
+};
 
 on_every_store! {
-    contents_of_any_size_come_back_whole,
+    contents_of_any_size_are_read_back_unchanged,
     any_range_can_be_read,
-    one_object_can_be_read_from_more_than_once,
-    nothing_is_there_before_it_is_placed,
-    what_is_dropped_leaves_nothing,
-    what_is_discarded_leaves_nothing,
+    one_object_can_be_read_several_times_at_once,
+    an_object_does_not_exist_before_it_is_persisted,
+    a_dropped_writer_leaves_nothing,
+    a_discarded_object_leaves_nothing,
     each_copy_has_a_key_of_its_own,
-    what_is_not_there_is_missing,
-    another_size_than_was_written_is_noticed,
-    spans_are_those_of_the_content_or_as_many_of_a_decoy,
-    contents_that_come_at_once_do_not_mix,
-    a_store_that_works_can_be_tried_out,
+    a_removed_object_is_missing,
+    a_wrong_size_is_noticed,
+    ranges_are_read_from_the_object_or_a_decoy,
+    concurrent_contents_do_not_mix,
+    a_working_store_passes_its_self_test,
 }
 
-/// What is written, and hashed, at a time.
+/// Bytes that are hashed and written at a time.
 const BATCH: usize = 512 * 1024;
 
-async fn contents_of_any_size_come_back_whole(home: &Home) {
-    let segment = home.segment_size();
+async fn contents_of_any_size_are_read_back_unchanged(fixture: &TestStore) {
+    let segment = fixture.segment_size();
     let mut sizes = vec![0, 1, 2, 1000, 40 << 20];
     for bound in [
         256 * 1024,
@@ -43,27 +46,29 @@ async fn contents_of_any_size_come_back_whole(home: &Home) {
     let mut keys = BTreeSet::new();
     for size in sizes {
         let bytes = random(size);
-        let received = receive(&home.store, &bytes).await.unwrap();
-        assert_eq!(received.content, digests(&bytes), "{size} bytes");
-        let (address, is_to_be_recorded) = received.address();
-        assert_eq!(is_to_be_recorded, home.store.as_bucket().is_some());
-        let placed = received.place().await.unwrap();
-        assert_eq!(placed.address(), address);
-        assert_eq!(address.store, home.store.name());
-        placed.keep().await;
-        let found = home.store.size(&address.key).await.unwrap();
+        let staged = stage(&fixture.store, &bytes).await.unwrap();
+        assert_eq!(staged.content, digests(&bytes), "{size} bytes");
+        let (address, needs_record) = staged.address();
+        assert_eq!(needs_record, fixture.store.as_bucket().is_some());
+        let object = staged.persist().await.unwrap();
+        assert_eq!(object.address(), address);
+        assert_eq!(address.store, fixture.store.name());
+        object.commit().await;
+        let found = fixture.store.size(&address.key).await.unwrap();
         assert_eq!(found, Some(size as u64));
-        let back = read_whole(&home.store, &address.key, size).await.unwrap();
-        assert!(back == bytes, "{size} bytes come back as they were");
+        let back = read_whole(&fixture.store, &address.key, size)
+            .await
+            .unwrap();
+        assert!(back == bytes, "{size} bytes are read back unchanged");
         keys.insert(address.key);
     }
-    assert_eq!(home.objects().await, keys);
+    assert_eq!(fixture.objects().await, keys);
 }
 
-async fn any_range_can_be_read(home: &Home) {
+async fn any_range_can_be_read(fixture: &TestStore) {
     let size = 3_000_001;
     let bytes = random(size);
-    let key = keep(&home.store, &bytes).await;
+    let key = write_object(&fixture.store, &bytes).await;
     let piece = 256 * 1024;
     let mut ranges = vec![
         range(0, size),
@@ -86,28 +91,28 @@ async fn any_range_can_be_read(home: &Home) {
     }
     for wanted in ranges {
         let expected = &bytes[at(wanted.start)..at(wanted.end)];
-        let object = home.store.open_object(&key, size as u64, wanted).await;
+        let object = fixture.store.open_object(&key, size as u64, wanted).await;
         let object = object.unwrap();
         assert_eq!(object.size(), size as u64);
         if let Some(ready) = object.ready(wanted) {
-            assert!(ready == expected, "{wanted:?} is there as it is");
+            assert!(ready == expected, "{wanted:?} is read unchanged");
         }
         let back = collect(object, wanted).await.unwrap();
         assert!(back == expected, "{wanted:?}");
     }
 }
 
-async fn one_object_can_be_read_from_more_than_once(home: &Home) {
+async fn one_object_can_be_read_several_times_at_once(fixture: &TestStore) {
     let bytes = random(2_000_000);
-    let key = keep(&home.store, &bytes).await;
+    let key = write_object(&fixture.store, &bytes).await;
     let whole = range(0, bytes.len());
-    let object = home
+    let object = fixture
         .store
         .open_object(&key, whole.end, whole)
         .await
         .unwrap();
     let other = range(700_000, 1_900_000);
-    // As an answer of several ranges is made, or one of which the beginning was looked at.
+    // A response with several ranges is read so, or one whose first bytes were inspected.
     let reads = [whole, whole, other, range(0, 100), whole].map(|wanted| {
         let object = object.clone();
         async move { (wanted, collect(object, wanted).await.unwrap()) }
@@ -120,142 +125,157 @@ async fn one_object_can_be_read_from_more_than_once(home: &Home) {
     }
 }
 
-async fn nothing_is_there_before_it_is_placed(home: &Home) {
-    for size in [10, 3 * home.segment_size() + 1] {
+async fn an_object_does_not_exist_before_it_is_persisted(fixture: &TestStore) {
+    for size in [10, 3 * fixture.segment_size() + 1] {
         let bytes = random(size);
-        let mut incoming = home.store.receive();
-        incoming.write(&bytes).await.unwrap();
-        assert_eq!(home.objects().await, BTreeSet::new());
-        let received = incoming.finish().await.unwrap();
-        let key = received.address().0.key;
-        assert_eq!(home.objects().await, BTreeSet::new());
-        assert_eq!(home.store.size(&key).await.unwrap(), None);
-        let early = read_whole(&home.store, &key, size).await;
+        let mut writer = fixture.store.writer();
+        writer.write(&bytes).await.unwrap();
+        assert_eq!(fixture.objects().await, BTreeSet::new());
+        let staged = writer.finish().await.unwrap();
+        let key = staged.address().0.key;
+        assert_eq!(fixture.objects().await, BTreeSet::new());
+        assert_eq!(fixture.store.size(&key).await.unwrap(), None);
+        let early = read_whole(&fixture.store, &key, size).await;
         assert!(matches!(early, Err(Error::Missing(_))), "{early:?}");
 
-        let placed = received.place().await.unwrap();
-        assert_eq!(home.objects().await, BTreeSet::from([key.clone()]));
-        assert!(read_whole(&home.store, &key, size).await.unwrap() == bytes);
-        placed.discard().await.unwrap();
+        let object = staged.persist().await.unwrap();
+        assert_eq!(fixture.objects().await, BTreeSet::from([key.clone()]));
+        assert!(read_whole(&fixture.store, &key, size).await.unwrap() == bytes);
+        object.discard().await.unwrap();
     }
 }
 
-async fn what_is_dropped_leaves_nothing(home: &Home) {
-    for size in [0, 10, BATCH + 1, 3 * home.segment_size() + 1] {
+async fn a_dropped_writer_leaves_nothing(fixture: &TestStore) {
+    for size in [0, 10, BATCH + 1, 3 * fixture.segment_size() + 1] {
         let bytes = random(size);
-        let mut incoming = home.store.receive();
-        incoming.write(&bytes).await.unwrap();
-        drop(incoming);
-        drop(receive(&home.store, &bytes).await.unwrap());
+        let mut writer = fixture.store.writer();
+        writer.write(&bytes).await.unwrap();
+        drop(writer);
+        drop(stage(&fixture.store, &bytes).await.unwrap());
     }
-    home.becomes_bare().await;
+    fixture.wait_until_empty().await;
 }
 
-async fn what_is_discarded_leaves_nothing(home: &Home) {
-    for size in [0, 10, 3 * home.segment_size() + 1] {
-        let placed = place(&home.store, &random(size)).await.unwrap();
-        placed.discard().await.unwrap();
+async fn a_discarded_object_leaves_nothing(fixture: &TestStore) {
+    for size in [0, 10, 3 * fixture.segment_size() + 1] {
+        let object = persist(&fixture.store, &random(size)).await.unwrap();
+        object.discard().await.unwrap();
     }
-    home.becomes_bare().await;
+    fixture.wait_until_empty().await;
 }
 
-async fn each_copy_has_a_key_of_its_own(home: &Home) {
+async fn each_copy_has_a_key_of_its_own(fixture: &TestStore) {
     for size in [5, 2_000_000] {
         let bytes = random(size);
         let mut keys = BTreeSet::new();
         for _ in 0..5 {
-            assert!(keys.insert(keep(&home.store, &bytes).await));
+            assert!(keys.insert(write_object(&fixture.store, &bytes).await));
         }
-        assert_eq!(home.objects().await, keys);
+        assert_eq!(fixture.objects().await, keys);
         let kept = keys.pop_last().unwrap();
         for key in keys {
-            home.store.remove(&key).await.unwrap();
-            assert_eq!(home.store.size(&key).await.unwrap(), None);
+            fixture.store.remove(&key).await.unwrap();
+            assert_eq!(fixture.store.size(&key).await.unwrap(), None);
         }
-        // The others were no part of it.
-        assert!(read_whole(&home.store, &kept, size).await.unwrap() == bytes);
-        home.store.remove(&kept).await.unwrap();
+        // The last copy is independent of the others.
+        assert!(read_whole(&fixture.store, &kept, size).await.unwrap() == bytes);
+        fixture.store.remove(&kept).await.unwrap();
     }
 }
 
-async fn what_is_not_there_is_missing(home: &Home) {
+async fn a_removed_object_is_missing(fixture: &TestStore) {
     let size = 100_000;
-    let key = keep(&home.store, &random(size)).await;
-    let remove = async || home.store.remove(&key).await;
+    let key = write_object(&fixture.store, &random(size)).await;
+    let remove = async || fixture.store.remove(&key).await;
     remove().await.unwrap();
     remove()
         .await
-        .expect("what is removed already is no failure");
+        .expect("it is no error to remove an object twice");
 
-    assert_eq!(home.store.size(&key).await.unwrap(), None);
+    assert_eq!(fixture.store.size(&key).await.unwrap(), None);
     for wanted in [range(0, size), range(5, 10), range(0, 0)] {
-        let read = read(&home.store, &key, size as u64, wanted).await;
-        let is_named = matches!(&read, Err(Error::Missing(named)) if *named == key);
-        assert!(is_named, "{wanted:?}: {read:?}");
+        let read = read(&fixture.store, &key, size as u64, wanted).await;
+        let is_missing = matches!(&read, Err(Error::Missing(missing)) if *missing == key);
+        assert!(is_missing, "{wanted:?}: {read:?}");
     }
-    let spans = vec![range(0, size)];
-    let sample = home.store.sample(Some(&key), size as u64, spans).await;
-    assert!(matches!(sample, Err(Error::Missing(_))), "{sample:?}");
+    let ranges = vec![range(0, size)];
+    let read = fixture
+        .store
+        .read_ranges(Some(&key), size as u64, ranges)
+        .await;
+    assert!(matches!(read, Err(Error::Missing(_))), "{read:?}");
 }
 
-async fn another_size_than_was_written_is_noticed(home: &Home) {
+async fn a_wrong_size_is_noticed(fixture: &TestStore) {
     let size = 300_000;
-    let key = keep(&home.store, &random(size)).await;
+    let key = write_object(&fixture.store, &random(size)).await;
     let key = key.as_str();
-    for said in [0, size - 1, size + 1, 10 * size] {
-        let said = said as u64;
-        let spans = vec![range(0, 1)];
-        let sample = home.store.sample(Some(key), said, spans).await;
-        assert_wrong(sample, said);
-        if said == 0 || home.store.as_disk().is_some() {
-            let opened = home.store.open_object(key, said, ByteRange::whole(0)).await;
-            assert_wrong(opened.map(drop), said);
+    for size_given in [0, size - 1, size + 1, 10 * size] {
+        let size_given = size_given as u64;
+        let ranges = vec![range(0, 1)];
+        let read = fixture
+            .store
+            .read_ranges(Some(key), size_given, ranges)
+            .await;
+        assert_wrong(read, size_given);
+        if size_given == 0 || fixture.store.as_disk().is_some() {
+            let opened = fixture
+                .store
+                .open_object(key, size_given, ByteRange::whole(0))
+                .await;
+            assert_wrong(opened.map(drop), size_given);
         }
     }
-    // A bucket, which is not asked how large an object is before it is read, says so at its end.
-    for said in [size + 1, 10 * size] {
+    // A bucket notices a wrong size only at the end: no request asks for the size before a read.
+    for size_given in [size + 1, 10 * size] {
         for wanted in [
-            range(0, said),
-            range(size - 10, said),
-            range(said - 1, said),
+            range(0, size_given),
+            range(size - 10, size_given),
+            range(size_given - 1, size_given),
         ] {
-            let back = read(&home.store, key, said as u64, wanted).await;
-            let error = back.expect_err("bytes that are not there cannot be read");
+            let back = read(&fixture.store, key, size_given as u64, wanted).await;
+            let error = back.expect_err("bytes beyond the end cannot be read");
             assert!(!matches!(error, Error::Missing(_)), "{wanted:?}: {error:?}");
         }
     }
 }
 
 #[track_caller]
-fn assert_wrong<T: std::fmt::Debug>(outcome: storage::Result<T>, said: u64) {
+fn assert_wrong<T: std::fmt::Debug>(outcome: storage::Result<T>, size_given: u64) {
     match outcome {
         Err(Error::WrongSize {
             expected, found, ..
-        }) => assert_eq!((expected, found), (said, 300_000)),
+        }) => assert_eq!((expected, found), (size_given, 300_000)),
         other => panic!("{other:?}"),
     }
 }
 
-async fn spans_are_those_of_the_content_or_as_many_of_a_decoy(home: &Home) {
+async fn ranges_are_read_from_the_object_or_a_decoy(fixture: &TestStore) {
     for size in [0, 1, 4096, 256 * 1024, 256 * 1024 + 1, 3_000_000] {
         let bytes = random(size);
-        let key = keep(&home.store, &bytes).await;
+        let key = write_object(&fixture.store, &bytes).await;
         let nonce: [u8; 32] = random(32).try_into().unwrap();
-        let spans = possession::ranges(&nonce.into(), size as u64);
-        let expected: Vec<u8> = spans
+        let ranges = possession::ranges(&nonce.into(), size as u64);
+        let expected: Vec<u8> = ranges
             .iter()
-            .flat_map(|span| &bytes[at(span.start)..at(span.end)])
+            .flat_map(|range| &bytes[at(range.start)..at(range.end)])
             .copied()
             .collect();
-        let sample = home.store.sample(Some(&key), size as u64, spans.clone());
-        assert!(sample.await.unwrap() == expected, "{size} bytes");
-        let decoy = home.store.sample(None, size as u64, spans).await.unwrap();
+        let read = fixture
+            .store
+            .read_ranges(Some(&key), size as u64, ranges.clone());
+        assert!(read.await.unwrap() == expected, "{size} bytes");
+        let decoy = fixture
+            .store
+            .read_ranges(None, size as u64, ranges)
+            .await
+            .unwrap();
         assert_eq!(decoy.len(), expected.len());
     }
-    assert_eq!(home.objects().await.len(), 6, "the decoy is no object");
+    assert_eq!(fixture.objects().await.len(), 6, "the decoy is not listed");
 }
 
-async fn contents_that_come_at_once_do_not_mix(home: &Home) {
+async fn concurrent_contents_do_not_mix(fixture: &TestStore) {
     let sizes = [
         1,
         5000,
@@ -268,25 +288,25 @@ async fn contents_that_come_at_once_do_not_mix(home: &Home) {
     ];
     let keeps = sizes.map(|size| async move {
         let bytes = random(size);
-        (keep(&home.store, &bytes).await, bytes)
+        (write_object(&fixture.store, &bytes).await, bytes)
     });
     let kept = join_all(keeps).await;
     let reads = kept.iter().map(|(key, bytes)| async {
-        let back = read_whole(&home.store, key, bytes.len()).await.unwrap();
+        let back = read_whole(&fixture.store, key, bytes.len()).await.unwrap();
         assert!(back == *bytes, "{} bytes", bytes.len());
     });
     join_all(reads).await;
     let keys: BTreeSet<String> = kept.into_iter().map(|(key, _)| key).collect();
-    assert_eq!(home.objects().await, keys);
+    assert_eq!(fixture.objects().await, keys);
 }
 
-async fn a_store_that_works_can_be_tried_out(home: &Home) {
-    home.store.probe().await.unwrap();
-    home.store.try_out().await.unwrap();
-    home.becomes_bare().await;
-    let is_disk = matches!(home.store, Store::Disk(_));
-    assert_eq!(home.store.keeps_marks(), is_disk);
-    assert!(home.store.pending().await.unwrap().is_empty());
+async fn a_working_store_passes_its_self_test(fixture: &TestStore) {
+    fixture.store.probe().await.unwrap();
+    fixture.store.self_test().await.unwrap();
+    fixture.wait_until_empty().await;
+    let is_disk = matches!(fixture.store, Store::Disk(_));
+    assert_eq!(fixture.store.marks_uncommitted(), is_disk);
+    assert!(fixture.store.pending().await.unwrap().is_empty());
 }
 
 fn at(position: u64) -> usize {

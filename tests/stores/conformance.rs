@@ -1,21 +1,21 @@
-//! Whether the stand-in for OSS is like OSS.
+//! The stand-in for OSS behaves like OSS.
 
 use std::process::Command;
 
 use harness::binary;
 
 #[test]
-fn the_vendors_own_client_finds_the_stand_in_to_be_like_oss() {
-    let python = std::env::var("TEST_OSS_PYTHON").expect("tests/clients/install tells where");
+fn the_vendors_own_client_accepts_the_stand_in() {
+    let python = std::env::var("TEST_OSS_PYTHON").expect("tests/clients/install sets it");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/oss/conformance.py");
-    let held = Command::new(python)
+    let output = Command::new(python)
         .arg(script)
         .arg(binary().with_file_name("oss-stand-in"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&held.stdout);
-    let trouble = String::from_utf8_lossy(&held.stderr);
-    assert!(held.status.success(), "{said}{trouble}");
-    let passed = said.trim().strip_suffix(" checks passed").unwrap();
-    assert!(passed.parse::<u32>().unwrap() > 0, "{said}");
+    let report = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{report}{errors}");
+    let passed = report.trim().strip_suffix(" checks passed").unwrap();
+    assert!(passed.parse::<u32>().unwrap() > 0, "{report}");
 }

@@ -1,5 +1,5 @@
-//! What becomes of a store's failures: what passes is not noticed, what does not is never taken for
-//! an object that is not there.
+//! Failures of a store: temporary ones are not noticed, and permanent ones are never mistaken for a
+//! missing object.
 
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,19 @@ use tokio::{
 };
 
 use crate::{
-    home::{Home, options},
+    fixture::{TestStore, options},
     keep, place, range, read_whole,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// By when one call has to fail whose every request has a second, and is made four times.
-const SOON: Duration = Duration::from_secs(15);
+/// Time in which a call must fail if each request may take a second, and is made four times.
+const MAX_FAILURE_TIME: Duration = Duration::from_secs(15);
 
-/// An error, an end half way and a late answer: none of them lasts.
+/// An error, a truncated response, no response and a late one: none of them lasts.
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_that_pass_are_not_noticed() {
-    let home = Home::with_timeout(SECOND);
+async fn temporary_failures_are_not_noticed() {
+    let fixture = TestStore::with_timeout(SECOND);
     let bytes = random(3_000_000);
     let faults: Vec<Value> = [
         ("error", "GET"),
@@ -46,22 +46,24 @@ async fn failures_that_pass_are_not_noticed() {
     .map(|(kind, operation)| json!({"kind": kind, "operation": operation, "times": 2}))
     .collect();
     for fault in faults {
-        home.oss().fault(&fault).await;
-        let key = keep(&home.store, &bytes).await;
-        let back = read_whole(&home.store, &key, bytes.len()).await.unwrap();
-        assert!(back == bytes, "{fault}: the bytes are as they were");
-        let spans = vec![range(5, 1000), range(2_000_000, 2_000_100)];
-        let sample = home.store.sample(Some(&key), bytes.len() as u64, spans);
+        fixture.oss().fault(&fault).await;
+        let key = write_object(&fixture.store, &bytes).await;
+        let back = read_whole(&fixture.store, &key, bytes.len()).await.unwrap();
+        assert!(back == bytes, "{fault}: the bytes are unchanged");
+        let ranges = vec![range(5, 1000), range(2_000_000, 2_000_100)];
+        let read = fixture
+            .store
+            .read_ranges(Some(&key), bytes.len() as u64, ranges);
         let expected = [&bytes[5..1000], &bytes[2_000_000..2_000_100]].concat();
-        assert!(sample.await.unwrap() == expected, "{fault}");
-        let size = home.store.size(&key).await.unwrap();
+        assert!(read.await.unwrap() == expected, "{fault}");
+        let size = fixture.store.size(&key).await.unwrap();
         assert_eq!(size, Some(bytes.len() as u64), "{fault}");
-        assert!(home.objects().await.contains(&key), "{fault}");
-        home.store.remove(&key).await.unwrap();
-        assert_eq!(home.store.size(&key).await.unwrap(), None, "{fault}");
+        assert!(fixture.objects().await.contains(&key), "{fault}");
+        fixture.store.remove(&key).await.unwrap();
+        assert_eq!(fixture.store.size(&key).await.unwrap(), None, "{fault}");
 
         let kind = fault["kind"].as_str().unwrap();
-        let counts = home.oss().counts().await;
+        let counts = fixture.oss().counts().await;
         assert!(
             counts["faults"][kind].as_u64().unwrap() >= 2,
             "{fault}: {counts}"
@@ -70,22 +72,22 @@ async fn failures_that_pass_are_not_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_fails_is_unavailable_and_loses_nothing() {
-    persists("error").await;
+async fn a_failing_store_is_unavailable_and_loses_nothing() {
+    permanent_fault("error").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_does_not_answer_is_unavailable_in_time() {
-    persists("hang").await;
+async fn a_silent_store_is_unavailable_in_time() {
+    permanent_fault("hang").await;
 }
 
-async fn persists(kind: &str) {
-    let home = Home::with_timeout(SECOND);
-    let store = &home.store;
+async fn permanent_fault(kind: &str) {
+    let fixture = TestStore::with_timeout(SECOND);
+    let store = &fixture.store;
     let bytes = random(3_000_000);
-    let key = keep(store, &bytes).await;
+    let key = write_object(store, &bytes).await;
     let absent = "objects/00/00000000000000000000000000000000";
-    home.oss().fault(&json!({"kind": kind})).await;
+    fixture.oss().fault(&json!({"kind": kind})).await;
     let size = bytes.len() as u64;
     let mut calls = Vec::new();
     for key in [&key, absent] {
@@ -93,23 +95,26 @@ async fn persists(kind: &str) {
         calls.push(async { read_whole(store, key, bytes.len()).await.map(drop) }.boxed());
         let empty = store.open_object(key, 0, ByteRange::whole(0));
         calls.push(async { empty.await.map(drop) }.boxed());
-        let spans = vec![range(0, 10)];
-        calls.push(async { store.sample(Some(key), size, spans).await.map(drop) }.boxed());
+        let ranges = vec![range(0, 10)];
+        calls.push(async { store.read_ranges(Some(key), size, ranges).await.map(drop) }.boxed());
         calls.push(store.remove(key).boxed());
     }
-    calls.push(async { place(store, b"a little").await.map(drop) }.boxed());
-    calls.push(async { place(store, &bytes).await.map(drop) }.boxed());
+    calls.push(async { persist(store, b"a little").await.map(drop) }.boxed());
+    calls.push(async { persist(store, &bytes).await.map(drop) }.boxed());
     calls.push(store.probe().boxed());
-    calls.push(store.try_out().boxed());
+    calls.push(store.self_test().boxed());
     let list = async {
         let mut list = store.list(0).await?;
-        list.next().await.expect("a failure is no end").map(drop)
+        list.next()
+            .await
+            .expect("a failure does not end the listing silently")
+            .map(drop)
     };
     calls.push(list.boxed());
     join_all(calls.into_iter().map(|call| fails(kind, call))).await;
 
-    home.oss().mend().await;
-    // A removal that was not answered may have been made; it was not, since it failed before.
+    fixture.oss().mend().await;
+    // A removal without a response may have succeeded. These did not, since the fault strikes first.
     assert!(read_whole(store, &key, bytes.len()).await.unwrap() == bytes);
     store.remove(&key).await.unwrap();
     store.probe().await.unwrap();
@@ -119,46 +124,50 @@ async fn fails(kind: &str, call: impl Future<Output = storage::Result<()>>) {
     let began = Instant::now();
     let outcome = call.await;
     let took = began.elapsed();
-    let is_told = matches!(&outcome, Err(Error::Unavailable(error)) if {
+    let is_explained = matches!(&outcome, Err(Error::Unavailable(error)) if {
         let words = match kind {
             "hang" => "does not answer in time",
             _ => "failed",
         };
-        let told = error.to_string();
-        told.contains("the store oss: ") && told.contains(words)
+        let text = error.to_string();
+        text.contains("the store oss: ") && text.contains(words)
     });
-    assert!(is_told, "{kind}: {outcome:?}");
-    assert!(took < SOON, "{kind}: it took {took:?}");
+    assert!(is_explained, "{kind}: {outcome:?}");
+    assert!(took < MAX_FAILURE_TIME, "{kind}: it took {took:?}");
 }
 
-/// Whatever is tried again, no byte is missing, or comes twice.
+/// Despite the retries no byte is missing or repeated.
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_that_always_ends_early_is_an_error() {
-    let home = Home::with_timeout(SECOND);
+async fn a_read_that_always_ends_early_is_an_error() {
+    let fixture = TestStore::with_timeout(SECOND);
     let bytes = random(3_000_000);
-    let key = keep(&home.store, &bytes).await;
+    let key = write_object(&fixture.store, &bytes).await;
     let fault = json!({"kind": "truncate", "operation": "GET"});
-    home.oss().fault(&fault).await;
+    fixture.oss().fault(&fault).await;
     let began = Instant::now();
-    match read_whole(&home.store, &key, bytes.len()).await {
-        // Each try gives half of what is missing.
+    match read_whole(&fixture.store, &key, bytes.len()).await {
+        // Each attempt returns half of the missing bytes.
         Ok(back) => assert!(back == bytes),
         Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error:?}"),
     }
-    assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < MAX_FAILURE_TIME,
+        "it took {:?}",
+        began.elapsed()
+    );
 }
 
-/// A store may stop in the middle of an answer, while its connection stays.
+/// A store may stop in the middle of a response, while its connection stays open.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_stops_half_way_is_an_error_in_time() {
+async fn a_response_that_stops_half_way_is_an_error_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let stopping = tokio::spawn(async move {
+    let server = tokio::spawn(async move {
         let mut connections = Vec::new();
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut request = [0; 4096];
             let _ = connection.read(&mut request).await;
-            // The first half comes once, and nothing of the second however often it is asked for.
+            // The first half is sent once, and the second half never.
             let start = if connections.is_empty() { 0 } else { 500_000 };
             let head = format!(
                 "HTTP/1.1 206 Partial Content\r\ncontent-length: {}\r\n\
@@ -172,11 +181,11 @@ async fn an_answer_that_stops_half_way_is_an_error_in_time() {
             connections.push(connection);
         }
     });
-    let home = Home::with_timeout(SECOND);
+    let fixture = TestStore::with_timeout(SECOND);
     let options = BucketOptions {
         endpoint,
         timeout: SECOND,
-        ..options(BucketKind::Oss, &home.oss().settings())
+        ..options(BucketKind::Oss, &fixture.oss().settings())
     };
     let store = Store::Bucket(Bucket::new("oss", options).unwrap());
     fails("hang", async {
@@ -185,5 +194,5 @@ async fn an_answer_that_stops_half_way_is_an_error_in_time() {
             .map(drop)
     })
     .await;
-    stopping.abort();
+    server.abort();
 }

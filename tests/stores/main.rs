@@ -1,4 +1,4 @@
-//! What the stores promise: a local disk, S3 on a real Ceph gateway, and a stand-in for OSS.
+//! The behaviour of every store: a local disk, S3 on a real Ceph gateway, and a stand-in for OSS.
 
 #![expect(
     clippy::expect_used,
@@ -7,21 +7,21 @@
 )]
 
 mod behaviour;
-mod book;
 mod conformance;
 mod faults;
-mod home;
+mod fixture;
 mod presigned;
 mod settings;
-mod turns;
+mod takeover;
+mod upload;
 mod uploads;
 
 use domain::{ByteRange, Checksum, ChecksumAlgorithm};
 use futures_util::TryStreamExt as _;
 use harness::digests;
-use storage::{Object, Placed, Received, Store};
+use storage::{Object, StagedObject, Store, UncommittedObject};
 
-/// Makes a test of each function for each store, which has nothing yet.
+/// Makes a test of each function for each store. The store is empty.
 macro_rules! on_every_store {
     ($($test:ident,)+) => {
         $crate::on_every_store!(@ disk, Disk, $($test)+);
@@ -37,7 +37,7 @@ macro_rules! on_every_store {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $test() {
-                    $crate::home::with($crate::home::Kind::$kind, super::$test).await;
+                    $crate::fixture::with($crate::fixture::Kind::$kind, super::$test).await;
                 }
             )+
         }
@@ -45,29 +45,29 @@ macro_rules! on_every_store {
 }
 pub(crate) use on_every_store;
 
-/// Sends bytes in pieces that fit to nothing.
-async fn receive(store: &Store, bytes: &[u8]) -> storage::Result<Received> {
-    let mut incoming = store.receive();
+/// Stages bytes, written in pieces whose size divides no other.
+async fn stage(store: &Store, bytes: &[u8]) -> storage::Result<StagedObject> {
+    let mut writer = store.writer();
     for piece in bytes.chunks(100_003) {
-        incoming.write(piece).await?;
+        writer.write(piece).await?;
     }
-    incoming.finish().await
+    writer.finish().await
 }
 
-/// Puts bytes into a store.
-async fn place(store: &Store, bytes: &[u8]) -> storage::Result<Placed> {
-    receive(store, bytes).await?.place().await
+/// Writes an object, which is not committed.
+async fn persist(store: &Store, bytes: &[u8]) -> storage::Result<UncommittedObject> {
+    stage(store, bytes).await?.persist().await
 }
 
-/// Puts bytes into a store where they stay, and gives their key.
-async fn keep(store: &Store, bytes: &[u8]) -> String {
-    let placed = place(store, bytes).await.unwrap();
-    let key = placed.address().key;
-    placed.keep().await;
+/// Writes and commits an object, and returns its key.
+async fn write_object(store: &Store, bytes: &[u8]) -> String {
+    let object = persist(store, bytes).await.unwrap();
+    let key = object.address().key;
+    object.commit().await;
     key
 }
 
-/// Reads some of an object.
+/// Reads a range of an object.
 async fn read(store: &Store, key: &str, size: u64, wanted: ByteRange) -> storage::Result<Vec<u8>> {
     let object = store.open_object(key, size, wanted).await?;
     collect(object, wanted).await
@@ -90,7 +90,7 @@ fn range(start: usize, end: usize) -> ByteRange {
     }
 }
 
-/// What a request says of its bytes.
+/// The SHA-1 of bytes as a checksum.
 fn sha1(bytes: &[u8]) -> Checksum {
     let sha1 = digests(bytes).sha1.as_bytes().to_vec();
     Checksum::new(ChecksumAlgorithm::Sha1, sha1).unwrap()

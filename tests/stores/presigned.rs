@@ -1,29 +1,29 @@
-//! What a bucket's URLs promise, by which anybody can read for a time.
+//! Presigned URLs of a bucket.
 
 use std::time::Duration;
 
 use harness::{http, random};
 use reqwest::{Response, header};
-use storage::PresignedAs;
+use storage::ResponseOverrides;
 
-use crate::{home::Home, keep, on_every_store};
+use crate::{fixture::TestStore, on_every_store, write_object};
 
 on_every_store! { but disk:
-    whoever_has_the_url_gets_the_bytes_as_it_was_said,
-    a_url_is_for_one_object_and_a_time,
+    a_presigned_url_returns_the_bytes_with_the_overridden_headers,
+    a_presigned_url_is_for_one_object_and_expires,
 }
 
-async fn whoever_has_the_url_gets_the_bytes_as_it_was_said(home: &Home) {
+async fn a_presigned_url_returns_the_bytes_with_the_overridden_headers(fixture: &TestStore) {
     let bytes = random(700_000);
-    let key = keep(&home.store, &bytes).await;
+    let key = write_object(&fixture.store, &bytes).await;
     let disposition = "attachment; filename=\"a b+c.txt\"; filename*=UTF-8''%C3%A4%20%25.txt";
-    let said = PresignedAs {
-        lasts: Duration::from_mins(5),
+    let overrides = ResponseOverrides {
+        expires_in: Duration::from_mins(5),
         content_type: Some("text/x-special; charset=utf-8".to_owned()),
         content_disposition: Some(disposition.to_owned()),
         cache_control: Some("private, no-cache".to_owned()),
     };
-    let url = home.bucket().presign(&key, said).await.unwrap().url;
+    let url = fixture.bucket().presign(&key, overrides).await.unwrap().url;
     let whole = get(&url, None).await;
     assert_eq!(whole.status(), 200);
     for (name, value) in [
@@ -34,25 +34,25 @@ async fn whoever_has_the_url_gets_the_bytes_as_it_was_said(home: &Home) {
         assert_eq!(whole.headers()[name], value);
     }
     assert!(whole.bytes().await.unwrap() == bytes);
-    // As a download that goes on, or a player.
+    // As a resumed download or a media player does.
     let part = get(&url, Some("bytes=5-1004")).await;
     assert_eq!(part.status(), 206);
     assert!(part.bytes().await.unwrap() == bytes[5..1005]);
 }
 
-async fn a_url_is_for_one_object_and_a_time(home: &Home) {
+async fn a_presigned_url_is_for_one_object_and_expires(fixture: &TestStore) {
     let (key, other) = (
-        keep(&home.store, b"this").await,
-        keep(&home.store, b"that").await,
+        write_object(&fixture.store, b"this").await,
+        write_object(&fixture.store, b"that").await,
     );
-    let lasts = async |seconds| {
-        let said = PresignedAs {
-            lasts: Duration::from_secs(seconds),
-            ..PresignedAs::default()
+    let url_for = async |seconds| {
+        let overrides = ResponseOverrides {
+            expires_in: Duration::from_secs(seconds),
+            ..ResponseOverrides::default()
         };
-        home.bucket().presign(&key, said).await.unwrap().url
+        fixture.bucket().presign(&key, overrides).await.unwrap().url
     };
-    let (short, long) = (lasts(1).await, lasts(60).await);
+    let (short, long) = (url_for(1).await, url_for(60).await);
     assert_eq!(get(&long, None).await.text().await.unwrap(), "this");
     assert_eq!(get(&long.replace(&key, &other), None).await.status(), 403);
 

@@ -1,4 +1,4 @@
-//! What whoever runs the service hears of settings by which a store cannot be used.
+//! Error messages for settings with which a store cannot be used.
 
 use std::{
     process::{Command, Output},
@@ -10,12 +10,12 @@ use serde_json::Value;
 use storage::{Bucket, BucketKind, BucketOptions, Error};
 use tokio::net::TcpListener;
 
-use crate::{home::options, read_whole};
+use crate::{fixture::options, read_whole};
 
-/// By when it has to be told whatever is wrong: a few tries of a second each, and waits between.
-const SOON: Duration = Duration::from_secs(20);
+/// Time in which an error must be reported: a few attempts of a second each, and delays between.
+const MAX_FAILURE_TIME: Duration = Duration::from_secs(20);
 
-/// The stand-in keeps running as long as it is held.
+/// Starts a stand-in, which runs until it is dropped.
 fn oss() -> (Oss, Setup) {
     let oss = Oss::start();
     let settings = oss.settings();
@@ -50,7 +50,7 @@ impl Setup {
         setup.with("TIMEOUT", "1")
     }
 
-    /// With another value of a setting.
+    /// Replaces the value of a setting.
     fn with(mut self, key: &str, value: &str) -> Self {
         let full = format!("FILESERVER_STORES_{}_{key}", self.name);
         self.settings.retain(|(name, _)| *name != full);
@@ -58,7 +58,7 @@ impl Setup {
         self
     }
 
-    /// With another secret.
+    /// Replaces the secret.
     fn with_secret(self, secret: &str) -> Self {
         let key = match self.kind {
             BucketKind::Oss => "ACCESS_KEY_SECRET",
@@ -78,8 +78,8 @@ impl Setup {
         self.name.to_ascii_lowercase()
     }
 
-    /// Tries the store out, by the real binary.
-    fn try_out(&self) -> Output {
+    /// Tests the store with the real binary.
+    fn check(&self) -> Output {
         self.run(Command::new(binary()))
     }
 
@@ -94,33 +94,33 @@ impl Setup {
             .output()
             .unwrap();
         let took = began.elapsed();
-        assert!(took < SOON, "it took {took:?}");
+        assert!(took < MAX_FAILURE_TIME, "it took {took:?}");
         output
     }
 
-    /// Makes sure that it is told which store it is about, and what is wrong in which words.
+    /// Checks that the message names the store, contains these words, and no secret.
     #[track_caller]
-    fn assert_told(&self, output: &Output, words: &[&str]) {
+    fn assert_message(&self, output: &Output, words: &[&str]) {
         let report = String::from_utf8_lossy(&output.stdout);
-        let trouble = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{report}{trouble}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{report}{errors}");
         assert_eq!(report.lines().count(), 1, "{report}");
         let line: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(line["store"], *self.primary());
-        let told = line["trouble"].as_str().unwrap();
-        let about = format!("the store {}: ", self.primary());
-        assert!(told.contains(&about), "{told}");
+        let message = line["trouble"].as_str().unwrap();
+        let prefix = format!("the store {}: ", self.primary());
+        assert!(message.contains(&prefix), "{message}");
         for word in words {
-            assert!(told.contains(word), "`{word}` is not in: {told}");
+            assert!(message.contains(word), "`{word}` is not in: {message}");
         }
-        let is_secret_told = report.contains(self.secret()) || trouble.contains(self.secret());
-        assert!(!is_secret_told, "{report}{trouble}");
+        let is_secret_shown = report.contains(self.secret()) || errors.contains(self.secret());
+        assert!(!is_secret_shown, "{report}{errors}");
     }
 
-    /// Starts the service with this store and a primary one.
+    /// Starts the service with this store, and with this primary store.
     async fn serve(&self, primary: &str) -> Server {
         let settings = self.settings.iter().map(|(name, value)| {
-            // A test's settings have names that do not end.
+            // The names of a server's settings are static.
             let name: &'static str = name.clone().leak();
             (name, value.as_str())
         });
@@ -129,16 +129,16 @@ impl Setup {
     }
 
     #[track_caller]
-    fn assert_tells(&self, words: &[&str]) {
-        self.assert_told(&self.try_out(), words);
+    fn assert_reports(&self, words: &[&str]) {
+        self.assert_message(&self.check(), words);
     }
 }
 
 #[test]
-fn a_store_that_can_be_used_is_said_to_be_well() {
+fn a_usable_store_passes_the_check() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
-        let output = setup.try_out();
+        let output = setup.check();
         let report = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{report}");
         let line: Value = serde_json::from_str(&report).unwrap();
@@ -150,46 +150,46 @@ fn a_store_that_can_be_used_is_said_to_be_well() {
 }
 
 #[test]
-fn a_wrong_secret_is_told() {
+fn a_wrong_secret_is_reported() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         let setup = setup.with_secret("hunter2-hunter2-hunter2");
-        setup.assert_tells(&["the secret key is not that of the access key"]);
+        setup.assert_reports(&["the secret key is not that of the access key"]);
     }
 }
 
 #[test]
-fn an_unknown_access_key_is_told() {
+fn an_unknown_access_key_is_reported() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         let setup = setup.with("ACCESS_KEY_ID", "nobody");
-        setup.assert_tells(&["does not know the access key"]);
+        setup.assert_reports(&["does not know the access key"]);
     }
 }
 
 #[test]
-fn a_bucket_that_is_not_there_is_told() {
+fn a_missing_bucket_is_reported() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         let setup = setup.with("BUCKET", "no-such-bucket");
-        setup.assert_tells(&["there is no bucket no-such-bucket at http://127.0.0.1:"]);
+        setup.assert_reports(&["there is no bucket no-such-bucket at http://127.0.0.1:"]);
     }
 }
 
 #[test]
-fn an_endpoint_that_cannot_be_reached_is_told() {
+fn an_unreachable_endpoint_is_reported() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
-        // Nobody listens there, and nobody may by himself.
+        // No process listens there, and only root could.
         let setup = setup.with("ENDPOINT", "http://127.0.0.1:1");
-        setup.assert_tells(&["http://127.0.0.1:1 cannot be reached"]);
+        setup.assert_reports(&["http://127.0.0.1:1 cannot be reached"]);
     }
     let setup = ceph().with("ENDPOINT", "http://no-such-host.invalid");
-    setup.assert_tells(&["http://no-such-host.invalid cannot be reached"]);
+    setup.assert_reports(&["http://no-such-host.invalid cannot be reached"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_never_answers_is_told() {
+async fn a_silent_endpoint_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let holding = tokio::spawn(async move {
@@ -202,30 +202,30 @@ async fn an_endpoint_that_never_answers_is_told() {
     for setup in [setup, ceph()] {
         let setup = setup.with("ENDPOINT", &endpoint);
         tokio::task::block_in_place(|| {
-            setup.assert_tells(&[&endpoint, "does not answer in time"]);
+            setup.assert_reports(&[&endpoint, "does not answer in time"]);
         });
     }
     holding.abort();
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_told() {
+fn a_wrong_clock_is_reported() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         for off in ["+1h", "-1h"] {
             let mut command = Command::new("faketime");
-            // Timeouts are to be as long as ever.
+            // The monotonic clock stays real, so that timeouts do.
             command.args(["-m", "-f", off]).arg(binary());
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-            let told = setup.run(command);
-            setup.assert_told(&told, &["clock is too far from the store's"]);
+            let output = setup.run(command);
+            setup.assert_message(&output, &["clock is too far from the store's"]);
         }
     }
 }
 
-/// Otherwise a purge or a check would take all contents for lost.
+/// Otherwise a purge or a check would consider all contents lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_in_a_bucket_that_is_not_there_is_not_missing() {
+async fn an_object_in_a_missing_bucket_is_not_reported_as_missing() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         let options = BucketOptions {
@@ -235,23 +235,23 @@ async fn an_object_in_a_bucket_that_is_not_there_is_not_missing() {
         let bucket = Bucket::new("gone", options).unwrap();
         let key = "objects/00/00000000000000000000000000000000";
         let size = bucket.size(key).await;
-        assert_tells_of_bucket(size.map(drop));
+        assert_reports_bucket(size.map(drop));
         let store = storage::Store::Bucket(bucket);
-        assert_tells_of_bucket(read_whole(&store, key, 10).await.map(drop));
-        let sample = store.sample(Some(key), 10, Vec::new()).await;
-        assert_tells_of_bucket(sample.map(drop));
-        let sample = store.sample(None, 10, Vec::new()).await;
-        assert_tells_of_bucket(sample.map(drop));
+        assert_reports_bucket(read_whole(&store, key, 10).await.map(drop));
+        let read = store.read_ranges(Some(key), 10, Vec::new()).await;
+        assert_reports_bucket(read.map(drop));
+        let read = store.read_ranges(None, 10, Vec::new()).await;
+        assert_reports_bucket(read.map(drop));
         let listed = match store.list(0).await {
             Ok(mut list) => futures_util::StreamExt::next(&mut list).await.unwrap(),
             Err(error) => Err(error),
         };
-        assert_tells_of_bucket(listed.map(drop));
+        assert_reports_bucket(listed.map(drop));
     }
 }
 
 #[track_caller]
-fn assert_tells_of_bucket(outcome: storage::Result<()>) {
+fn assert_reports_bucket(outcome: storage::Result<()>) {
     match outcome {
         Err(Error::Unavailable(error)) => {
             assert!(
@@ -264,7 +264,7 @@ fn assert_tells_of_bucket(outcome: storage::Result<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_starts_without_its_store_and_says_that_it_is_not_ready() {
+async fn the_service_starts_without_its_store_and_is_not_ready() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         let setup = setup.with_secret("hunter2-hunter2-hunter2");
@@ -288,7 +288,7 @@ async fn the_service_starts_without_its_store_and_says_that_it_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_without_its_second_store_is_ready_and_tells_of_it() {
+async fn a_service_without_its_second_store_is_ready_and_reports_it() {
     let ((_one, right), (_other, wrong)) = (oss(), oss());
     let secret = "hunter2-hunter2-hunter2";
     for (setup, trouble) in [
@@ -306,11 +306,11 @@ async fn a_service_without_its_second_store_is_ready_and_tells_of_it() {
         let server = setup.serve("disk").await;
         let ready = server.client().get("/readyz").await;
         assert_eq!(ready.status, 200, "{}", ready.text());
-        let told = ready.json();
+        let report = ready.json();
         let status = if trouble.is_some() { "degraded" } else { "ok" };
-        assert_eq!(told["status"], status, "{told}");
-        let text = told["trouble"][0].as_str();
-        assert_eq!(text.is_some(), trouble.is_some(), "{told}");
+        assert_eq!(report["status"], status, "{report}");
+        let text = report["trouble"][0].as_str();
+        assert_eq!(text.is_some(), trouble.is_some(), "{report}");
         if let (Some(text), Some(trouble)) = (text, trouble) {
             assert!(
                 text.contains(trouble) && !text.contains("hunter2"),

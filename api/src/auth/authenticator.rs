@@ -91,7 +91,7 @@ impl Authenticator {
             .parse()
             .map_err(|error: domain::TokenTextError| invalid(&error.to_string()))?;
         match self.service.find_token(&text).await? {
-            Some((token, TokenState::Good)) => Ok(Identity {
+            Some((token, TokenState::Valid)) => Ok(Identity {
                 actor: format!("token:{}", token.id),
                 owner: token.owner,
                 scopes: token.scopes,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpResponse, route, web};
 use futures_util::future::join_all;
 use serde::Serialize;
-use service::{ServersStatus, Stores};
+use service::{ReplicaSetStatus, Stores};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -97,13 +97,13 @@ async fn trouble_with_others(stores: &Stores) -> Vec<String> {
 }
 
 /// Which of several database servers cannot be used.
-fn trouble_with_servers(servers: Option<ServersStatus>) -> Vec<String> {
+fn trouble_with_servers(servers: Option<ReplicaSetStatus>) -> Vec<String> {
     let servers = servers.map(|status| status.servers).unwrap_or_default();
     let mut trouble: Vec<String> = servers
         .iter()
-        .filter(|server| !server.is_usable)
+        .filter(|server| !server.is_readable)
         .map(|server| {
-            let trouble = if server.answers {
+            let trouble = if server.is_reachable {
                 "is behind"
             } else {
                 "does not answer"

@@ -133,7 +133,7 @@ fn list(service: &FileService, tokens: &[Token], as_json: bool) -> Result<()> {
 
 fn name(state: TokenState) -> &'static str {
     match state {
-        TokenState::Good => "good",
+        TokenState::Valid => "good",
         TokenState::Expired => "expired",
         TokenState::Revoked => "revoked",
     }

@@ -67,8 +67,8 @@ impl Check<'_> {
 
     /// Handles an object without a row: it is in progress, or an orphan.
     async fn orphan(&mut self, store: &Store, address: Address) -> Result<()> {
-        let leftovers = self.service.0.database.leftovers();
-        if leftovers.is_expected_at(&address).await? || store.size(&address.key).await?.is_none() {
+        let pending = self.service.0.database.pending_deletions();
+        if pending.is_scheduled_at(&address).await? || store.size(&address.key).await?.is_none() {
             return Ok(());
         }
         self.orphaned(store, address).await

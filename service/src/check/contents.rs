@@ -1,8 +1,8 @@
 //! Checks the rows of contents: their copies and their entries.
 
-use domain::{Address, Sha1};
+use domain::{Address, Sha1, StoredContent};
 use futures_util::{StreamExt as _, stream};
-use persistence::{Shard, StoredContent};
+use persistence::Shard;
 
 use super::{
     finding::Finding,

@@ -1,7 +1,7 @@
 //! Finds files on disks that no row points at.
 
-use domain::{Address, Sha1};
-use persistence::{Shard, StoredContent};
+use domain::{Address, Sha1, StoredContent};
+use persistence::Shard;
 use storage::{Disk, Store, StoredObject};
 
 use super::{
@@ -55,9 +55,9 @@ impl Check<'_> {
             .filter(|object| !pending.contains(&object.address));
         let mut orphans = Vec::new();
         for object in self.not_in_rows(shard, unmarked.collect()).await? {
-            let leftovers = self.service.0.database.leftovers();
-            let is_expected = leftovers.is_expected_at(&object.address).await?;
-            if !is_expected && disk.size(&object.address.key).await?.is_some() {
+            let pending = self.service.0.database.pending_deletions();
+            let is_scheduled = pending.is_scheduled_at(&object.address).await?;
+            if !is_scheduled && disk.size(&object.address.key).await?.is_some() {
                 orphans.push(object.address);
             }
         }

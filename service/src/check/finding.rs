@@ -2,8 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use domain::Sha1;
-use persistence::Miscount;
+use domain::{Miscount, Sha1};
 use serde::Serialize;
 
 /// An inconsistency between rows and bytes.

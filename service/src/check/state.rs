@@ -1,7 +1,6 @@
 //! State of a running check.
 
-use domain::{Address, Timestamp};
-use persistence::StoredContent;
+use domain::{Address, StoredContent, Timestamp};
 use storage::Store;
 
 use super::{

@@ -40,10 +40,10 @@ impl LastSeen {
 mod tests {
     use super::*;
 
-    fn held_lease(holder: &str, beat: i64) -> persistence::Lease {
+    fn held_lease(holder: &str, heartbeat: i64) -> persistence::Lease {
         persistence::Lease {
             holder: Some(holder.to_owned()),
-            beat,
+            heartbeat,
         }
     }
 
@@ -66,7 +66,7 @@ mod tests {
         let now = Instant::now();
         let free = persistence::Lease {
             holder: None,
-            beat: 7,
+            heartbeat: 7,
         };
         assert!(LastSeen::default().can_take_over(None, "b", now));
         assert!(LastSeen::default().can_take_over(Some(&free), "b", now));

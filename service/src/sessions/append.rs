@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Extent, Timestamp, UploadError};
-use persistence::{Role, Session};
+use domain::{Extent, Role, Session, Timestamp, UploadError};
 use storage::{Appending, End, Kept};
 use tokio::time::{Instant, sleep_until};
 
@@ -91,7 +90,7 @@ impl Append {
                 .reserve_for_session(&self.session, reserved, needed)
                 .await?;
         }
-        let room = usize::try_from(extent.room().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let room = usize::try_from(extent.remaining().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
         let fitting = &bytes[..bytes.len().min(room)];
         self.appending.write(fitting).await.map_err(superseded)?;
         Ok(extent.admit(bytes.len() as u64)?)
@@ -193,7 +192,11 @@ impl FileService {
     /// next request.
     async fn trim_reservation(&self, session: &Session, is_held: bool, bytes: u64) -> Result<()> {
         if is_held {
-            self.0.database.sessions().hold(session.id, bytes).await?;
+            self.0
+                .database
+                .sessions()
+                .reserve_bytes(session.id, bytes)
+                .await?;
         }
         Ok(())
     }
@@ -208,7 +211,7 @@ impl FileService {
         }
         let expires_at = now.after(age);
         let sessions = self.0.database.sessions();
-        sessions.keep_until(session.id, expires_at).await?;
+        sessions.set_expiry(session.id, expires_at).await?;
         Ok(expires_at)
     }
 }

@@ -35,7 +35,7 @@ impl AppendRequest {
     /// Checks the request against the upload's extent, and returns the extent with the declared
     /// length.
     pub(super) fn apply_to(&self, current: Extent) -> Result<Extent> {
-        current.go_on_from(self.offset)?;
+        current.check_offset(self.offset)?;
         let extent = current.with_length(self.length)?;
         let Some(bytes) = self.bytes else {
             return Ok(extent);

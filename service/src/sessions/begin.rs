@@ -1,7 +1,8 @@
 //! Creates uploads.
 
-use domain::{FileName, FileStatus, MediaType, Owner};
-use persistence::{Entry, Protocol, Role, Session, SessionState};
+use domain::{
+    Entry, FileName, FileStatus, MediaType, Owner, Protocol, Role, Session, SessionState,
+};
 
 use super::status::UploadStatus;
 use crate::{Error, Expected, FileService, Result, random::random_id};
@@ -105,7 +106,7 @@ impl FileService {
             role,
             state: SessionState::Open,
             length: new.length,
-            held_bytes: None,
+            reserved_bytes: None,
             file_name,
             content_type: new.content_type,
             expected_sha1: new.expected.sha1,

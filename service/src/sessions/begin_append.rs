@@ -1,7 +1,6 @@
 //! Checks, locks and reservations before an append.
 
-use domain::{Extent, Owner, RandomId};
-use persistence::{Protocol, Role, Session, SessionState};
+use domain::{Extent, Owner, Protocol, RandomId, Role, Session, SessionState};
 use tokio::time::Instant;
 
 use super::{
@@ -82,12 +81,12 @@ impl FileService {
                 let reserved = self.0.reservations.reserved(&session.owner);
                 let (sessions, quota) = (self.0.database.sessions(), &self.0.limits.quota);
                 let settled =
-                    sessions.settle_length(session, length, quota, &reserved, self.0.clock.now());
+                    sessions.set_length(session, length, quota, &reserved, self.0.clock.now());
                 settled.await?.then_some(None).ok_or(Error::Superseded)
             }
             (None, None) => {
                 let needed = extent.offset.saturating_add(bytes.unwrap_or_default());
-                let before = session.held_bytes.unwrap_or_default();
+                let before = session.reserved_bytes.unwrap_or_default();
                 self.reserve_for_session(session, before, needed).await
             }
         }

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use domain::{ByteRange, Owner, RandomId, tus::Concatenation};
+use domain::{ByteRange, Owner, RandomId, Role, Session, SessionState, tus::Concatenation};
 use futures_util::StreamExt as _;
-use persistence::{Role, Session, SessionState};
 use storage::{Appending, End, Kept};
 use tracing::Instrument as _;
 

@@ -1,7 +1,6 @@
 //! Makes files of complete uploads.
 
-use domain::{Owner, Sha1};
-use persistence::{Session, SessionState};
+use domain::{Owner, Session, SessionState, Sha1};
 use storage::{End, Kept};
 use tracing::Instrument as _;
 
@@ -108,7 +107,7 @@ impl FileService {
 
     /// Marks an upload as failed and removes its bytes.
     pub(super) async fn fail(&self, session: &Session) -> Result<()> {
-        self.0.database.sessions().fail(session.id).await?;
+        self.0.database.sessions().mark_failed(session.id).await?;
         self.drop_bytes(session).await;
         Ok(())
     }

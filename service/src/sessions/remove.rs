@@ -1,7 +1,6 @@
 //! Removes uploads.
 
-use domain::{Owner, RandomId};
-use persistence::Protocol;
+use domain::{Owner, Protocol, RandomId};
 
 use crate::{FileService, Result};
 

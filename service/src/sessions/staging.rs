@@ -46,11 +46,11 @@ impl FileService {
             StagingStore::Disk(disk) => Ok(disk.append(id, checksums).await?),
             StagingStore::Bucket(bucket) => {
                 let stagings = self.0.database.stagings();
-                let staging = stagings.take_turn(id, bucket.name()).await?;
+                let staging = stagings.take_over(id, bucket.name()).await?;
                 let index = DatabaseSegmentIndex {
                     database: self.0.database.clone(),
                     id,
-                    epoch: staging.turn,
+                    epoch: staging.epoch,
                 };
                 Ok(bucket.go_on(id, progress_of(staging), Box::new(index), checksums)?)
             }
@@ -169,7 +169,7 @@ impl Ledger for DatabaseSegmentIndex {
 
     fn is_superseded(&self) -> BoxFuture<'_, storage::Result<bool>> {
         async move {
-            let epoch = self.database.stagings().current_turn(self.id).await;
+            let epoch = self.database.stagings().current_epoch(self.id).await;
             Ok(epoch.map_err(segment_index_error)? != Some(self.epoch))
         }
         .boxed()

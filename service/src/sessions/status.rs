@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Owner, RandomId, Timestamp};
-use persistence::{Protocol, Role, Session, SessionState};
+use domain::{Owner, Protocol, RandomId, Role, Session, SessionState, Timestamp};
 
 use crate::{Error, FileService, Result};
 

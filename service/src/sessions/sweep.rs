@@ -2,8 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use domain::RandomId;
-use persistence::{Protocol, Role, Session, SessionState};
+use domain::{Protocol, RandomId, Role, Session, SessionState};
 
 use crate::{FileService, Result};
 
@@ -42,7 +41,7 @@ impl FileService {
         let sessions = self.0.database.sessions();
         let Some(_lock) = self.0.upload_locks.try_lock(session.id) else {
             let expires_at = now.after(self.0.limits.upload_age);
-            sessions.keep_until(session.id, expires_at).await?;
+            sessions.set_expiry(session.id, expires_at).await?;
             return Ok(false);
         };
         // The expiry may have been extended since the list was read.

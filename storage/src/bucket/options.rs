@@ -1,54 +1,54 @@
-//! How a bucket is reached.
+//! The options of a bucket.
 
 use std::{fmt, time::Duration};
 
-/// What a bucket's requests look like.
+/// The protocol of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BucketKind {
-    /// Amazon's S3, which Ceph and many others speak.
+    /// Amazon's S3, also spoken by Ceph and many others.
     S3,
     /// Aliyun's OSS.
     Oss,
 }
 
-/// How a bucket is reached.
+/// The options of a bucket.
 #[derive(Debug, Clone)]
 pub struct BucketOptions {
-    /// What its requests look like.
+    /// The protocol.
     pub kind: BucketKind,
-    /// Where it is: scheme, host and port.
+    /// The endpoint: scheme, host and port.
     pub endpoint: String,
-    /// What it is called.
+    /// The bucket's name.
     pub bucket: String,
-    /// The region that requests are signed for; OSS has none.
+    /// The region that requests are signed for. OSS does not use it.
     pub region: String,
-    /// Who asks.
+    /// The access key's ID.
     pub access_key_id: String,
-    /// What proves it.
+    /// The access key's secret.
     pub secret: Secret,
-    /// The folder in the bucket that is the store's; all of it unless there is one.
+    /// The prefix of all keys of the store. If it is empty, the store is the whole bucket.
     pub prefix: String,
-    /// Whether the bucket is part of the host's name, not of the path.
+    /// The bucket is part of the host name, not of the path.
     pub virtual_host: bool,
-    /// How many bytes a part of a large object has: also the most that are lost of a resumable
-    /// upload.
+    /// The maximum number of bytes of a resumable upload that can be lost. A part of a large object
+    /// has half as many.
     pub segment_size: usize,
-    /// How long one request may be without an answer, or one answer without its next bytes.
+    /// Time to wait for the response to a request, or for the next bytes of a response.
     pub timeout: Duration,
 }
 
-/// Something that is never shown.
+/// A secret, which is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a secret.
+    /// Wraps a secret.
     #[must_use]
     pub fn new(secret: String) -> Self {
         Self(secret)
     }
 
-    pub(crate) fn reveal(&self) -> &str {
+    pub(super) fn reveal(&self) -> &str {
         &self.0
     }
 }

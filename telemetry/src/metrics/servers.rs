@@ -39,7 +39,7 @@ impl Collector for ServerCollector {
             "database_server_usable",
             "Whether a database server is read from",
             None,
-            &|server| flag(server.is_usable),
+            &|server| flag(server.is_readable),
         )?;
         gauges(
             "database_server_primary",

@@ -1,0 +1,213 @@
+//! Staging the bytes of a new object.
+
+use std::mem;
+
+use bytes::BytesMut;
+use domain::{Address, Content, ContentHasher};
+
+use super::{backend::Store, uncommitted::UncommittedObject};
+use crate::{
+    blocking::blocking,
+    bucket::{self, Bucket, multipart::MultipartWriter},
+    disk::{self, Disk, stage::StagedFileWriter},
+    error::Result,
+    sizes::BATCH_SIZE,
+};
+
+/// Hashes and stages the bytes of a new object.
+///
+/// An object that fits into one batch is kept in memory until its content is known to be new.
+/// Dropping the writer removes its bytes.
+pub struct StagingWriter {
+    /// The content, if the caller knows it. Nothing is hashed then.
+    known: Option<Content>,
+    bytes: Staging,
+}
+
+enum Staging {
+    InMemory(Store, BytesMut),
+    Disk(Disk, Box<StagedFileWriter>),
+    Bucket(Bucket, Box<MultipartWriter>),
+}
+
+/// A staged object, whose content is known. It is not durable yet.
+pub struct StagedObject {
+    key: String,
+    /// The content.
+    pub content: Content,
+    bytes: StagedBytes,
+}
+
+pub(super) enum StagedBytes {
+    Disk(Disk, disk::commit::ObjectSource),
+    Bucket(Bucket, bucket::commit::ObjectSource),
+}
+
+impl Store {
+    /// Returns a writer for a new object.
+    #[must_use]
+    pub fn writer(&self) -> StagingWriter {
+        StagingWriter::new(self.clone(), None)
+    }
+
+    /// Returns a writer for a new object whose content is already known. The bytes are not hashed:
+    /// the caller must read the object back before it counts.
+    #[must_use]
+    pub fn writer_for(&self, content: Content) -> StagingWriter {
+        StagingWriter::new(self.clone(), Some(content))
+    }
+}
+
+impl StagingWriter {
+    fn new(store: Store, known: Option<Content>) -> Self {
+        Self {
+            known,
+            bytes: Staging::InMemory(store, BytesMut::new()),
+        }
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`](crate::Error::Full) if the store is full, or any other error of the store.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Staging::InMemory(store, filling) = &mut self.bytes {
+            if filling.len() + bytes.len() <= BATCH_SIZE {
+                filling.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let filled = mem::take(filling);
+            self.bytes = Staging::begin(store, self.known.is_some()).await?;
+            self.bytes.write(&filled).await?;
+        }
+        self.bytes.write(bytes).await
+    }
+
+    /// Ends the object, and determines its content.
+    ///
+    /// # Errors
+    ///
+    /// As [`StagingWriter::write`].
+    pub async fn finish(self) -> Result<StagedObject> {
+        let (hasher, bytes) = match self.bytes {
+            Staging::InMemory(store, filled) => {
+                let bytes = filled.freeze();
+                let hasher = if self.known.is_some() {
+                    ContentHasher::default()
+                } else {
+                    hash(bytes.clone()).await?
+                };
+                (hasher, StagedBytes::in_memory(store, bytes))
+            }
+            Staging::Disk(disk, writer) => {
+                let (hasher, file) = writer.finish().await?;
+                let source = disk::commit::ObjectSource::File(file);
+                (hasher, StagedBytes::Disk(disk, source))
+            }
+            Staging::Bucket(bucket, mut writer) => {
+                let hasher = writer.settle().await?;
+                let source = bucket::commit::ObjectSource::Multipart(writer);
+                (hasher, StagedBytes::Bucket(bucket, source))
+            }
+        };
+        let content = self.known.unwrap_or_else(|| hasher.finish());
+        StagedObject::new(content, bytes)
+    }
+}
+
+impl Staging {
+    /// Starts to stage an object that does not fit into memory.
+    async fn begin(store: &Store, is_known: bool) -> Result<Self> {
+        match store {
+            Store::Disk(disk) => {
+                let writer = disk.stage(is_known).await?;
+                Ok(Self::Disk(disk.clone(), Box::new(writer)))
+            }
+            Store::Bucket(bucket) => {
+                let writer = MultipartWriter::new(bucket, is_known).await?;
+                Ok(Self::Bucket(bucket.clone(), Box::new(writer)))
+            }
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::Disk(_, writer) => writer.write(bytes).await,
+            Self::Bucket(_, writer) => writer.write(bytes).await,
+            Self::InMemory(_, filling) => {
+                filling.extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl StagedBytes {
+    fn in_memory(store: Store, bytes: bytes::Bytes) -> Self {
+        match store {
+            Store::Disk(disk) => Self::Disk(disk, disk::commit::ObjectSource::InMemory(bytes)),
+            Store::Bucket(bucket) => {
+                Self::Bucket(bucket, bucket::commit::ObjectSource::InMemory(bytes))
+            }
+        }
+    }
+}
+
+impl StagedObject {
+    /// # Errors
+    ///
+    /// If the system has no randomness for a key.
+    pub(super) fn new(content: Content, bytes: StagedBytes) -> Result<Self> {
+        let key = match &bytes {
+            StagedBytes::Disk(..) => Disk::fresh_key(&content.sha1)?,
+            StagedBytes::Bucket(_, bucket::commit::ObjectSource::Multipart(writer)) => {
+                writer.key.clone()
+            }
+            StagedBytes::Bucket(..) => Bucket::fresh_key()?,
+        };
+        Ok(Self {
+            key,
+            content,
+            bytes,
+        })
+    }
+
+    /// Returns the object's address, and whether the caller must record it before
+    /// [persisting](Self::persist) the object, since the store has no marks of its own.
+    #[must_use]
+    pub fn address(&self) -> (Address, bool) {
+        let key = self.key.clone();
+        match &self.bytes {
+            StagedBytes::Disk(disk, _) => (disk.address(key), false),
+            StagedBytes::Bucket(bucket, _) => (bucket.address(key), true),
+        }
+    }
+
+    /// Makes the object durable at its address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`](crate::Error::Full) if the store is full, or any other error of the store.
+    /// After an error nothing is left of the object, except for the staged bytes of a resumable
+    /// upload.
+    pub async fn persist(self) -> Result<UncommittedObject> {
+        match self.bytes {
+            StagedBytes::Disk(disk, source) => Ok(disk.persist(source, self.key).await?.into()),
+            StagedBytes::Bucket(bucket, source) => {
+                let size = self.content.size;
+                bucket.persist(source, &self.key, size).await?;
+                Ok(UncommittedObject::in_bucket(bucket, self.key))
+            }
+        }
+    }
+}
+
+async fn hash(bytes: bytes::Bytes) -> Result<ContentHasher> {
+    blocking(move || {
+        let mut hasher = ContentHasher::default();
+        hasher.update(&bytes);
+        Ok(hasher)
+    })
+    .await
+}
