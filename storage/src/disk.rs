@@ -3,7 +3,7 @@
 //! | path below the store's folder | content |
 //! | --- | --- |
 //! | `objects/3a/<sha1>-<unique>` | the objects |
-//! | `staging/<process>/` | one folder a process: arriving bytes, and marks of uncommitted objects |
+//! | `staging/<process>/` | arriving bytes of a process, and marks of its uncommitted objects |
 //! | `uploads/<id>.part`, `.state` | resumable uploads |
 //! | `decoy`, `identity` | one file each |
 

@@ -1,4 +1,4 @@
-//! CRC-64 by ECMA-182, reflected (also called CRC-64/XZ), which OSS sends in `x-oss-hash-crc64ecma`.
+//! CRC-64 by ECMA-182, reflected (CRC-64/XZ), which OSS sends in `x-oss-hash-crc64ecma`.
 
 /// The polynomial, lowest power first.
 const POLYNOMIAL: u64 = 0xC96C_5795_D787_0F42;

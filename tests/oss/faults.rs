@@ -116,7 +116,8 @@ impl Faults {
         *self.state().requests.entry(operation).or_default() += 1;
     }
 
-    /// Returns the active fault if it is of one of these kinds and strikes now, and counts it as delivered.
+    /// Returns the active fault if it is of one of these kinds and strikes now. It counts as
+    /// delivered then.
     pub(crate) fn strike(&self, kinds: &[Kind], operation: Operation) -> Option<Kind> {
         let mut state = self.state();
         let fault = state.fault.as_mut()?;

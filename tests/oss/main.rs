@@ -1,7 +1,7 @@
 //! A stand-in for Alibaba Cloud's OSS that the tests use.
 //!
-//! It has one bucket, verifies every signature, stores the objects in a folder, and injects faults on
-//! request. It refuses the operations of OSS that it does not implement, and versions of objects.
+//! It has one bucket, verifies every signature, stores the objects in a folder, and injects faults
+//! on request. It refuses the operations of OSS that it does not implement, and versions of objects.
 
 mod checksum;
 mod error;

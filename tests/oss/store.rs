@@ -1,7 +1,7 @@
 //! The objects and multipart uploads.
 //!
-//! The bytes of each object and part are in a file of their own, which never changes. The metadata is
-//! in memory, and in a journal that is read when the stand-in restarts.
+//! The bytes of each object and part are in a file of their own, which never changes. The metadata
+//! is in memory, and in a journal that is read when the stand-in restarts.
 
 use std::{
     collections::BTreeMap,

@@ -114,7 +114,7 @@ async fn permanent_fault(kind: &str) {
     join_all(calls.into_iter().map(|call| fails(kind, call))).await;
 
     fixture.oss().mend().await;
-    // A removal without a response may have succeeded. These did not, since the fault strikes first.
+    // A removal without a response may have succeeded. These did not: the fault comes first.
     assert!(read_whole(store, &key, bytes.len()).await.unwrap() == bytes);
     store.remove(&key).await.unwrap();
     store.probe().await.unwrap();

@@ -126,7 +126,7 @@ async fn a_segment_that_cannot_be_written_leaves_no_gap() {
         let bytes = random(fixture.segment_size() / 2 * 7 / 2);
         let checksums = vec![sha1(&bytes); checksums];
         let mut writer = upload.append(checksums).await.unwrap();
-        // As many faults as a write has attempts, so that one write fails and the later ones do not.
+        // As many faults as a write has attempts, so that only one write fails.
         let fault = json!({"kind": "error", "operation": "PUT", "times": 4});
         fixture.oss().fault(&fault).await;
         let mut outcome = Ok(());

@@ -1,8 +1,8 @@
 //! Resumable uploads in a bucket: a sequence of segments, each an object of its own.
 //!
-//! Each segment has a key of its own, and counts once the [`SegmentIndex`] contains it. So a request
-//! that continues the upload, in any process, sees its offset, and a superseded request changes
-//! nothing any more. At the end the segments become one object, by server-side copies if the store
+//! Each segment has a key of its own, and counts once the [`SegmentIndex`] contains it. So a
+//! request that continues the upload, in any process, sees its offset, and a superseded request
+//! changes nothing any more. At the end the segments become one object, by server-side copies if the store
 //! supports them.
 
 mod append;

@@ -97,8 +97,9 @@ impl Disk {
         self.metrics().time(Operation::List, listing).await
     }
 
-    /// Removes an object, and syncs its folder so that a power failure does not bring it back. It is
-    /// no error if the object does not exist.
+    /// Removes an object, and syncs its folder so that a power failure does not bring it back.
+    ///
+    /// It is no error if the object does not exist.
     ///
     /// # Errors
     ///

@@ -42,8 +42,8 @@ impl UncommittedObject {
     ///
     /// # Errors
     ///
-    /// If the store fails. On a disk the object stays marked then, and is removed after this process
-    /// has ended.
+    /// If the store fails. On a disk the object stays marked then, and is removed after this
+    /// process has ended.
     pub async fn discard(self) -> Result<()> {
         match self.0 {
             Inner::Disk(file) => file.discard().await,
