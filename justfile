@@ -14,11 +14,15 @@ check:
     cargo clippy --workspace --all-targets --locked -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked
 
-# All tests, or those that are named.
+# The tests that need nothing but Rust.
+test-quick:
+    tests/quick
+
+# All tests, or those that are named; needs root and many servers.
 test *arguments:
     tests/run {{arguments}}
 
-# Write the contract anew, after an operation changed.
+# Write the contract again, after an operation changed.
 contract:
     cargo run --quiet -- openapi > openapi.yaml
 

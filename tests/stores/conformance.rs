@@ -6,7 +6,7 @@ use harness::binary;
 
 #[test]
 fn the_vendors_own_client_finds_the_stand_in_to_be_like_oss() {
-    let python = std::env::var("TEST_OSS_PYTHON").expect("tests/clients/install tells where");
+    let python = harness::variable("TEST_OSS_PYTHON");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/oss/conformance.py");
     let held = Command::new(python)
         .arg(script)

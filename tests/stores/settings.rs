@@ -213,7 +213,7 @@ fn a_clock_that_is_wrong_is_told() {
     let (_oss, setup) = oss();
     for setup in [setup, ceph()] {
         for off in ["+1h", "-1h"] {
-            let mut command = Command::new("faketime");
+            let mut command = harness::program("faketime");
             // Timeouts are to be as long as ever.
             command.args(["-m", "-f", off]).arg(binary());
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
