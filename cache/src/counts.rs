@@ -11,6 +11,8 @@ pub struct Counts {
     pub misses: u64,
     /// What Redis did not do, or not in time; what it was not asked for is not among it.
     pub failures: u64,
+    /// Changes of entries whose tombstone may not be there, because Redis failed or was away.
+    pub lost_tombstones: u64,
 }
 
 #[derive(Debug, Default)]
@@ -18,6 +20,7 @@ pub(crate) struct Counters {
     pub(crate) hits: Counter,
     pub(crate) misses: Counter,
     pub(crate) failures: Counter,
+    pub(crate) lost_tombstones: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +42,7 @@ impl Counters {
             hits: self.hits.read(),
             misses: self.misses.read(),
             failures: self.failures.read(),
+            lost_tombstones: self.lost_tombstones.read(),
         }
     }
 }

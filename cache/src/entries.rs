@@ -119,7 +119,9 @@ impl HotEntries {
             SetOptions::default().with_expiration(stays),
         )
         .ignore();
-        self.redis.run::<()>(&bury).await;
+        if self.redis.run::<()>(&bury).await.is_none() {
+            self.redis.counters().lost_tombstones.count();
+        }
     }
 
     /// The SHA-1 has a fixed length, so no two entries have the same key.

@@ -1,7 +1,7 @@
-//! Who may do what: every operation of the contract, with every kind of credentials.
+//! Access: every operation of the contract, with every kind of credentials.
 //!
-//! The operations come from the contract itself, so none can be forgotten: one that is not known
-//! here fails the test.
+//! The operations come from the contract itself, so none can be forgotten: an operation that has no
+//! case here fails the test.
 
 use harness::{Answer, Ceph, Client, Server, TusUpload, digests, on_every_database, unique_text};
 use reqwest::{Method, RequestBuilder};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::linking::share;
 
 on_every_database! {
-    // A store on disk is for processes that have the disk.
+    // Processes on other machines cannot use a store on disk.
     alone with &[
         ("FILESERVER_AUTH", "token"),
         ("FILESERVER_STORES_ARCHIVE_KIND", "disk"),
@@ -29,16 +29,16 @@ struct Operation {
     scope: String,
 }
 
-/// What a stranger to a resource gets.
+/// The answer for an owner who does not own the resource.
 #[derive(PartialEq)]
 enum Foreign {
-    /// As if there were nothing.
+    /// As if the resource did not exist.
     NotFound,
-    /// It is about what is theirs.
+    /// The operation is about their own resources.
     Own,
 }
 
-/// What belongs to an owner, new for each operation that is tried.
+/// The resources of an owner, new for each operation that is tried.
 struct Belongings {
     sha1: String,
     http: String,
@@ -97,7 +97,7 @@ impl Belongings {
         }
     }
 
-    /// A request for an operation that its owner may make, and what a stranger gets for it.
+    /// A request that its owner may make, and the answer that another owner gets.
     fn request(&self, client: &Client, operation: &Operation) -> (RequestBuilder, Foreign) {
         let new = unique_text();
         let path = operation.template.replace("{file_sha1}", &self.sha1);
@@ -162,7 +162,7 @@ impl Belongings {
     }
 }
 
-/// What a problem is, of answers to `HEAD`, too, which have no body.
+/// The problem's type, also of answers to `HEAD`, which have no body.
 fn is_problem(answer: &Answer, operation: &Operation, status: u16, kind: &str) {
     let id = &operation.id;
     assert_eq!(answer.status, status, "{id}: {}", answer.text());
@@ -234,7 +234,7 @@ async fn every_operation_is_for_its_owner_with_the_right_scope(server: &Server) 
             if foreign == Foreign::NotFound {
                 assert_eq!(answer.status, 404, "{id}: {}", answer.text());
             } else if id == "cancel_transfer" {
-                // What admins do they do for all.
+                // Admins act for all owners.
                 assert_eq!(answer.status, 204, "{id}: {}", answer.text());
                 own.end(&alice).await;
                 continue;
@@ -248,7 +248,7 @@ async fn every_operation_is_for_its_owner_with_the_right_scope(server: &Server) 
             }
 
             let answer = send(&alice, own.request(&alice, operation)).await;
-            // A wrong proof is refused only to whom the claim belongs.
+            // Only the claim's owner learns that a proof is wrong.
             let is_done = answer.status.is_success() || id == "prove_claim" && answer.status == 422;
             assert!(is_done, "{id}: {} {}", answer.status, answer.text());
             own.end(&alice).await;
@@ -261,7 +261,7 @@ async fn whoever_knows_every_hash_and_id_gets_nothing(server: &Server) {
     let (sha1, bytes) = alice.upload_some("secret.txt").await;
     let link = alice.send(share(&alice, &sha1.to_string())).await.json();
     let mallory = server.client_of("mallory");
-    // What is there and what is not get the same answers.
+    // Resources that exist and those that do not get the same answers.
     let absent = digests(unique_text().as_bytes()).sha1;
     for path in ["", "/content", "?status=deleted"] {
         let [there, not_there] = [sha1, absent].map(|sha1| format!("/files/{sha1}{path}"));
@@ -285,7 +285,7 @@ async fn whoever_knows_every_hash_and_id_gets_nothing(server: &Server) {
         .send(share(&mallory, &sha1.to_string()))
         .await
         .problem(404, "not-found");
-    // To say that one has it is not to have it.
+    // A SHA-1 in the metadata is no proof that the owner has the content.
     let creation = TusUpload::request_at(&mallory, Method::POST, "/tus");
     let metadata = format!("sha1 {}", base64(&sha1.to_string()));
     let creation = creation
@@ -295,7 +295,7 @@ async fn whoever_knows_every_hash_and_id_gets_nothing(server: &Server) {
     assert_eq!(begun.header("upload-offset"), "0");
     let upload = TusUpload::at(&mallory, begun.header("location"));
     upload.remove().await;
-    // Deleting one's own is nobody else's business.
+    // An owner may delete their own.
     assert_eq!(mallory.upload("mine.txt", bytes.clone()).await.status, 201);
     assert_eq!(mallory.delete(&sha1).await.status, 204);
     let content = alice.get(&format!("/files/{sha1}/content")).await;
@@ -329,7 +329,7 @@ async fn an_admin_acts_for_others_and_nobody_else_does(server: &Server) {
     let twice = root.request(Method::GET, &path);
     let twice = twice.header("x-owner", "alice").header("x-owner", "bob");
     root.send(twice).await.problem(400, "invalid-header");
-    // For every operation it is clear when it is for nobody.
+    // Every operation has a case without credentials.
     let operations = operations(&root.get("/openapi.json").await.json());
     let own = Belongings::of(&alice).await;
     for operation in &operations {
@@ -337,7 +337,7 @@ async fn an_admin_acts_for_others_and_nobody_else_does(server: &Server) {
         let answer = root.try_send(request.header("x-owner", "")).await.unwrap();
         is_problem(&answer, operation, 400, "invalid-header");
     }
-    // Whom an admin works for, and who it was, stands in the log.
+    // The log has the admin, and the owner for whom they acted.
     let log = server.log();
     let line = log.lines().find(|line| {
         line.contains("\"owner\":\"alice\"") && line.contains("\"operation\":\"find_file\"")

@@ -79,7 +79,7 @@ async fn what_was_done_to_a_file_is_told_without_any_secret() {
             .is_some_and(|actor| actor.starts_with("token:"));
         assert_eq!(by_token, operation != "follow_link", "{line}");
     }
-    // What the trusted proxy said, and not what it was told.
+    // The address that the trusted proxy saw, not the one that the client sent.
     assert_eq!(of("follow_link")["client"], "198.51.100.7");
     assert_eq!(of("upload_file")["client"], "127.0.0.1");
     let refused = of("find_file");
@@ -89,7 +89,7 @@ async fn what_was_done_to_a_file_is_told_without_any_secret() {
         "{refused}"
     );
 
-    // Who was refused is told, and whose files they wanted.
+    // The log names the owner who was refused, and the owner of the files.
     let boss = lines.iter().find(|line| line["owner"] == "boss").unwrap();
     assert_eq!(boss["status"], 403);
     assert!(boss["actor"].as_str().unwrap().starts_with("token:"));

@@ -1,4 +1,4 @@
-//! Input that cannot be used: each gets the right answer, and stores nothing.
+//! Invalid input gets the right answer, and nothing is stored.
 
 use harness::{Answer, Server, on_every_database, unique_text};
 use reqwest::{
@@ -19,14 +19,14 @@ on_every_database! {
     answers_that_are_not_wanted_are_not_given,
 }
 
-/// Nothing of what was refused is there.
+/// Asserts that a refused request left nothing.
 async fn nothing_is_stored(server: &Server) {
     assert!(server.objects().is_empty());
     assert!(server.client().list_all("").await.is_empty());
 }
 
 async fn a_sha1_that_is_none_is_refused(server: &Server) {
-    // Some of these a proxy refuses by itself.
+    // A proxy refuses some of these itself.
     let client = server.first().await;
     let longer = "a".repeat(41);
     for sha1 in [
@@ -206,7 +206,7 @@ async fn bodies_that_do_not_come_whole_are_refused(server: &Server) {
     nothing_is_stored(server).await;
     assert!(server.staged().is_empty(), "nothing is left of it");
 
-    // What comes after the announced length is another request, and none.
+    // The bytes after the announced length are another request, and an invalid one.
     let answer = server
         .raw(format!("{head}Content-Length: 1\r\n\r\nxyz").as_bytes())
         .await;

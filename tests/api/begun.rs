@@ -1,4 +1,4 @@
-//! Uploads and a claim that have begun, for whatever happens to them then.
+//! Uploads and a claim that have begun, for tests of faults and limits.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use reqwest::Method;
 /// Uploads and a claim that have begun.
 pub(crate) struct Begun {
     pub(crate) tus: String,
-    /// One of which five bytes of ten are there.
+    /// An upload with five of ten bytes.
     pub(crate) full: String,
     pub(crate) http: String,
     claim: String,
@@ -39,7 +39,7 @@ impl Begun {
         std::fs::write(part, "1234567890").unwrap();
     }
 
-    /// What needs a database that works, and has room.
+    /// The requests that need a working database with free space.
     pub(crate) fn requests(&self, client: &Client) -> Vec<reqwest::RequestBuilder> {
         let tus = |method, url: &str| TusUpload::request_at(client, method, url);
         let http = |method| client.request(method, &self.http);
@@ -74,7 +74,7 @@ pub(crate) fn a_claim() -> serde_json::Value {
     serde_json::json!({"file_sha1": sha1, "file_size": 1, "file_name": "a"})
 }
 
-/// What proves nothing.
+/// A proof that is wrong.
 pub(crate) fn proof() -> serde_json::Value {
     serde_json::json!({"proof": digests(b"x").sha256})
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use harness::{Browser, Kind, Server, digests, random, unique_text};
+use harness::{Browser, Kind, Server, digests, random, unique_text, variable};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -28,7 +28,7 @@ async fn swagger_ui_authorizes_with_a_token() {
     browser.click(".auth-wrapper .authorize").await;
     browser.type_into(".auth-container input", &token).await;
     browser.click(".auth-btn-wrapper .authorize").await;
-    // For whoever wants to look at it.
+    // For a developer who wants to see the page.
     if let Some(path) = std::env::var_os("SCREENSHOT_AUTHORIZE") {
         browser.screenshot(path.as_ref()).await;
     }
@@ -83,7 +83,7 @@ async fn swagger_ui_shows_and_exercises_the_service() {
     let body = format!("{list} .live-responses-table tbody .response-col_description");
     assert!(browser.text(&body).await.contains("from the browser.txt"));
 
-    // For whoever wants to look at it.
+    // For a developer who wants to see the page.
     if let Some(path) = std::env::var_os("SCREENSHOT") {
         browser.screenshot(path.as_ref()).await;
     }
@@ -123,9 +123,9 @@ async fn a_page_of_another_origin_uploads_while_the_service_is_killed() {
     server.finish().await;
 }
 
-/// Serves the page of the documentation, and the library that it needs, and gives their origin.
+/// Serves the documentation's page and the library that it needs, and returns their origin.
 async fn serve_page() -> String {
-    let script = std::env::var("TEST_TUS_JAVASCRIPT").unwrap();
+    let script = variable("TEST_TUS_JAVASCRIPT");
     let library = Path::new(&script).with_file_name("node_modules/tus-js-client/dist/tus.min.js");
     let library = std::fs::read(library).unwrap();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/upload.html");

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
-/// What a slow machine may take for what does not wait for anything.
+/// The time that requests may take on a busy machine if they wait for nothing.
 const SOON: Duration = Duration::from_secs(5);
 
 fn path(sha1: &Sha1) -> String {
@@ -25,7 +25,7 @@ async fn ask(client: &Client, sha1: &Sha1, field: &str, tag: &str) -> Answer {
     client.send(request).await
 }
 
-/// How often the cache had what was asked for.
+/// The number of cache hits.
 async fn hits(client: &Client) -> u64 {
     let metrics = client.get("/metrics").await.text();
     let hits = metrics
@@ -34,7 +34,7 @@ async fn hits(client: &Client) -> u64 {
     hits.unwrap().parse().unwrap()
 }
 
-/// Uploads a file by way of one process, and has another one remember it.
+/// Uploads a file to one process, and lets another one cache it.
 async fn remembered(here: &Client, there: &Client) -> Sha1 {
     let (sha1, _) = here.upload_some("old.txt").await;
     assert_eq!(
@@ -74,7 +74,7 @@ async fn a_hot_entry_costs_no_query() {
             200
         );
         assert_eq!(client.get(&content).await.body, bytes);
-        // What nobody asked for, and what has to be so now, is asked of the database.
+        // Entries that were not read before, and requests that need the newest, read the database.
         client.get(&path(&cold)).await.problem(503, "unavailable");
         let answer = ask(client, &sha1, "if-match", &tag).await;
         answer.problem(503, "unavailable");
@@ -148,7 +148,7 @@ async fn an_upload_over_a_deleted_file_ends_what_a_lost_message_left() {
     let value = redis.ask(&["GET", &key]);
     assert_eq!(client.delete(&sha1).await.status, 204);
     assert_eq!(redis.ask(&["GET", &key]), "-");
-    // As if Redis had not been told.
+    // As if the tombstone had been lost.
     assert_eq!(redis.ask(&["SET", &key, &value]), "OK");
     assert_eq!(
         client.get(&path(&sha1)).await.meta().file_name.as_str(),
@@ -201,7 +201,7 @@ async fn a_change_that_redis_is_not_told_of_is_seen_when_the_age_is_over() {
     server.finish().await;
 }
 
-/// Uses a file in every way for a while; every answer has to be right, and come soon.
+/// Makes all kinds of requests for a while; every answer has to be right, and come soon.
 async fn use_for(client: &Client, time: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < time {
@@ -268,7 +268,7 @@ async fn a_redis_that_dies_hangs_or_comes_back_empty_only_costs_speed() {
     server.finish().await;
 }
 
-/// How many requests pass in some seconds by way of several processes.
+/// The number of requests that pass within some seconds, sent to several processes in turn.
 async fn passing(clients: &[&Client], seconds: u64) -> u64 {
     let (begun, mut passed) = (Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs(seconds) {
@@ -316,7 +316,7 @@ async fn replicas_count_an_owners_requests_together() {
     server.finish().await;
 }
 
-/// Starts the service with a Redis, and gives what it says until it listens or ends.
+/// Starts the service with a Redis, and returns whether it listens, and its log until then.
 fn start_with(url: &str) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new(binary())

@@ -1,4 +1,4 @@
-//! Instant upload: what a proof gives, and what nobody else learns.
+//! Instant upload: a proof gives access to a content, and reveals nothing to other owners.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub(crate) async fn claim(client: &Client, sha1: &Sha1, size: usize) -> Answer {
     client.send(request).await
 }
 
-/// The proof that somebody with these bytes makes.
+/// The proof that an owner of these bytes can make.
 pub(crate) fn prove(challenge: &Value, sha1: &Sha1, bytes: &[u8]) -> String {
     let nonce = BASE64_STANDARD.decode(challenge["nonce"].as_str().unwrap());
     let nonce: [u8; 32] = nonce.unwrap().try_into().unwrap();
@@ -49,7 +49,7 @@ pub(crate) async fn present(client: &Client, challenge: &Value, proof: &str) -> 
     client.send(request.json(&json!({"proof": proof}))).await
 }
 
-/// Uploads a content as somebody else.
+/// Uploads a content as another owner.
 async fn upload_as_bob(server: &Server, bytes: &[u8]) -> Sha1 {
     let client = server.client();
     let meta = client.upload("bobs.bin", bytes.to_vec()).await.meta();
@@ -99,7 +99,7 @@ async fn who_has_the_bytes_gets_the_file_without_sending_it(server: &Server) {
     }
 }
 
-/// What can be seen of an answer, without what differs in every answer.
+/// The parts of an answer that are the same in every answer of its kind.
 fn visible(answer: &Answer) -> String {
     let mut headers = answer.headers.clone();
     headers.remove("x-request-id");
@@ -205,7 +205,7 @@ async fn claims_are_counted_by_the_minute() {
         refused.problem(429, "too-many-claims");
         let wait: u64 = refused.header("retry-after").parse().unwrap();
         assert!((1..=60).contains(&wait), "{wait}");
-        // Somebody else may, and so may this one a minute later.
+        // Another owner may claim, and so may this owner a minute later.
         let _ = server.database().sql("UPDATE tbl_claim SET owner = 'bob'");
         assert_eq!(claim(client, &sha1, 1).await.status, 201);
         let earlier = "UPDATE tbl_claim SET owner = 'anonymous', create_at = create_at - 60000000";

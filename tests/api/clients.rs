@@ -1,4 +1,4 @@
-//! Clients that others wrote, and the service's own, while the service is killed and started again.
+//! Independent clients, and the service's own, while the service is killed and restarted.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Ceph, Kind, Server, binary, digests, random, unique_text};
+use harness::{Ceph, Kind, Server, binary, digests, path_variable, random, unique_text};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -48,7 +48,7 @@ impl Given {
 
 /// A program that talks to a server.
 fn program(name: impl AsRef<OsStr>, arguments: &[&OsStr]) -> Command {
-    let mut command = Command::new(name);
+    let mut command = Command::from(harness::program(name));
     command
         .args(arguments)
         .env("NO_PROXY", "127.0.0.1")
@@ -59,19 +59,14 @@ fn program(name: impl AsRef<OsStr>, arguments: &[&OsStr]) -> Command {
     command
 }
 
-/// One that tells how far it is.
+/// A tus client that reports its progress.
 fn tus_client(runner: &str, arguments: &[&OsStr]) -> Command {
     let mut command = program(runner, arguments);
     command.env("SLOW_MS", "30");
     command
 }
 
-fn variable(name: &str) -> OsString {
-    std::env::var_os(name)
-        .unwrap_or_else(|| panic!("{name} is not set: `tests/run` installs the clients"))
-}
-
-/// Kills the server and starts it again whenever the client has come further a few times.
+/// Kills and restarts the server each time that the client has made some progress.
 async fn disturb(server: &Server, mut client: Child, times: usize) -> Value {
     let mut said = String::new();
     let mut lines = BufReader::new(client.stderr.take().unwrap()).lines();
@@ -117,7 +112,7 @@ async fn by_tus(kind: Kind, runner: &str, script: &Path, modes: &[&str]) {
         let file = format!("/files/{}", digests(&given.bytes).sha1);
         assert_eq!(report["location"], file, "{mode}: {report}");
         if *mode == "with-sha1" {
-            // Once more, it is there already.
+            // The second time, the content is known.
             let again = tus_client(runner, &arguments).output().await.unwrap();
             let report: Value = serde_json::from_slice(&again.stdout).unwrap();
             assert_eq!(report["location"], file, "{report}");
@@ -128,7 +123,7 @@ async fn by_tus(kind: Kind, runner: &str, script: &Path, modes: &[&str]) {
 
 #[tokio::test]
 async fn tus_js_client_survives_a_service_that_is_killed() {
-    let script = PathBuf::from(variable("TEST_TUS_JAVASCRIPT"));
+    let script = PathBuf::from(path_variable("TEST_TUS_JAVASCRIPT"));
     let modes = [
         "plain",
         "abort",
@@ -144,7 +139,7 @@ async fn tus_js_client_survives_a_service_that_is_killed() {
 
 #[tokio::test]
 async fn tuspy_survives_a_service_that_is_killed() {
-    let python = variable("TEST_TUS_PYTHON").into_string().unwrap();
+    let python = path_variable("TEST_TUS_PYTHON").into_string().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/upload.py");
     for kind in KINDS {
         by_tus(kind, &python, &script, &["plain", "checksum", "resume"]).await;
@@ -171,7 +166,7 @@ async fn run(mut command: Command, status: i32) -> (String, String) {
 #[tokio::test]
 async fn the_command_line_puts_lists_gets_renames_and_removes() {
     for kind in KINDS {
-        // What is changed below is changed behind the cache's back.
+        // The changes below bypass the cache.
         let server = Server::start(kind, &[("FILESERVER_CACHE_AGE", "1")]).await;
         let given = Given::new(1_500_000);
         let path = given.path.to_str().unwrap();
@@ -183,7 +178,7 @@ async fn the_command_line_puts_lists_gets_renames_and_removes() {
         let (_, err) = run(fileserver(&server, &["put", path]), 0).await;
         assert!(err.contains("already there"), "{err}");
         given.assert_stored(&server).await;
-        // Somebody else's content is proven, not sent.
+        // A content that another owner has is proven, not sent.
         let theirs = format!("UPDATE tbl_user_file SET owner = 'bob' WHERE file_sha1 = '{sha1}'");
         let _ = server.database().sql(&theirs);
         assert!(server.command(&["quota", "recount"]).status.success());
@@ -241,7 +236,7 @@ async fn the_command_line_survives_a_service_that_is_killed() {
         let given = Given::new(60_000_000);
         let mut client = fileserver(&server, &["put", given.path.to_str().unwrap()]);
         let client = client.spawn().unwrap();
-        // In the middle of the upload, twice; there is much left to come when that is seen.
+        // In the middle of the upload, twice, with much left to send.
         for part in [1, 2] {
             wait_for_bytes(&server, given.bytes.len() / 5 * part).await;
             server.kill().await;

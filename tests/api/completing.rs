@@ -28,7 +28,7 @@ async fn the_last_byte_is_not_forgotten_in_a_crash(server: &Server) {
     let complete = |(upload, bytes): &mut (TusUpload, Vec<u8>)| {
         let id = upload.url.rsplit('/').next().unwrap();
         if Ceph::is_primary() {
-            // What is in a bucket cannot be helped along, so less is to come.
+            // A bucket has no disk to append to, so less is sent.
             bytes.truncate(5);
             let shorter = format!("UPDATE tbl_upload SET length = 5 WHERE id = '{id}'");
             let _ = server.database().sql(&shorter);
@@ -37,7 +37,7 @@ async fn the_last_byte_is_not_forgotten_in_a_crash(server: &Server) {
         let part = server.data().join("uploads").join(format!("{id}.part"));
         fs::write(part, bytes).unwrap();
     };
-    // Whoever asks first completes it ...
+    // The first request completes it ...
     complete(&mut uploads[0]);
     let answer = uploads[0].0.inspect().await;
     let file = format!("/files/{}", digests(&uploads[0].1).sha1);
@@ -88,7 +88,7 @@ async fn an_upload_that_could_not_be_recorded_is_completed_later() {
         let upload = TusUpload::begin(client, bytes.len(), &[]).await;
         let half = bytes.len() / 2;
         assert_eq!(upload.append(0, bytes[..half].to_vec()).await.status, 204);
-        // The commit is made, and nobody hears of it.
+        // The commit is made, and its answer is lost.
         proxy.lose_answers_to_commits();
         let answer = upload.append(half, bytes[half..].to_vec()).await;
         answer.problem(503, "unavailable");
@@ -103,7 +103,7 @@ async fn an_upload_that_could_not_be_recorded_is_completed_later() {
     }
 }
 
-/// What only shows when an upload is completed later than by its last request.
+/// Uploads that are completed after their last request.
 #[tokio::test]
 async fn an_upload_that_is_refused_when_it_is_completed_later_is_over() {
     let server = Server::start(Kind::Sqlite, &[]).await;

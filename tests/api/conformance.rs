@@ -67,7 +67,7 @@ struct Conversation<'a> {
     server: &'a Server,
     says: &'a str,
     values: HashMap<String, String>,
-    /// What is being put together.
+    /// The request that is being built.
     request: Option<RequestBuilder>,
     answer: Option<Answer>,
 }
@@ -129,7 +129,7 @@ impl Conversation<'_> {
     }
 
     fn expect(&mut self, detail: &str) {
-        // What a bucket can hold is a limit that a disk does not have.
+        // A bucket has a largest object, a disk does not.
         let with_limit = detail.replace("min-size=0", "max-size=83886080000");
         let detail = match detail {
             "- Tus-Max-Size" if Ceph::is_primary() => return,

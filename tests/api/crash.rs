@@ -1,4 +1,4 @@
-//! Crashes: what was acknowledged is there, and nothing else is.
+//! Crashes: all acknowledged files are there, and no others.
 
 use std::{
     sync::{
@@ -35,7 +35,7 @@ async fn nothing_acknowledged_is_lost(kind: Kind) {
                 };
                 let request = client.request(reqwest::Method::POST, "/files?file_name=a.bin");
                 let answer = client.try_send(request.body(bytes.clone())).await.ok()?;
-                // nginx answers for a service that is gone.
+                // nginx answers while the service is down.
                 if answer.status == 502 {
                     return None;
                 }
@@ -46,7 +46,7 @@ async fn nothing_acknowledged_is_lost(kind: Kind) {
         });
         let uploads = tokio::spawn(join_all(uploads));
         sleep(Duration::from_millis(40 + 90 * round)).await;
-        // However slow everything is, some have come to their end by the last time.
+        // Even on a slow machine some uploads are complete by the last round.
         while round == 3 && done.load(Ordering::Relaxed) == 0 {
             sleep(Duration::from_millis(1)).await;
         }

@@ -1,4 +1,4 @@
-//! Nobody takes more than a share, and nobody holds on to what they do not use.
+//! Limits for each owner: no owner can use up the service, and idle uploads free their slots.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ fn stalled() -> Body {
     Body::wrap_stream(byte.chain(stream::pending()))
 }
 
-/// Operations that need credentials, as methods and paths of somebody who has nothing.
+/// Operations that need credentials, as methods and paths of an owner without files.
 async fn operations(server: &Server, which: impl Fn(&Value) -> bool) -> Vec<RequestBuilder> {
     let client = server.client();
     let contract = client.get("/openapi.json").await.json();
@@ -115,7 +115,7 @@ async fn bodies_that_do_not_come_are_broken_off() {
         answer.unwrap().problem(408, "too-slow");
     }
     assert!(began.elapsed() < Duration::from_secs(10));
-    // What had come of those that can be resumed is kept, or was never told of.
+    // The acknowledged bytes of resumable uploads are kept.
     assert_eq!(upload.offset().await, 1);
     upload.remove().await;
     client.send(client.request(Method::DELETE, &partly)).await;
@@ -211,7 +211,7 @@ async fn uploads_beyond_the_places_that_there_are_wait() {
     assert_eq!(refused.header("retry-after"), "2");
     let refused = bob.upload_raw("b.txt", "b").await;
     refused.problem(503, "unavailable");
-    // Whoever only reads has a place.
+    // A client that only reads needs no slot.
     assert_eq!(alice.get("/usage").await.status, 200);
     for upload in running {
         upload.abort();
@@ -309,7 +309,7 @@ async fn a_connection_is_not_held_by_what_nobody_reads() {
         assert!(wait < Duration::from_secs(10), "{line}: {wait:?}");
     }
     assert!(wait < Duration::from_secs(45), "{line}: {wait:?}");
-    // Whoever asks one thing after another keeps the connection.
+    // A client with one request after another keeps its connection.
     let alice = server.client_of("alice");
     for _ in 0..3 {
         let (_, bytes) = alice.upload_some("a.txt").await;

@@ -1,8 +1,8 @@
-//! What happens when what the service needs fails.
+//! Faults of the database, the disk and the network.
 
 use std::{path::Path, process::Command, time::Duration};
 
-use harness::{Client, Kind, Server, TusUpload, digests, eventually, random, unique_text};
+use harness::{Client, Kind, Server, TusUpload, digests, eventually, program, random, unique_text};
 use reqwest::Method;
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
@@ -18,7 +18,7 @@ impl SmallDisk {
     fn new(megabytes: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount")
+        let mounted = program("mount")
             .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
             .arg(folder.path())
             .status();
@@ -43,7 +43,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Makes claims, and gives their URLs.
+/// Makes claims, and returns their URLs.
 async fn claim_often(client: &Client) -> Vec<String> {
     let mut claims = Vec::new();
     for _ in 0..20 {
@@ -183,7 +183,7 @@ async fn a_full_disk_is_told_and_loses_nothing() {
     full.problem(507, "storage-full");
     for request in begun.requests(client) {
         let answer = client.send(request).await;
-        // What is there no more needs no room; and a claim's use needs little.
+        // Deleted files need no space, and the use of a claim needs little.
         if !matches!(answer.status.as_u16(), 404 | 422) {
             answer.problem(507, "storage-full");
         }

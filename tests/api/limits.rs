@@ -1,4 +1,4 @@
-//! What uploads may be, how long they are kept, and who may read what is said of them.
+//! Limits of uploads: size, expiry, and who may read their status.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ async fn an_upload_of_which_nothing_is_heard_expires() {
         let left = TusUpload::begin(client, 1000, &[]).await;
         assert_eq!(left.append(0, vec![1; 500]).await.status, 204);
         let running = TusUpload::begin(client, 1000, &[]).await;
-        // One that is being worked on is kept, however long that takes.
+        // An upload that receives bytes is kept, however long that takes.
         let mut slow = half_a_patch(&server, &running, 0, 1000, &[2; 500], "").await;
         sleep(Duration::from_secs(5)).await;
         let gone = left.inspect().await;
         assert!(matches!(gone.status.as_u16(), 404 | 410));
         assert_eq!(gone.header("upload-offset"), "");
-        // It goes also if the service was not there when its time came.
+        // An upload that expired while the service was down is removed, too.
         let late = TusUpload::begin(client, 1000, &[]).await;
         assert_eq!(late.append(0, vec![3; 500]).await.status, 204);
         slow.write_all(&[2; 500]).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_request_that_stalls_is_broken_off_and_what_came_is_kept() {
     assert!(told.starts_with("HTTP/1.1 408"), "{told}");
     assert!(told.contains("upload-offset: 500"), "{told}");
     assert_eq!(upload.offset().await, 500);
-    // Nor does one wait for ever that has nothing left to bring.
+    // A request to a complete upload does not wait for its bytes for ever either.
     assert_eq!(upload.append(500, vec![1; 500]).await.status, 204);
     let mut after = half_a_patch(&server, &upload, 1000, 5, b"", "").await;
     let read = timeout(Duration::from_secs(5), after.read_to_end(&mut Vec::new())).await;

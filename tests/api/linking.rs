@@ -1,4 +1,4 @@
-//! Links: what they give to whom, and when they end.
+//! Links: access without credentials, and expiry.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) fn unshare(client: &Client, sha1: &str) -> RequestBuilder {
     client.request(Method::DELETE, &format!("/files/{sha1}/links"))
 }
 
-/// Makes a link, and gives its path.
+/// Creates a link, and returns its path.
 async fn link(client: &Client, sha1: impl ToString, wanted: Value) -> String {
     let path = format!("/files/{}/links", sha1.to_string());
     let request = client.request(Method::POST, &path).json(&wanted);
@@ -177,7 +177,7 @@ async fn downloads_by_a_link_are_counted_exactly(server: &Server) {
 }
 
 async fn what_is_no_link_says_nothing(server: &Server) {
-    // Some of these a proxy refuses by itself.
+    // A proxy refuses some of these itself.
     let (alice, anybody) = (server.client_of("alice"), server.first().await);
     let (sha1, _) = alice.upload_some("a.txt").await;
     let url = link(&alice, sha1, json!({"expires_in": 60})).await;

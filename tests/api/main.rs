@@ -1,4 +1,4 @@
-//! What the service promises to those who talk to it, over TCP, on every database.
+//! The API's promises, over TCP, on every database.
 
 #![expect(
     clippy::expect_used,

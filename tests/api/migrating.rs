@@ -12,7 +12,7 @@ use std::{
 use domain::Sha1;
 use harness::{
     Answer, Ceph, Client, Gateway, Kind, Oss, Server, StoreSettings, eventually, freeze, random,
-    unique_text,
+    unique_text, variable,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::transferring::{
     BROKER, addresses, free_jobs, start, until_gone_at_once, until_settled, worker,
 };
 
-/// How many small files move; a hundred thousand of them take a while.
+/// The number of small files that move.
 fn count() -> usize {
     let count = std::env::var("TEST_MIGRATED_FILES").ok();
     count.map_or(1_500, |count| count.parse().unwrap())
@@ -75,7 +75,7 @@ async fn a_transfer_is_asked_for_watched_and_cancelled() {
     for _ in 0..10 {
         client.upload_some("a.txt").await;
     }
-    // So slowly that it does not come to its end.
+    // So slow that it does not end during the test.
     let wanted = json!({"from": "ceph", "to": "oss", "rate": 1});
     let location = start_transfer(client, wanted.clone()).await;
     let again = client.request(Method::POST, "/transfers").json(&wanted);
@@ -139,7 +139,7 @@ async fn a_transfer_is_asked_for_watched_and_cancelled() {
     server.finish().await;
 }
 
-/// What an admin asks for, with an id of nothing, or a body that does not come.
+/// Requests of an admin with an unknown id, or without a body.
 fn requests(client: &Client) -> Vec<reqwest::RequestBuilder> {
     let transfer = format!("/transfers/{}", "0".repeat(32));
     let mut requests = vec![
@@ -214,9 +214,9 @@ async fn a_rate_is_kept() {
     server.finish().await;
 }
 
-/// What clients do while files move, and what they know of it.
+/// The clients' work while files move, and the files that they know of.
 struct Traffic {
-    /// What is there, and its bytes.
+    /// The files that exist, and their bytes.
     kept: Mutex<Vec<(Sha1, Vec<u8>)>>,
     gone: Mutex<HashSet<Sha1>>,
     is_over: AtomicBool,
@@ -250,7 +250,7 @@ impl Traffic {
                 2 => {
                     let sha1 = self.any(pick).0;
                     let renamed = client.patch(&sha1, &json!({"file_name": "renamed"})).await;
-                    // Somebody else here may have deleted it.
+                    // Another client of this test may have deleted it.
                     assert!(
                         matches!(renamed.status.as_u16(), 200 | 404),
                         "{}",
@@ -277,7 +277,7 @@ impl Traffic {
         kept[pick % kept.len()].clone()
     }
 
-    /// Whether somebody deleted a file, who may not have heard of it yet.
+    /// Returns whether a client deleted a file, even if its answer has not come yet.
     async fn is_gone(&self, sha1: &Sha1) -> bool {
         for _ in 0..100 {
             if self.gone.lock().unwrap().contains(sha1) {
@@ -308,7 +308,7 @@ async fn read(client: &Client, sha1: &Sha1) -> Answer {
 async fn everything_moves_under_traffic_while_things_are_killed() {
     let _broker = BROKER.lock().await;
     let queue = format!("move-{}", unique_text().replace(' ', "-"));
-    let broker = std::env::var("TEST_AMQP_URL").unwrap();
+    let broker = variable("TEST_AMQP_URL");
     let settings = [
         ("FILESERVER_NO_WORKER", "true"),
         ("FILESERVER_TRANSFER_BROKER", broker.as_str()),
@@ -320,7 +320,7 @@ async fn everything_moves_under_traffic_while_things_are_killed() {
     let (mut server, mut oss) = with(gateway.settings(), &settings).await;
     let client = admin(&server);
     let kept = fill(&client, count()).await;
-    // What comes from now on goes to where everything goes.
+    // From now on, uploads go to the new store.
     server.stop().await;
     server.set("FILESERVER_PRIMARY", "oss");
     server.restart().await;
@@ -407,10 +407,10 @@ async fn fill(client: &Client, count: usize) -> Vec<(Sha1, Vec<u8>)> {
     kept
 }
 
-/// Kills a server that the tests talk to, and starts it again.
+/// Kills a server of `tests/servers`, and restarts it.
 async fn restart(command: &str) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/servers");
-    let servers = std::env::var("TEST_SERVERS").unwrap();
+    let servers = variable("TEST_SERVERS");
     let status = Command::new(script).args([command, &servers]).status();
     assert!(status.await.unwrap().success());
 }

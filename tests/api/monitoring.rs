@@ -1,16 +1,16 @@
-//! The dashboard and the alerts, held to the numbers that the binary gives, by a real Prometheus.
+//! Dashboard and alerts use only metrics that the binary exports, as a real Prometheus reads them.
 
 mod expression;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    process::Command,
     time::Duration,
 };
 
 use harness::{
-    Client, Collector, Kind, Pair, Prometheus, Redis, Server, deploy, lent, unique_text,
+    Client, Collector, Kind, Pair, Prometheus, Redis, Server, deploy, lent, program, unique_text,
+    variable,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -23,14 +23,14 @@ use crate::{
 /// Labels that Prometheus adds to all that it reads.
 const ADDED: [&str; 2] = ["job", "instance"];
 
-/// What Prometheus makes by itself.
+/// Metrics that Prometheus adds.
 const OWN: [&str; 1] = ["up"];
 
 /// The names of metrics, each with its labels.
 type Exported = BTreeMap<String, BTreeSet<String>>;
 
 fn promtool(arguments: &[&str]) {
-    let output = Command::new("promtool")
+    let output = program("promtool")
         .current_dir(deploy("prometheus"))
         .args(arguments)
         .output()
@@ -129,7 +129,7 @@ async fn what_is_shown_and_what_wakes_somebody_is_exported() {
     let _broker = BROKER.lock().await;
     let collector = Collector::start();
     let queue = format!("test-{}", unique_text().replace(' ', "-"));
-    let (url, broker) = (collector.url(), std::env::var("TEST_AMQP_URL").unwrap());
+    let (url, broker) = (collector.url(), variable("TEST_AMQP_URL"));
     let settings = [
         ("FILESERVER_TRANSFER_POLICY", "move"),
         ("FILESERVER_TRANSFER_TO", "oss"),
@@ -219,7 +219,7 @@ async fn make_traffic(client: &Client) {
     assert_eq!(client.send(large).await.status, 413);
 }
 
-/// What a scrape shows.
+/// The metrics of a scrape.
 fn note(numbers: &str, exported: &mut Exported) {
     for line in numbers.lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').unwrap();
@@ -255,7 +255,7 @@ fn assert_is_exported(title: &str, expression: &str, exported: &Exported) {
     }
 }
 
-/// A metric that is told of.
+/// A metric that the documentation names.
 fn documented(word: &str) -> Option<&str> {
     let name = word.split('{').next()?;
     let is_metric = ["fileserver_", "process_"]
@@ -267,7 +267,7 @@ fn documented(word: &str) -> Option<&str> {
     (is_metric && is_name).then_some(name)
 }
 
-/// What a histogram's numbers have in common.
+/// The common name of a histogram's series.
 fn family(name: &str) -> &str {
     let mut ends = ["_bucket", "_count", "_sum"].into_iter();
     ends.find_map(|end| name.strip_suffix(end)).unwrap_or(name)
@@ -281,7 +281,7 @@ fn dashboard() -> Value {
     serde_json::from_str(&read("grafana/fileserver.json")).unwrap()
 }
 
-/// What panels ask, each with its title.
+/// The expressions of the panels, each with its title.
 fn expressions(dashboard: &Value) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {

@@ -1,13 +1,12 @@
 //! Downloads through a real nginx, with the configuration that the project ships.
 
 use std::{
-    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures_util::future::join_all;
-use harness::{Client, Kind, Nginx, Server, UNLIMITED, eventually, random, unique_text};
+use harness::{Client, Kind, Nginx, Server, UNLIMITED, eventually, program, random, unique_text};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::{
@@ -50,7 +49,7 @@ async fn a_download_through_nginx_is_as_one_from_the_service() {
     let bytes = random(700_000);
     let meta = direct.upload_raw("数 据.bin", bytes.clone()).await.meta();
     let sha1 = meta.file_sha1;
-    // A service whose settings do not know of nginx says what is right.
+    // The expected answers come from a service without nginx in its settings.
     let plain = Server::alone(Kind::Sqlite, &[]).await;
     plain.client().upload_raw("数 据.bin", bytes.clone()).await;
     let link = direct.send(share(&direct, &sha1.to_string())).await.json();
@@ -184,7 +183,7 @@ async fn nobody_gets_past_the_service_to_the_objects() {
         "/_store/".to_owned(),
         format!("http://x/_objects/{key}"),
     ] {
-        let output = Command::new("curl")
+        let output = program("curl")
             .args([
                 "--silent",
                 "--path-as-is",
@@ -322,7 +321,7 @@ async fn nginx_bounds_downloads_and_lets_uploads_through_as_they_come() {
     server.finish().await;
 }
 
-/// Answers every connection with the same, and keeps what was asked.
+/// Gives every connection the same answer, and keeps the requests.
 ///
 /// It stands for a service and for a store, as long as no store is there that is not a disk.
 async fn answering(answer: String) -> (String, Arc<Mutex<String>>) {

@@ -1,4 +1,4 @@
-//! A power failure: what had not reached the disk does not count, and nothing else is stored.
+//! A power failure: bytes that had not reached the disk are not counted, and no others are stored.
 //!
 //! The disk is an ext4 of the test's own, which is shut down as it is, by an ioctl that is there
 //! for such tests, and mounted anew. Of the machine's other boot only its mark can be imitated.
@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use harness::{Kind, Server, TusUpload, digests, random};
+use harness::{Kind, Server, TusUpload, digests, program, random};
 use tempfile::TempDir;
 
 /// Where the state file of an upload has the mark of the boot.
@@ -72,13 +72,13 @@ impl Drop for Disk {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
+fn run(name: &str, arguments: &[&str]) {
+    let output = program(name).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    assert!(output.status.success(), "{name} {arguments:?}: {said}");
 }
 
-/// As if the machine had been started anew.
+/// As if the machine had been restarted.
 fn boot_anew(data: &Path, upload: &TusUpload) {
     let id = upload.url.rsplit('/').next().unwrap();
     let path = data.join("uploads").join(format!("{id}.state"));

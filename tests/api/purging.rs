@@ -1,4 +1,4 @@
-//! What nobody has any more goes, and nothing else.
+//! Purging removes the contents that no entry refers to, and nothing else.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn what_nobody_has_any_more_goes(server: &Server) {
     assert_eq!(purge(&bob, &sha1).await, 204);
     eventually(|| rows(server, &sha1) == "0 0").await;
     eventually(|| server.objects().len() == 1).await;
-    // What can be restored stays.
+    // Contents of files that can be restored stay.
     let restored = alice.patch(&deleted, &json!({"status": "available"})).await;
     assert_eq!(restored.status, 200);
     assert_eq!(alice.upload("a.txt", bytes.clone()).await.status, 201);
@@ -61,7 +61,7 @@ async fn what_nobody_has_any_more_goes(server: &Server) {
     );
 }
 
-/// Claims a content, and gives whether it was proven.
+/// Claims a content, and returns whether the proof was accepted.
 async fn claim(client: &Client, sha1: &Sha1, bytes: &[u8]) -> bool {
     let challenge = claiming::claim(client, sha1, bytes.len()).await.json();
     let proof = claiming::prove(&challenge, sha1, bytes);

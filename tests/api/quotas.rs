@@ -1,4 +1,4 @@
-//! Quotas: nobody gets more than they may have, and everybody gets what they may.
+//! Quotas: no owner exceeds theirs, and every owner can use all of it.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ async fn of_fifty_uploads_at_once_as_many_are_taken_as_there_is_room_for(server:
     );
     let quota = json!({"bytes": 10_000, "files": 8, "uploads": 60});
     assert_eq!(now["quota"], quota);
-    // What is there already takes no room, and an empty file takes none.
+    // A known content needs no space, and neither does an empty file.
     let known = alice.list_all("").await.remove(0);
     let content = alice.get(&known.location.to_string()).await.body;
     let path = format!("/files/{}?file_name=a", known.file_sha1);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::linking::share;
 
-/// How soon a change among the database's servers has to be noticed, on a machine that is busy.
+/// The time within which a change of the database's servers is noticed, on a busy machine.
 const SOON: Duration = Duration::from_secs(15);
 
 macro_rules! on_every_pair {
@@ -139,7 +139,7 @@ async fn a_replica_that_is_behind_is_left_out(kind: Kind) {
     let client = server.client();
     until_all_is_well(client).await;
     pair.hold_back(Which::Second, true);
-    // What is missing there is not missing.
+    // A row that the replica lacks is not reported as missing.
     let begun = Instant::now();
     write_and_look(client, client, 10).await;
     let took = begun.elapsed();
@@ -155,7 +155,7 @@ async fn a_replica_that_is_behind_is_left_out(kind: Kind) {
     let before = reads_from(client, "replica").await;
     let begun = Instant::now();
     write_and_look(client, client, 10).await;
-    // Nobody waits for it any more.
+    // No request waits for it any more.
     assert!(begun.elapsed() < took + Duration::from_secs(2), "{took:?}");
     assert!(reads_from(client, "replica").await - before < 1.0);
 
@@ -242,7 +242,7 @@ async fn without_a_primary_it_is_read_on_and_a_promoted_one_is_found(kind: Kind)
         |trouble: &[String]| trouble.contains(&"no database server takes writes".to_owned());
     until_trouble_is(server.client(), is_told).await;
 
-    // Who starts meanwhile waits.
+    // A process that starts meanwhile waits.
     let promoting = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         pair.promote(Which::Second);
@@ -261,7 +261,7 @@ async fn without_a_primary_it_is_read_on_and_a_promoted_one_is_found(kind: Kind)
     }
     process.kill().await.unwrap();
     late.kill().await.unwrap();
-    // Whoever starts now finds it, too, though it was the replica of the settings.
+    // A process that starts now finds it, too, though the settings call it the replica.
     server.stop().await;
     server.restart().await;
     assert_eq!(alice.get(&path).await.status, 200);
@@ -270,7 +270,7 @@ async fn without_a_primary_it_is_read_on_and_a_promoted_one_is_found(kind: Kind)
         pair.rejoin(Which::First);
         until_all_is_well(server.client()).await;
         write_and_look(&alice, &alice, 3).await;
-        // A second one that takes writes changes nothing for who runs, and nobody starts.
+        // A second primary changes nothing for running processes, and stops new ones from starting.
         let _ = pair.administrate(Which::First, "SET GLOBAL read_only = OFF");
         tokio::time::sleep(Duration::from_secs(2)).await;
         write_and_look(&alice, &alice, 3).await;

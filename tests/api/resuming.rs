@@ -130,7 +130,7 @@ async fn the_newest_request_wins_and_reading_waits_for_nobody(server: &Server) {
     let client = server.client();
     let bytes = random(2_000_000);
     let upload = TusUpload::begin(client, bytes.len(), &[]).await;
-    // Somebody who keeps the connection open, and sends no more.
+    // A client that keeps its connection open, and sends nothing more.
     let mut older = half_a_patch(server, &upload, 0, bytes.len(), &bytes[..1_000_000], "").await;
     eventually(|| !server.staged().is_empty()).await;
     let read = timeout(Duration::from_secs(2), upload.inspect()).await;
@@ -140,7 +140,7 @@ async fn the_newest_request_wins_and_reading_waits_for_nobody(server: &Server) {
     let newer = upload.append(seen, bytes[seen..].to_vec());
     let mut newer = timeout(Duration::from_secs(5), newer).await.unwrap();
     if newer.status == 409 {
-        // What the older one had received is kept, and is more than could be seen before.
+        // The bytes that the older request received are kept, even those not yet visible before.
         let offset: usize = newer.header("upload-offset").parse().unwrap();
         assert!(offset > seen && offset <= 1_000_000);
         newer = upload.append(offset, bytes[offset..].to_vec()).await;

@@ -1,4 +1,4 @@
-//! Processes that do a part of the work each.
+//! Processes with different roles.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Replicas are restarted one after the other, and nobody notices.
+//! A rolling restart of replicas, which no client notices.
 
 use std::{
     sync::{
@@ -17,13 +17,13 @@ use tokio::time::sleep;
 
 use crate::{linking::share, stateless};
 
-/// How often each replica is restarted.
+/// The number of restarts of each replica.
 fn rounds() -> usize {
     let rounds = std::env::var("TEST_ROLLING_ROUNDS").ok();
     rounds.map_or(2, |rounds| rounds.parse().unwrap())
 }
 
-/// Clients that ask for something all the time.
+/// Clients that send requests all the time.
 #[derive(Clone)]
 struct Traffic {
     client: Client,
@@ -65,7 +65,7 @@ impl Traffic {
         }
     }
 
-    /// A file comes, is looked at, renamed, downloaded, shared and deleted.
+    /// Uploads, reads, renames, downloads, shares and deletes a file.
     async fn file(&self) -> Option<()> {
         let text = unique_text();
         let post = self
@@ -100,7 +100,7 @@ impl Traffic {
         Some(())
     }
 
-    /// A file comes in parts.
+    /// Uploads a file in parts.
     async fn tus(&self) -> Option<()> {
         let bytes = random(300_000);
         let creation = TusUpload::request_at(&self.client, Method::POST, "/tus");

@@ -1,4 +1,4 @@
-//! What the service tells about itself.
+//! Health, readiness, metrics, and the contract.
 
 use harness::{Kind, Server, on_every_database};
 use reqwest::Method;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use harness::{
-    Ceph, Client, Kind, Replica, Server, TusUpload, binary, digests, freeze, random, signal,
+    Ceph, Client, Kind, Replica, Server, Signal, TusUpload, binary, digests, freeze, random,
+    signal, variable,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -15,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::{linking::share, transferring::BROKER};
 
-/// What replicas have to share besides.
+/// The settings that replicas have to share in addition.
 const KEYS: [(&str, &str); 2] = [
     (
         "FILESERVER_CURSOR_KEY",
@@ -89,7 +90,7 @@ async fn any_replica_goes_on_with_what_another_began() {
         let clients = [server.client(), b.client(), c.client()];
         by_tus(clients).await;
         by_the_draft(clients).await;
-        // What one signed the others know.
+        // A token that one replica signed is valid on the others.
         let [a, b, c] = clients;
         let (sha1, bytes) = a.upload_some("a.txt").await;
         let link = a.send(share(a, &sha1.to_string())).await.json();
@@ -99,7 +100,7 @@ async fn any_replica_goes_on_with_what_another_began() {
         let next = page["next"].as_str().unwrap();
         let rest = c.get(&format!("/files?limit=2&cursor={next}")).await;
         assert_eq!(rest.json()["files"].as_array().unwrap().len(), 1);
-        // What one changes the others see at once.
+        // A change on one replica is visible on the others at once.
         assert_eq!(c.delete(&sha1).await.status, 204);
         b.get(&format!("/files/{sha1}"))
             .await
@@ -189,14 +190,14 @@ async fn a_disk_that_is_another_stops_the_start() {
     }
 }
 
-/// The process that does what is to be done once.
+/// The process that holds the lease.
 fn holder(server: &Server, lease: &str) -> Option<u32> {
     let sql = format!("SELECT holder FROM tbl_lease WHERE name = '{lease}'");
     let holder = server.database().sql(&sql);
     holder.trim().split('-').next().unwrap().parse().ok()
 }
 
-/// Waits until another process than one has a lease, and gives it and how long that took.
+/// Waits until another process has a lease; returns it, and how long that took.
 async fn until_not(server: &Server, lease: &str, before: Option<u32>) -> (u32, Duration) {
     let began = Instant::now();
     loop {
@@ -208,7 +209,7 @@ async fn until_not(server: &Server, lease: &str, before: Option<u32>) -> (u32, D
     }
 }
 
-/// How long nothing may be done when whoever does it dies.
+/// The longest pause of a task when its holder dies.
 const SECONDS: Duration = Duration::from_secs(9);
 
 async fn is_held(client: &Client) -> bool {
@@ -227,7 +228,7 @@ async fn until_held(client: &Client) {
     }
 }
 
-/// An upload that goes when nothing is heard of it for a second, and is swept.
+/// An upload that expires after a second without bytes, and is swept.
 async fn until_swept(server: &Server, client: &Client) -> Duration {
     TusUpload::begin(client, 10, &[]).await;
     let began = Instant::now();
@@ -262,10 +263,10 @@ async fn what_is_done_once_moves_on_when_who_does_it_dies() {
         assert!(swept < SECONDS, "{swept:?}");
         until_held(second.client()).await;
 
-        // Whoever stops says so.
+        // A process that stops gives up its lease.
         first.start_again().await;
         let before = second.id();
-        signal(before, "TERM");
+        signal(before, Signal::TERM);
         let (now, took) = until_not(&server, "housekeeping", Some(before)).await;
         assert!(
             now == first.id() && took < Duration::from_secs(3),
@@ -297,11 +298,11 @@ async fn who_was_frozen_notices_that_others_do_its_work() {
     assert!(now == second.id() && took < SECONDS, "{took:?}");
     until_swept(&server, second.client()).await;
     freeze(id, false);
-    // It knows, although it cannot ask anybody.
+    // It knows this without asking the database.
     assert!(!is_held(server.client()).await);
     assert!(is_held(second.client()).await);
     proxy.mend();
-    // And leaves it at that.
+    // It does not take the lease back.
     for _ in 0..30 {
         assert!(!is_held(server.client()).await);
         sleep(Duration::from_millis(100)).await;
@@ -318,7 +319,7 @@ async fn jobs_are_announced_by_another_when_who_did_dies() {
     let _turn = BROKER.lock().await;
     let archive = tempfile::tempdir().unwrap();
     let queue = format!("lease-{}", std::process::id());
-    let url = std::env::var("TEST_AMQP_URL").unwrap();
+    let url = variable("TEST_AMQP_URL");
     let settings = [
         ("FILESERVER_STORES_ARCHIVE_KIND", "disk"),
         (

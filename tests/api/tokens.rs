@@ -1,4 +1,4 @@
-//! Credentials: which let somebody in, and for how long.
+//! Credentials: which are accepted, and for how long.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ async fn a_token_expires_and_its_use_is_seen(server: &Server) {
 
 async fn what_is_no_token_lets_nobody_in(server: &Server) {
     let token = server.token("alice", "files:read");
-    // Some of these a proxy refuses by itself.
+    // A proxy refuses some of these itself.
     let client = server.first().await;
     let with = |value: &str| {
         client.send(
@@ -232,7 +232,7 @@ async fn a_jwt_lets_in_whom_its_issuer_means() {
         let detail = answer.problem(401, "invalid-credentials");
         assert!(detail.contains(expected), "{detail}, not {expected}");
     }
-    // New keys are found when they are needed, and old ones end with the next look.
+    // New keys are loaded when a token needs them, and old ones end with the next reload.
     assert_eq!(
         ask(client, &but("aud", json!(["x", "files"]))).await.status,
         200

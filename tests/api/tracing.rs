@@ -1,4 +1,4 @@
-//! Traces, as a real collector gets them.
+//! Traces, as a real collector receives them.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use harness::{
-    Answer, Ceph, Client, Collector, Kind, Server, Span, binary, eventually, unique_text,
+    Answer, Ceph, Client, Collector, Kind, Server, Span, binary, eventually, unique_text, variable,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -18,14 +18,14 @@ use crate::{
     transferring::{BROKER, Moving},
 };
 
-/// What OTLP calls kinds of spans.
+/// The kinds of spans in OTLP.
 const INTERNAL: u64 = 1;
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
 const PRODUCER: u64 = 4;
 const CONSUMER: u64 = 5;
 
-/// A `traceparent`, its trace, and the span of whoever sends it.
+/// A `traceparent`, its trace, and the span of its sender.
 struct Parent {
     field: String,
     trace: String,
@@ -167,7 +167,7 @@ async fn a_download_is_traced_to_its_last_byte() {
         .await
         .meta()
         .file_sha1;
-    // What a bucket gets while it comes is sent by a task of its own.
+    // A task of its own sends to the bucket while bytes arrive.
     let request = request_of(&collector, &parent.trace).await;
     let trace = collector.trace(&parent.trace);
     let is_written = |span: &Span| span.name.starts_with("write ") && span.parent == request.id;
@@ -210,7 +210,7 @@ async fn no_span_has_a_secret_or_what_a_file_is_called() {
     let link = made["url"].as_str().unwrap();
     let stranger = server.client();
     assert_eq!(stranger.get(link).await.status, 200);
-    // However the link is spelled, and whoever answers.
+    // With every spelling of the link, and from every handler.
     for path in ["/%64/", "//d/", "/./d/", "/D/", "/d%2F", "/"] {
         let request = format!("GET {path}{} HTTP/1.1\r\nHost: x\r\n\r\n", &link[3..]);
         let told = server.raw(request.as_bytes()).await;
@@ -268,7 +268,7 @@ async fn a_copy_is_one_trace_over_the_broker() {
     let _broker = BROKER.lock().await;
     let collector = Collector::start();
     let queue = format!("test-{}", unique_text().replace(' ', "-"));
-    let (url, broker) = (collector.url(), std::env::var("TEST_AMQP_URL").unwrap());
+    let (url, broker) = (collector.url(), variable("TEST_AMQP_URL"));
     let settings = [
         ("FILESERVER_TRANSFER_POLICY", "move"),
         ("FILESERVER_TRANSFER_TO", "oss"),
@@ -342,7 +342,7 @@ async fn a_copy_is_one_trace_over_the_broker() {
         }
         assert_eq!(in_trace(part).parent, copied.id, "{part}");
     }
-    // What a process is at that is killed waits for minutes.
+    // The job of a killed process waits for minutes.
     moving.settle().await;
     drop(other);
     moving.finish().await;
@@ -368,7 +368,7 @@ async fn what_is_done_for_nobody_is_in_no_trace() {
 
 #[tokio::test]
 async fn a_collector_that_is_gone_or_hangs_costs_requests_nothing() {
-    // One that takes connections, and says nothing.
+    // A collector that accepts connections, and does not answer.
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let hanging = format!("http://{}", hanging.local_addr().unwrap());
     let plain = Server::alone(Kind::Sqlite, &[]).await;
@@ -378,7 +378,7 @@ async fn a_collector_that_is_gone_or_hangs_costs_requests_nothing() {
     }
     let mut times = vec![Vec::new(); 3];
     for _ in 0..200 {
-        // In turns, so that whatever else the machine does is done to all of them.
+        // In turns, so that other load on the machine affects all of them alike.
         for (server, times) in [&plain].into_iter().chain(&others).zip(&mut times) {
             let client = server.client();
             let began = Instant::now();
@@ -398,7 +398,7 @@ async fn a_collector_that_is_gone_or_hangs_costs_requests_nothing() {
         );
     }
 
-    // More than can wait, of which the rest is dropped, and memory is bounded.
+    // More spans than the queue holds: the rest is dropped, and memory is bounded.
     let server = &others[1];
     let client = server.client();
     let before = number(client, "process_resident_memory_bytes").await;

@@ -3,9 +3,11 @@
 use std::{path::Path, process::Command, time::Duration};
 
 use harness::{
-    Ceph, Client, Kind, Nginx, Oss, Pair, Redis, Replica, Server, UNLIMITED, Which, lent,
+    Ceph, Client, Kind, Nginx, Oss, Pair, Redis, Replica, Server, UNLIMITED, Which, lent, variable,
 };
 use tokio::time::sleep;
+
+use crate::staleness::CACHE_AGE;
 
 /// Three replicas behind nginx, two workers, a pair of database servers, a cache, a broker, and
 /// two stores.
@@ -13,7 +15,7 @@ pub(crate) struct Cluster {
     pub(crate) databases: Pair,
     pub(crate) primary: Which,
     pub(crate) replicas: Vec<Replica>,
-    /// The other one is the server of the settings, which has the command line.
+    /// The second worker is `server`, which also runs the subcommands.
     pub(crate) worker: Replica,
     pub(crate) redis: Redis,
     server: Server,
@@ -26,7 +28,7 @@ impl Cluster {
         let databases = Pair::start(Kind::MariaDb);
         let (redis, oss) = (Redis::start(), Oss::start());
         let database = databases.database();
-        let broker = std::env::var("TEST_AMQP_URL").unwrap();
+        let broker = variable("TEST_AMQP_URL");
         let key = "0123456789abcdef".repeat(4);
         let mut settings: Vec<(&'static str, String)> = vec![
             ("FILESERVER_AUTH", "token".to_owned()),
@@ -41,6 +43,7 @@ impl Cluster {
                 format!("cluster{}", database.url().len()),
             ),
             ("FILESERVER_REDIS_URL", redis.url()),
+            ("FILESERVER_CACHE_AGE", CACHE_AGE.as_secs().to_string()),
             ("FILESERVER_ROLE", "worker".to_owned()),
         ];
         settings.extend(databases.settings(&database));
@@ -72,7 +75,7 @@ impl Cluster {
         }
     }
 
-    /// A client of an owner's, by way of nginx.
+    /// A client of an owner, by way of nginx.
     pub(crate) fn client_of(&self, owner: &str) -> Client {
         let token = self.server.token(owner, "files:read,files:write");
         self.server
@@ -81,14 +84,23 @@ impl Cluster {
             .with_token(&token)
     }
 
-    /// Waits until all copies are made, stops everything, and makes sure that every row has its
+    /// Clients that read the replicas' metrics, in the order of the replicas.
+    pub(crate) fn metrics(&self) -> Vec<Client> {
+        let token = self.server.token("monitoring", "metrics:read");
+        let replicas = self.replicas.iter();
+        replicas
+            .map(|replica| replica.client().with_token(&token))
+            .collect()
+    }
+
+    /// Waits until all copies are made, stops everything, and asserts that every row has its
     /// bytes, and all bytes have their row.
     pub(crate) async fn finish(mut self) {
         let count = format!(
             "SELECT COUNT(*) FROM {}.tbl_job WHERE status = 0",
             self.server.database().name()
         );
-        // What the dead had in hand, and what the broker lost, is for others after some minutes.
+        // Jobs of killed processes, and those that the broker lost, would be due after some minutes.
         let free = format!(
             "UPDATE {}.tbl_job SET holder = NULL, due_at = 0 WHERE status = 0",
             self.server.database().name()
@@ -109,7 +121,7 @@ impl Cluster {
         }
         self.worker.stop().await;
         self.server.stop().await;
-        // What replicas had on its way when they were killed is found when it is old enough.
+        // Objects whose uploads were interrupted are found once they are old enough.
         let removed = self
             .server
             .command(&["check", "--remove-orphans", "--orphan-age", "0"]);
@@ -119,9 +131,9 @@ impl Cluster {
     }
 }
 
-/// Kills the broker, and starts it again with what it had.
+/// Kills the broker, and restarts it with its data.
 pub(crate) fn restart_broker() {
-    let servers = std::env::var("TEST_SERVERS").unwrap();
+    let servers = variable("TEST_SERVERS");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers");
     let restarted = Command::new(script)
         .args(["restart-broker", &servers])

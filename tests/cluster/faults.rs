@@ -1,4 +1,4 @@
-//! What is broken, one after the other.
+//! The faults, one after the other.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,20 @@ use tokio::{sync::watch, task::block_in_place, time::sleep};
 
 use crate::{
     cluster::{Cluster, restart_broker},
-    journal::Journal,
+    journal::{Journal, Staleness},
 };
 
-/// How often one of the service's processes is killed.
-const KILL_EVERY: Duration = Duration::from_secs(4);
+/// The time between two kills of the service's processes.
+const KILL_INTERVAL: Duration = Duration::from_secs(4);
 
-/// How long everything but those processes is well between two faults.
-const REST: Duration = Duration::from_secs(3);
+/// The pause between two faults, in which only those processes are killed.
+const PAUSE: Duration = Duration::from_secs(3);
 
-/// How long a fault lasts.
-const FAULT: Duration = Duration::from_secs(3);
+/// The duration of a fault.
+const FAULT_TIME: Duration = Duration::from_secs(3);
 
-/// Breaks one part after the other, and mends it, for a time, but each once at least; and all the
-/// while kills the service's processes.
+/// Breaks and repairs one part after the other until a time is over, but each part at least once.
+/// Meanwhile the service's processes are killed, one at a time.
 pub(crate) async fn go_on(cluster: &mut Cluster, journal: &Journal, time: Duration) {
     let began = Instant::now();
     let Cluster {
@@ -32,22 +32,22 @@ pub(crate) async fn go_on(cluster: &mut Cluster, journal: &Journal, time: Durati
         ..
     } = cluster;
     let (stop, stopped) = watch::channel(false);
-    let killing = keep_killing(replicas, worker, stopped);
+    let killing = keep_killing(replicas, worker, journal, stopped);
     let breaking = async {
         loop {
-            journal.begin_fault("replicas are killed", false);
-            sleep(REST).await;
+            journal.begin_fault("replicas are killed", Staleness::None);
+            sleep(PAUSE).await;
             break_all(databases, primary, redis, journal).await;
             if began.elapsed() >= time {
                 break;
             }
         }
-        journal.begin_fault("replicas are killed", false);
+        journal.begin_fault("replicas are killed", Staleness::None);
         stop.send_replace(true);
     };
     tokio::join!(killing, breaking);
-    // And nothing is broken any more.
-    sleep(REST).await;
+    // All processes find the last part that was repaired.
+    sleep(PAUSE).await;
 }
 
 async fn break_all(
@@ -58,57 +58,66 @@ async fn break_all(
 ) {
     let replica = primary.other();
 
-    journal.begin_fault("the database's replica is behind", false);
+    journal.begin_fault("the database's replica is behind", Staleness::None);
     block_in_place(|| databases.hold_back(replica, true));
-    sleep(FAULT).await;
+    sleep(FAULT_TIME).await;
     block_in_place(|| databases.hold_back(replica, false));
-    rest(journal).await;
+    pause(journal).await;
 
-    journal.begin_fault("the database's replica is killed", false);
+    journal.begin_fault("the database's replica is killed", Staleness::None);
     block_in_place(|| databases.kill(replica));
-    sleep(FAULT).await;
+    sleep(FAULT_TIME).await;
     block_in_place(|| databases.restart(replica, false));
-    rest(journal).await;
+    pause(journal).await;
 
-    journal.begin_fault("Redis is killed", true);
+    journal.begin_fault("Redis is killed", Staleness::CachedEntries);
     redis.kill();
-    sleep(FAULT).await;
+    sleep(FAULT_TIME).await;
     redis.restart();
-    rest(journal).await;
+    pause(journal).await;
 
-    journal.begin_fault("RabbitMQ is killed", false);
+    journal.begin_fault("RabbitMQ is killed", Staleness::None);
     block_in_place(restart_broker);
-    rest(journal).await;
+    pause(journal).await;
 
-    journal.begin_fault("the primary is killed, then promoted", true);
+    journal.begin_fault(
+        "the primary is killed, and the replica promoted",
+        Staleness::AllReads,
+    );
     block_in_place(|| databases.kill(*primary));
-    sleep(FAULT).await;
+    sleep(FAULT_TIME).await;
     block_in_place(|| databases.promote(replica));
-    sleep(FAULT).await;
+    sleep(FAULT_TIME).await;
     block_in_place(|| databases.restart(*primary, false));
     block_in_place(|| databases.rejoin(*primary));
     *primary = replica;
-    rest(journal).await;
+    pause(journal).await;
 }
 
-async fn rest(journal: &Journal) {
+async fn pause(journal: &Journal) {
     journal.end_fault();
-    sleep(REST).await;
+    sleep(PAUSE).await;
 }
 
-/// Kills one process after the other, and starts it again.
+/// Kills one process after the other, and restarts it.
 async fn keep_killing(
     replicas: &mut [Replica],
     worker: &mut Replica,
+    journal: &Journal,
     stopped: watch::Receiver<bool>,
 ) {
+    let count = replicas.len();
     loop {
-        for victim in replicas.iter_mut().chain([&mut *worker]) {
-            sleep(KILL_EVERY).await;
+        for (number, victim) in replicas.iter_mut().chain([&mut *worker]).enumerate() {
+            sleep(KILL_INTERVAL).await;
             if *stopped.borrow() {
                 return;
             }
             victim.kill().await;
+            // The worker changes no entry.
+            if number < count {
+                journal.lost_tombstones.note_kill(number);
+            }
             sleep(Duration::from_secs(1)).await;
             victim.start_again().await;
         }

@@ -1,4 +1,4 @@
-//! Contents that need not be kept to be known.
+//! Contents that can be computed again, so that they need not be kept.
 
 use domain::Sha1;
 use harness::digests;
@@ -10,7 +10,7 @@ pub(crate) struct File {
     size: usize,
 }
 
-/// Numbers that are not chosen.
+/// A generator of random numbers.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -31,7 +31,7 @@ impl Dice {
         usize::try_from(number).unwrap()
     }
 
-    /// A file as nobody had before.
+    /// A new file, which no other owner has.
     pub(crate) fn file(&mut self, smallest: usize, largest: usize) -> File {
         File {
             seed: self.next() | 1,

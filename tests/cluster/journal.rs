@@ -1,4 +1,4 @@
-//! What was tried, and what came of it.
+//! The requests that were sent, their outcomes, and what was broken at the time.
 
 use std::{
     fmt,
@@ -9,12 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What an attempt is for.
+use crate::staleness::{CACHE_AGE, Change, LostTombstones};
+
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// To read what is there.
+    /// To read a file that exists.
     Read,
-    /// To be told that something is not there, which nobody can say without a primary.
+    /// To learn that a file does not exist, which only the primary can answer.
     Absence,
     Write,
 }
@@ -26,26 +28,38 @@ struct Attempt {
     failure: Option<String>,
 }
 
-/// Something that was broken.
+/// What readers may see, during a fault, of the time before an acknowledged change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Staleness {
+    /// Nothing.
+    None,
+    /// Entries that the cache has, until their age is over.
+    CachedEntries,
+    /// Everything: there is no primary, and a replica that lags behind is read.
+    AllReads,
+}
+
+/// A part of the cluster that was broken.
 struct Fault {
     what: String,
     began: Instant,
-    /// Since when all is as it was, but for those that have not noticed yet.
-    mended: Option<Instant>,
-    may_be_old: bool,
+    /// When the part was repaired. Processes may notice it a little later.
+    repaired: Option<Instant>,
+    staleness: Staleness,
 }
 
 #[derive(Default)]
 pub(crate) struct Journal {
     attempts: Mutex<Vec<Attempt>>,
     faults: Mutex<Vec<Fault>>,
-    old: Mutex<usize>,
+    pub(crate) lost_tombstones: LostTombstones,
+    stale_reads: Mutex<usize>,
     ended: AtomicBool,
 }
 
-/// For how long something old may be read after what allows it: as long as the cache keeps what it
-/// has, and some time to notice.
-const OLD_FOR: Duration = Duration::from_secs(10 + 5);
+/// How long a primary's fault may be seen after its repair: as long as the cache keeps what was read
+/// from a replica meanwhile, and some time for all processes to notice the new primary.
+const PRIMARY_SEEN_FOR: Duration = CACHE_AGE.saturating_add(Duration::from_secs(5));
 
 impl Journal {
     pub(crate) fn note(&self, kind: Kind, began: Instant, failure: Option<String>) {
@@ -58,31 +72,49 @@ impl Journal {
         self.attempts.lock().unwrap().push(attempt);
     }
 
-    /// Notes that something breaks now; `may_be_old`, if what is read may be a little old then.
-    pub(crate) fn begin_fault(&self, what: impl Into<String>, may_be_old: bool) {
+    /// Notes that something breaks now, and what readers may see because of it.
+    pub(crate) fn begin_fault(&self, what: impl Into<String>, staleness: Staleness) {
         let fault = Fault {
             what: what.into(),
             began: Instant::now(),
-            mended: None,
-            may_be_old,
+            repaired: None,
+            staleness,
         };
         self.faults.lock().unwrap().push(fault);
     }
 
-    /// Notes that what broke last is mended.
+    /// Notes that the last fault is repaired.
     pub(crate) fn end_fault(&self) {
-        self.faults.lock().unwrap().last_mut().unwrap().mended = Some(Instant::now());
+        self.faults.lock().unwrap().last_mut().unwrap().repaired = Some(Instant::now());
     }
 
-    /// Whether what is read now may be old, by what the service promises.
-    pub(crate) fn may_be_old(&self) -> bool {
+    /// Returns whether the service allows that a request, sent at a moment, is answered as if the
+    /// last change of what it reads had not been made.
+    ///
+    /// Without a primary, every read may be stale. Otherwise only an entry may be, and only within
+    /// the cache's age after its change was acknowledged, and only if the change's tombstone may
+    /// be missing: the service counted that it could not place it, the process that made the change
+    /// was killed, or Redis was.
+    pub(crate) async fn may_be_stale(&self, change: Option<Change>, sent: Instant) -> bool {
+        if self.had_fault(Staleness::AllReads, sent - PRIMARY_SEEN_FOR, sent) {
+            return true;
+        }
+        let Some(change) = change.filter(|change| change.may_be_cached_as_before(sent)) else {
+            return false;
+        };
+        self.had_fault(Staleness::CachedEntries, change.began, sent)
+            || self.lost_tombstones.may_include(change).await
+    }
+
+    /// Returns whether a fault of this kind lasted at any moment of a period.
+    fn had_fault(&self, staleness: Staleness, from: Instant, to: Instant) -> bool {
         let faults = self.faults.lock().unwrap();
-        let mut faults = faults.iter().filter(|fault| fault.may_be_old);
-        faults.any(|fault| fault.mended.is_none_or(|mended| mended.elapsed() < OLD_FOR))
+        let mut faults = faults.iter();
+        faults.any(|fault| fault.staleness == staleness && fault.lasted_in(from, to))
     }
 
-    pub(crate) fn note_old(&self) {
-        *self.old.lock().unwrap() += 1;
+    pub(crate) fn note_stale_read(&self) {
+        *self.stale_reads.lock().unwrap() += 1;
     }
 
     pub(crate) fn end_traffic(&self) {
@@ -93,13 +125,14 @@ impl Journal {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Prints how often requests failed, by what was broken, and how long none succeeded.
+    /// Prints for each fault how many requests failed, and the longest time without a success.
     pub(crate) fn print(&self, files: usize) {
         let attempts = self.attempts.lock().unwrap();
         let faults = self.faults.lock().unwrap();
         println!(
-            "{files} files are there and whole; {} reads were a little old",
-            self.old.lock().unwrap()
+            "{files} files are there and intact; {} reads were stale; {} tombstones were lost",
+            self.stale_reads.lock().unwrap(),
+            self.lost_tombstones.count(),
         );
         println!(
             "{:<38} {:>34} {:>34}",
@@ -116,7 +149,10 @@ impl Journal {
         for kind in [Kind::Read, Kind::Write] {
             let outcome = Outcome::of(&attempts, kind, begin, last);
             println!("all {kind:?}s: {outcome}");
-            assert!(outcome.attempts > 100, "there was hardly any traffic");
+            assert!(
+                outcome.attempts > 100,
+                "there was hardly any traffic: {outcome}"
+            );
         }
         let mut causes: Vec<(String, usize)> = Vec::new();
         for failure in attempts
@@ -132,13 +168,19 @@ impl Journal {
     }
 }
 
-/// What came of the attempts of a time.
+/// The outcome of the attempts in a period.
 struct Outcome {
     attempts: usize,
     failed: usize,
-    /// The longest time in which none succeeded.
+    /// The longest time without a success.
     silence: Duration,
     slowest: Duration,
+}
+
+impl Fault {
+    fn lasted_in(&self, from: Instant, to: Instant) -> bool {
+        self.began <= to && self.repaired.is_none_or(|repaired| repaired >= from)
+    }
 }
 
 impl Outcome {

@@ -1,4 +1,4 @@
-//! Owners at work, each of whom knows what they have.
+//! Owners at work. Each of them knows the files that the service acknowledged.
 
 use std::{
     collections::BTreeMap,
@@ -16,20 +16,21 @@ use tokio::time::{sleep, timeout};
 use crate::{
     files::{Dice, File},
     journal::{Journal, Kind},
+    staleness::Change,
 };
 
-/// How long something may fail until it counts as lost.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The time after which what still fails counts as lost.
+const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long one request may take.
+/// The timeout of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many bytes a request of an upload that can be resumed has.
+/// The number of bytes in a request of a resumable upload.
 const PIECE: usize = 256 * 1024;
 
-/// What other owners have that nobody else does, and contents that everybody may bring.
+/// Files that a single owner has, and contents that every owner may upload.
 pub(crate) type Shared = Mutex<(Vec<(usize, File)>, Vec<File>)>;
 
 /// An owner, and what was acknowledged to them.
@@ -46,10 +47,13 @@ struct Entry {
     file: File,
     name: String,
     is_deleted: bool,
+    changed: Change,
 }
 
 /// A definite answer.
 struct Answer {
+    /// When its request was sent.
+    sent: Instant,
     status: StatusCode,
     location: Option<String>,
     offset: Option<usize>,
@@ -83,7 +87,7 @@ impl Owner {
         }
     }
 
-    /// Works until the traffic is to end.
+    /// Works until the traffic ends.
     pub(crate) async fn work(mut self) -> Self {
         while !self.journal.has_ended() {
             match self.dice.below(100) {
@@ -103,7 +107,7 @@ impl Owner {
         self
     }
 
-    /// Reads until the traffic is to end, and changes nothing after the first files.
+    /// Reads until the traffic ends, and changes nothing after the first files.
     pub(crate) async fn read_on(mut self) -> Self {
         for _ in 0..20 {
             self.upload().await;
@@ -118,7 +122,7 @@ impl Owner {
         self
     }
 
-    /// Makes sure that exactly what was acknowledged is there, and whole; gives how many files.
+    /// Asserts that exactly the acknowledged files are there, and intact; returns their number.
     pub(crate) async fn verify(self) -> usize {
         self.list().await;
         let kept = self.files.iter().filter(|(_, entry)| !entry.is_deleted);
@@ -140,6 +144,7 @@ impl Owner {
     async fn put(&mut self, file: File) {
         let name = self.name();
         let bytes = file.bytes();
+        let began = Instant::now();
         let request = || {
             self.request(Method::POST, "/files")
                 .query(&[("file_name", &name)])
@@ -149,10 +154,10 @@ impl Owner {
         let answer = self.send(Kind::Write, request).await;
         assert!(answer.status.is_success(), "{}", answer.told());
         assert_eq!(answer.json()["file_sha1"], file.sha1().to_string());
-        self.keep(file, name);
+        self.keep(file, name, Change::since(began));
     }
 
-    /// The one whose bytes others have as well.
+    /// Uploads a content that other owners may have as well.
     async fn bring_what_others_have(&mut self) {
         let known = {
             let mut shared = self.shared.lock().unwrap();
@@ -161,7 +166,7 @@ impl Owner {
             }
             shared.1[self.dice.below(shared.1.len())]
         };
-        // Whoever has it keeps its name.
+        // An owner who has it already would keep its old name.
         if !self.files.contains_key(&known.sha1()) {
             self.put(known).await;
         }
@@ -170,6 +175,7 @@ impl Owner {
     async fn upload_in_pieces(&mut self) {
         let file = self.dice.file(PIECE, 6 * PIECE);
         let (name, bytes) = (self.name(), file.bytes());
+        let began = Instant::now();
         let request = || TusUpload::beginning(&self.client, bytes.len(), &[("filename", &name)]);
         let begun = self.send(Kind::Write, request).await;
         assert_eq!(begun.status, 201, "{}", begun.told());
@@ -190,14 +196,14 @@ impl Owner {
                     panic!("the upload is lost: {}", answer.told())
                 }
                 _ => {
-                    // The primary is asked, who goes on with it.
+                    // The offset is read from the primary, and the upload goes on there.
                     let asked = self.send(Kind::Write, || upload.inspecting()).await;
                     assert_eq!(asked.status, 200, "the upload is lost: {}", asked.told());
                     asked.offset.unwrap()
                 }
             };
         }
-        self.keep(file, name);
+        self.keep(file, name, Change::since(began));
         self.shared.lock().unwrap().0.push((self.number, file));
     }
 
@@ -218,7 +224,8 @@ impl Owner {
         } else {
             Kind::Read
         };
-        self.read_as(kind, &path, is_as_known).await;
+        self.read_as(kind, &path, Some(entry.changed), is_as_known)
+            .await;
     }
 
     async fn download(&mut self) {
@@ -226,9 +233,7 @@ impl Owner {
             return;
         };
         let path = format!("/files/{sha1}/content");
-        let bytes = self.files[&sha1].file.bytes();
-        self.read(&path, |answer| answer.status == 200 && answer.body == bytes)
-            .await;
+        self.read_content(&path, &self.files[&sha1]).await;
     }
 
     async fn list(&self) {
@@ -258,7 +263,9 @@ impl Owner {
                 };
             kept.len() > 1000 || files.len() == kept.len() && files.iter().zip(&kept).all(is_same)
         };
-        self.read("/files?limit=1000", is_as_known).await;
+        // A listing is not cached, so no change of an entry excuses it.
+        self.read_as(Kind::Read, "/files?limit=1000", None, is_as_known)
+            .await;
     }
 
     async fn rename(&mut self) {
@@ -266,19 +273,22 @@ impl Owner {
             return;
         };
         let name = self.name();
-        self.patch(&sha1, &json!({"file_name": name})).await;
-        self.files.get_mut(&sha1).unwrap().name = name;
+        let changed = self.patch(&sha1, &json!({"file_name": name})).await;
+        let entry = self.files.get_mut(&sha1).unwrap();
+        (entry.name, entry.changed) = (name, changed);
     }
 
     async fn restore(&mut self) {
         let Some(sha1) = self.any(|entry| entry.is_deleted) else {
             return;
         };
-        self.patch(&sha1, &json!({"status": "available"})).await;
-        self.files.get_mut(&sha1).unwrap().is_deleted = false;
+        let changed = self.patch(&sha1, &json!({"status": "available"})).await;
+        let entry = self.files.get_mut(&sha1).unwrap();
+        (entry.is_deleted, entry.changed) = (false, changed);
     }
 
-    async fn patch(&self, sha1: &Sha1, patch: &Value) {
+    async fn patch(&self, sha1: &Sha1, patch: &Value) -> Change {
+        let began = Instant::now();
         let request = || {
             self.request(Method::PATCH, &format!("/files/{sha1}"))
                 .header("content-type", "application/merge-patch+json")
@@ -286,22 +296,25 @@ impl Owner {
         };
         let answer = self.send(Kind::Write, request).await;
         assert_eq!(answer.status, 200, "{sha1} {patch}: {}", answer.told());
+        Change::since(began)
     }
 
     async fn delete(&mut self) {
         let Some(sha1) = self.any(|entry| !entry.is_deleted) else {
             return;
         };
+        let began = Instant::now();
         let request = || self.request(Method::DELETE, &format!("/files/{sha1}"));
         let answer = self.send(Kind::Write, request).await;
         // nginx may have asked twice, if the first replica died before it could answer. What was
         // not deleted after all is found by whoever looks next.
         let is_gone = matches!(answer.status.as_u16(), 204 | 404);
         assert!(is_gone, "{sha1}: {}", answer.told());
-        self.files.get_mut(&sha1).unwrap().is_deleted = true;
+        let entry = self.files.get_mut(&sha1).unwrap();
+        (entry.is_deleted, entry.changed) = (true, Change::since(began));
     }
 
-    /// What another has is not there.
+    /// Another owner's file is not found.
     async fn look_at_others(&mut self) {
         let file = {
             let shared = self.shared.lock().unwrap();
@@ -331,17 +344,25 @@ impl Owner {
         let answer = self.send(Kind::Write, request).await;
         assert_eq!(answer.status, 201, "{sha1}: {}", answer.told());
         let url = answer.json()["url"].as_str().unwrap().to_owned();
-        let bytes = self.files[&sha1].file.bytes();
-        self.read(&url, |answer| answer.status == 200 && answer.body == bytes)
+        self.read_content(&url, &self.files[&sha1]).await;
+    }
+
+    async fn read_content(&self, path: &str, entry: &Entry) {
+        let bytes = entry.file.bytes();
+        let is_as_known = |answer: &Answer| answer.status == 200 && answer.body == bytes;
+        self.read_as(Kind::Read, path, Some(entry.changed), is_as_known)
             .await;
     }
 
-    async fn read(&self, path: &str, is_as_known: impl Fn(&Answer) -> bool) {
-        self.read_as(Kind::Read, path, is_as_known).await;
-    }
-
-    /// Reads what has to be as it is known to be, unless it may be a little old now.
-    async fn read_as(&self, kind: Kind, path: &str, is_as_known: impl Fn(&Answer) -> bool) {
+    /// Reads until the answer is as it is known to be. Another answer has to be allowed by the
+    /// journal, for what was changed last.
+    async fn read_as(
+        &self,
+        kind: Kind,
+        path: &str,
+        changed: Option<Change>,
+        is_as_known: impl Fn(&Answer) -> bool,
+    ) {
         let began = Instant::now();
         loop {
             let request = || self.request(Method::GET, path);
@@ -351,16 +372,20 @@ impl Owner {
             }
             let told = answer.told();
             assert!(
-                self.journal.may_be_old(),
-                "{path} is not what was acknowledged: {told}"
+                self.journal.may_be_stale(changed, answer.sent).await,
+                "{path} is not what was acknowledged {:?} before: {told}",
+                changed.map(|changed| answer.sent - changed.acknowledged),
             );
-            assert!(began.elapsed() < PATIENCE, "{path} stays old: {told}");
-            self.journal.note_old();
-            sleep(AGAIN_AFTER).await;
+            assert!(
+                began.elapsed() < RETRY_TIMEOUT,
+                "{path} stays stale: {told}"
+            );
+            self.journal.note_stale_read();
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// Sends a request until it is answered by somebody who could do it.
+    /// Sends a request until the answer is not a fault of the cluster.
     async fn send(&self, kind: Kind, request: impl Fn() -> RequestBuilder) -> Answer {
         let began = Instant::now();
         loop {
@@ -368,11 +393,11 @@ impl Owner {
                 return answer;
             }
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < RETRY_TIMEOUT,
                 "it fails for too long: {:?}",
                 request()
             );
-            sleep(AGAIN_AFTER).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
@@ -387,6 +412,7 @@ impl Owner {
             };
             let (location, offset) = (header("location"), header("upload-offset"));
             Ok::<_, reqwest::Error>(Answer {
+                sent: began,
                 status: answer.status(),
                 location,
                 offset: offset.map(|offset| offset.parse().unwrap()),
@@ -421,11 +447,12 @@ impl Owner {
         Some(*of_interest[self.dice.below(of_interest.len())])
     }
 
-    fn keep(&mut self, file: File, name: String) {
+    fn keep(&mut self, file: File, name: String, changed: Change) {
         let entry = Entry {
             file,
             name,
             is_deleted: false,
+            changed,
         };
         self.files.insert(file.sha1(), entry);
     }

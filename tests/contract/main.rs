@@ -1,4 +1,4 @@
-//! Whether the tests have seen every answer that the contract promises.
+//! Asserts that the tests saw every answer of the contract.
 //!
 //! `tests/run` runs this after the others, which note what they saw.
 
@@ -12,11 +12,11 @@ use std::{collections::BTreeSet, fs, process::Command};
 
 use serde_json::Value;
 
-/// Answers that nothing from outside can cause, by operation (or `*`) and status.
+/// Answers that no client can cause, by operation (or `*`) and status.
 const NOT_TO_BE_CAUSED: &[(&str, &str)] = &[
     // A defect, or damage to a row; damaged bytes are tested by downloading them.
     ("*", "500"),
-    // What writes down the numbers cannot fail.
+    // Rendering the metrics cannot fail.
     ("read_metrics", "503"),
     ("read_metrics_head", "503"),
     // Another request would have to come in the moment in which one ends a third.

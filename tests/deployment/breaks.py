@@ -1,4 +1,4 @@
-"""Breaks what is deployed in one place at a time, and looks whether the checks notice.
+"""Breaks the deployments in one place at a time, and tests that the checks notice.
 
     breaks.py RENDERED_FOLDER BINARY SCRATCH_FOLDER
 """
@@ -16,12 +16,12 @@ from program import Program
 
 API = "Deployment", "fileserver-api"
 BREAKS = []
-# Those that only the binary notices.
+# Faults that only the binary notices.
 STARTS = []
 
 
 def breaks(overlay, kind, name, noticed):
-    """Names what a function breaks, and what has to be said of that."""
+    """Names a fault, and the finding that it has to cause."""
 
     def note(change):
         BREAKS.append((overlay, kind, name, noticed, change))
@@ -35,7 +35,7 @@ def api(noticed):
 
 
 def starts(noticed):
-    """The same of the one pod of the small overlay, which the binary does not start with."""
+    """The same for the pod of the small overlay, where the binary refuses to start."""
 
     def note(change):
         STARTS.append((noticed, change))

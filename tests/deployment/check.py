@@ -1,4 +1,4 @@
-"""Checks what is deployed: rendered Kubernetes objects, and the compose file.
+"""Checks the deployments: rendered Kubernetes objects, and the compose file.
 
     check.py RENDERED_FOLDER BINARY SCRATCH_FOLDER
 
@@ -26,13 +26,13 @@ COMPOSE = ROOT / "docker" / "compose.yaml"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 GUIDE = ROOT / "docs" / "kubernetes.md"
 
-# The oldest release of Kubernetes that it is meant for, and the newest that the validator knows.
+# The oldest supported release of Kubernetes, and the newest that the validator knows.
 RELEASES = ("1.31", "1.37")
 
-# What is described by custom resources, which the validator does not know.
+# Kinds of custom resources, which the validator does not know.
 CUSTOM = ("monitoring.coreos.com/", "gateway.networking.k8s.io/")
 
-# How what is rendered with optional components is called.
+# The names of overlays with optional components.
 OPTIONAL = "with-"
 
 
@@ -48,7 +48,7 @@ def schema_findings(objects):
 
 
 def own_findings(objects, contract):
-    """What is wrong beyond the schema, without running anything."""
+    """Findings beyond the schema, without running anything."""
     yield from rules.findings(objects)
     yield from secrets_kept.findings(objects)
     yield from secrets_kept.settings_findings(objects, compose.image_variables())
@@ -58,7 +58,7 @@ def own_findings(objects, contract):
 
 
 def alert_findings(objects):
-    """What the operator of Prometheus is told is what Prometheus is told."""
+    """The Prometheus operator gets the same rules as Prometheus."""
     alerts = yaml.safe_load(ALERTS.read_text())
     for each in kinds(objects, "PrometheusRule"):
         if each["spec"] != alerts:
@@ -66,7 +66,7 @@ def alert_findings(objects):
 
 
 def guide_findings(objects):
-    """The guide tells of each secret that is asked for."""
+    """The guide names each secret that is needed."""
     guide = GUIDE.read_text()
     asked = {
         variable["valueFrom"]["secretKeyRef"]["key"]
@@ -88,7 +88,7 @@ def main():
     for path in sorted(rendered.glob("*.yaml")):
         objects = load_file(path)
         found = [*schema_findings(objects), *own_findings(objects, contract)]
-        # What is optional has no pods of its own.
+        # Optional components have no pods of their own.
         if not path.stem.startswith(OPTIONAL):
             found += running.overlay_findings(path.stem, objects, contract, program)
         wrong += [f"{path.stem}: {each}" for each in found]

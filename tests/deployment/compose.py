@@ -1,4 +1,4 @@
-"""What the compose file and the image give the service's containers."""
+"""The settings of the service's containers in the compose file and the image."""
 
 import pathlib
 import re
@@ -9,12 +9,12 @@ import yaml
 
 DOCKER = pathlib.Path(__file__).resolve().parents[2] / "docker"
 
-# Where a container finds its secrets.
+# The folder of a container's secrets.
 SECRETS = "/run/secrets"
 
 VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+))")
 
-# What an operator has to say, for whom nothing stands there.
+# Variables that the operator has to set, without defaults.
 STAND_IN = "stand-in"
 
 
@@ -32,7 +32,7 @@ def schema_findings(path):
 
 
 def interpolated(text):
-    """A text as compose reads it, with the defaults that it names and stand-ins for the rest."""
+    """A text as compose expands it, with its defaults, and placeholders for the rest."""
 
     def put(match):
         if match[0] == "$$":
@@ -63,7 +63,7 @@ def command(service):
 
 
 def secret_findings(name, service, folder):
-    """What is read from a secret's file is given to the container, and made by `make-secrets`."""
+    """Each secret's file that is read is mounted, and made by `make-secrets`."""
     given = {each if isinstance(each, str) else each["source"] for each in service.get("secrets", [])}
     asked = {
         value.removeprefix(f"file:{SECRETS}/")
@@ -78,7 +78,7 @@ def secret_findings(name, service, folder):
 
 
 def image_variables():
-    """The settings that the image has, unless they are told otherwise."""
+    """The image's default settings."""
     text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
     lines = [line.removeprefix("ENV ") for line in text.splitlines() if line.startswith("ENV ")]
     return dict(re.findall(r"(FILESERVER_\w+)=(\S+)", " ".join(lines)))

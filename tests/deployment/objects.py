@@ -1,10 +1,10 @@
-"""Objects of Kubernetes as they would be applied, and how they find each other."""
+"""Kubernetes objects as they would be applied, and the references between them."""
 
 import pathlib
 
 import yaml
 
-# What has pods.
+# Kinds that have pods.
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 
 NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
@@ -19,7 +19,7 @@ def load_file(path):
 
 
 def told(each):
-    """What an object is called in findings."""
+    """An object's name in findings."""
     return f"{each['kind']}/{each['metadata']['name']}"
 
 
@@ -52,7 +52,7 @@ def containers(workload):
 
 
 def selects(selector, found):
-    """Whether a label selector (`matchLabels`, `matchExpressions`) takes these labels."""
+    """Returns whether a label selector (`matchLabels`, `matchExpressions`) selects these labels."""
     for name, value in selector.get("matchLabels", {}).items():
         if found.get(name) != value:
             return False
@@ -70,7 +70,7 @@ def selects(selector, found):
 
 
 def selected(objects, selector, *wanted):
-    """The workloads whose pods a label selector takes."""
+    """The workloads whose pods a label selector selects."""
     found = kinds(objects, *(wanted or WORKLOADS))
     return [each for each in found if selects(selector, pod_labels(each))]
 
@@ -84,7 +84,7 @@ def ports(workload):
 
 
 def texts(value, path=""):
-    """All texts below a value, and where they are."""
+    """All texts below a value, with their paths."""
     if isinstance(value, dict):
         for name, below in value.items():
             yield from texts(below, f"{path}.{name}" if path else name)

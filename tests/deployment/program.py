@@ -1,4 +1,4 @@
-"""The real binary: what it says of the settings that a container gives it."""
+"""The real binary, started with the settings of a container."""
 
 import os
 import pathlib
@@ -13,18 +13,18 @@ STARTED_WITHIN = 30
 
 
 class Program:
-    """A binary, and a folder for what it keeps."""
+    """A binary, and a folder for its data."""
 
     def __init__(self, binary, folder):
         self.binary, self.folder = binary, pathlib.Path(folder)
 
     def prepared(self, name, variables, files, overrides):
-        """A folder and an environment like a container's, with nothing of our own."""
+        """A folder and an environment like a container's, without anything of the test's environment."""
         place = self.folder / name.replace("/", "-")
         place.mkdir(parents=True)
         variables = dict(variables)
         config = variables.get("FILESERVER_CONFIG")
-        # If nothing is mounted there, the binary says so.
+        # If nothing is mounted there, the binary reports it.
         if config in files:
             path = place / "fileserver.toml"
             path.write_text(files[config])
@@ -33,7 +33,7 @@ class Program:
         return place, variables
 
     def run(self, name, args, variables, files, overrides):
-        """Runs it to its end, and tells what it says if it fails."""
+        """Runs it to its end, and returns its error output if it fails."""
         place, variables = self.prepared(name, variables, files, overrides)
         ended = subprocess.run(
             [self.binary, *args], env=variables, cwd=place,
@@ -59,7 +59,7 @@ class Server:
         self.address = None
 
     def await_start(self):
-        """Waits until it listens; tells what it says if it does not."""
+        """Waits until it listens; returns its log if it does not."""
         deadline = time.monotonic() + STARTED_WITHIN
         while time.monotonic() < deadline:
             found = re.search(r'"address":"([^"]+)"', self.log.read_text())
@@ -83,7 +83,7 @@ class Server:
                 return answer.code, answer.read(65536).decode(errors="replace")
 
     def stop(self):
-        """Tells it twice to stop: it does so at once."""
+        """Sends SIGTERM twice, so that it stops at once."""
         for _ in range(2):
             if self.process.poll() is None:
                 os.kill(self.process.pid, signal.SIGTERM)

@@ -1,13 +1,13 @@
-"""That clients reach what is for them, at a pod that serves it, and nothing else."""
+"""Clients reach their operations, at a pod with the right role, and nothing else."""
 
 import re
 
 from objects import containers, find, kinds, selected, told
 
-# What is asked by the cluster, and no business of clients'.
+# Operations for the cluster, which clients must not reach.
 INTERNAL = ("/healthz", "/readyz", "/metrics")
 
-# What is not in the contract, and for people.
+# Pages for people, which are not in the contract.
 PAGES = [("GET", "/swagger-ui/", "any")]
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
@@ -20,7 +20,7 @@ SAMPLES = {
     "{transfer_id}": "1",
 }
 
-# How ingress-nginx has to pass what comes.
+# The annotations that ingress-nginx needs.
 PASSING = {
     "proxy-body-size": "0",
     "proxy-request-buffering": "off",
@@ -43,7 +43,7 @@ def operations(contract):
 
 
 class Routes:
-    """Which Service a path leads to."""
+    """The Service that a path is routed to."""
 
     def __init__(self, objects):
         self.rules = []
@@ -83,7 +83,7 @@ def workload_of(objects, service):
 
 
 def routed(objects, contract):
-    """Which operations each workload is sent, by its name."""
+    """The operations that are routed to each workload, by its name."""
     routes = Routes(objects)
     sent = {}
     for method, path, _ in [*operations(contract), *PAGES]:
@@ -130,7 +130,7 @@ def findings(objects, contract):
 
 
 def misdirected(objects, contract, routes):
-    """Each operation is for a role, as its `x-role` says; other processes answer it 421."""
+    """Each operation belongs to a role, its `x-role`; processes without it answer 421."""
     for method, path, role in operations(contract):
         service = routes.find(path)
         workload = service and workload_of(objects, service)
@@ -150,7 +150,7 @@ def roles(container):
 
 
 def let_in(objects):
-    """Whoever is sent requests is one that requests are let through to."""
+    """The network policies let requests through to each workload that gets them."""
     policy = find(objects, "NetworkPolicy", "from-ingress")
     open_to = selected(objects, policy["spec"]["podSelector"]) if policy else []
     for _, _, source, service, _ in Routes(objects).rules:

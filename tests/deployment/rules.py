@@ -1,4 +1,4 @@
-"""What all of our objects have to be like, beyond being valid. Each rule tells what is wrong."""
+"""The project's rules for all objects, beyond the schema. Each rule returns its findings."""
 
 import re
 
@@ -18,13 +18,13 @@ RESTRICTED = {
 
 PROBES = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
 
-# How long it may take beside draining and finishing until a process has ended.
+# The time until a process has ended, in addition to draining and finishing.
 TO_END = 10
 
-# What one upload or one copy has in memory at most, with segments of 16 MiB.
+# The largest memory of one upload or one copy, with segments of 16 MiB.
 MIB = 1 << 20
 IN_MEMORY = 33 * MIB
-# What a process takes without any.
+# The memory of a process without any.
 AT_REST = 192 * MIB
 
 
@@ -258,7 +258,7 @@ def jobs_are_of_a_release(objects):
             yield f"{told(each)} has settings, so that it cannot be applied when these change"
         if not each["spec"].get("ttlSecondsAfterFinished"):
             yield f"{told(each)} stays for ever"
-    # Otherwise all of them would begin to change the schema at once.
+    # Otherwise all of them would change the schema at the same time.
     for each in kinds(objects, "Deployment"):
         alone = each["spec"].get("replicas") == 1
         for container in containers(each):

@@ -1,4 +1,4 @@
-"""Starts the real binary with exactly what it is given where it is deployed.
+"""Starts the real binary with exactly the settings of the deployments.
 
 What has to be otherwise on one machine is said in `overrides`: who listens where, and where others
 are. The rest is what the manifests say, and a Secret's values are a test's.
@@ -15,10 +15,10 @@ import routes
 import secrets_kept
 from objects import containers, kinds, told
 
-# Where nobody listens.
+# An address on which no server listens.
 NOWHERE = "127.0.0.1:9"
 
-# A process that is to be started: what it is called in findings, how, and what it is sent.
+# A process to start: its name in findings, its arguments, and the requests that it gets.
 Start = collections.namedtuple("Start", "told args variables files overrides sent")
 
 
@@ -27,7 +27,7 @@ def of_tests(name, otherwise):
 
 
 def elsewhere(variables, files, database):
-    """What a setting has to be here, for each that is there at all."""
+    """The values of settings on this machine, for those that are set at all."""
     file = tomllib.loads("".join(files.values()))
     said = {*variables, *(f"FILESERVER_{name.upper()}" for name in file)}
     here = {
@@ -49,7 +49,7 @@ def elsewhere(variables, files, database):
 
 
 def secrets():
-    """What the operator's Secret has, in a test; of servers, what `elsewhere` says."""
+    """The operator's Secret in a test; the addresses of servers come from `elsewhere`."""
     key = os.urandom(32).hex
     return {
         "database-url": "mysql://nobody@nowhere/files",
@@ -99,14 +99,14 @@ def compose_findings(path, contract, program):
     everything = [(method, sent) for method, sent, _ in routes.operations(contract)]
     for name, service in compose.services(described):
         yield from compose.secret_findings(name, service, folder)
-        # What a script does is not for here; that the binary would know its settings is.
+        # A script is not run here; its settings are checked.
         args = ["openapi"] if "entrypoint" in service else compose.command(service)
         variables = {
             each: value.replace(compose.SECRETS, str(folder))
             for each, value in compose.environment(service).items()
         }
         has = routes.roles({"args": args})
-        # nginx, or who is in front, sends everything to whoever serves.
+        # nginx, or another proxy, sends everything to all replicas.
         sent = [] if has == ["worker"] else everything
         start = Start(name, args, image | variables, {}, elsewhere(variables, {}, database), sent)
         (services if args[0] in ("serve", "worker") else jobs).append(start)
@@ -117,7 +117,7 @@ def compose_findings(path, contract, program):
 
 
 def health_findings(name, service, program):
-    """Who asks the binary whether it is well asks in a way that it knows."""
+    """The health checks use a subcommand that the binary has."""
     test = service.get("healthcheck", {}).get("test", [])
     if test[:2] == ["CMD", "fileserver"]:
         asked = subprocess.run([program.binary, *test[2:], "--help"], capture_output=True, text=True)
@@ -151,14 +151,14 @@ def findings(place, jobs, services, program, ready):
 
 
 def served_findings(server, sent, ready):
-    """A process answers the probes, and what it is sent, for which it is shown no credentials."""
+    """A process answers the probes, and its requests, which have no credentials."""
     for probe, good in (("/healthz", [200]), ("/readyz", ready)):
         status, body = server.ask("GET", probe)
         if status not in good:
             yield f"answers {probe} with {status}: {body}"
     for method, path in sent:
         status, body = server.ask(method, path)
-        # What is wrong with such a request is that nobody says who makes it, or what is in it.
+        # Such a request fails for lack of credentials, or of a body.
         if status in (405, 421) or status >= 500 and path not in routes.INTERNAL or "no-such-resource" in body:
             yield f"is sent {method} {path}, and does not serve it: {status} {body}"
 

@@ -1,4 +1,4 @@
-"""That no secret stands in what is deployed, and that each is where it is asked for."""
+"""No secret is in the deployed files, and each secret is where it is needed."""
 
 import collections
 import re
@@ -6,16 +6,16 @@ import tomllib
 
 from objects import WORKLOADS, containers, find, kinds, pod, texts, told
 
-# What is a secret, by how it is called.
+# Names of secrets.
 NAMES = re.compile(r"(?i)(secret|password|passwd|token|access_key|cursor_key|link_keys?|broker"
                    r"|database_(url|replicas)|redis_url)")
-# What looks like one, by what it is: a key, or a URL with a password in it.
+# Values that look like secrets: a key, or a URL with a password.
 VALUES = re.compile(r"(?i)(\b[0-9a-f]{64}\b|\w+://[^/\s:@]*:[^/\s@]+@|-----BEGIN)")
 ELSEWHERE = re.compile(r"(env|file):")
 
 
 def settings_files(objects):
-    """What the settings files in ConfigMaps say, by the ConfigMaps' names."""
+    """The settings files in ConfigMaps, by the ConfigMaps' names."""
     for each in kinds(objects, "ConfigMap"):
         for name, text in each.get("data", {}).items():
             if name.endswith(".toml"):
@@ -65,8 +65,8 @@ def findings(objects):
 
 
 def settings_findings(objects, image):
-    """What is said of a setting in two places is the same: the environment comes before the file. And
-    whoever is let in has to say who it is."""
+    """A setting in two places has the same value in both: the environment overrides the file. And
+    access needs credentials."""
     for each in kinds(objects, "Deployment"):
         for container in containers(each):
             variables, files = given(objects, each, container, collections.defaultdict(str))

@@ -11,10 +11,12 @@ use tokio::{
     time::sleep,
 };
 
+use crate::program;
+
 /// The member by which WebDriver refers to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// Headless Chromium, which is closed when this is dropped.
+/// Headless Chromium, which is stopped when this is dropped.
 pub struct Browser {
     session: String,
     http: reqwest::Client,
@@ -25,7 +27,7 @@ pub struct Browser {
 impl Browser {
     /// Starts the browser.
     pub async fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
+        let mut driver = Command::from(program("chromedriver"))
             .arg("--port=0")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -71,7 +73,7 @@ impl Browser {
         self.post("/url", &json!({"url": url})).await.unwrap();
     }
 
-    /// Clicks on what a CSS selector finds, once it is there.
+    /// Clicks the element of a CSS selector, once it exists.
     pub async fn click(&self, selector: &str) {
         let element = self.find(selector).await;
         self.post(&format!("/element/{element}/click"), &json!({}))
@@ -79,7 +81,7 @@ impl Browser {
             .unwrap();
     }
 
-    /// Types into what a CSS selector finds; a file's path, into where a file is chosen.
+    /// Types text into the element of a CSS selector; for a file input, the text is the file's path.
     pub async fn type_into(&self, selector: &str, text: &str) {
         let element = self.find(selector).await;
         let keys = json!({"text": text});
@@ -88,7 +90,7 @@ impl Browser {
             .unwrap();
     }
 
-    /// The text of what a CSS selector finds, once it is there and has some.
+    /// The text of the element of a CSS selector, once it has some.
     pub async fn text(&self, selector: &str) -> String {
         for _ in 0..100 {
             let element = self.find(selector).await;

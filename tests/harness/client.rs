@@ -1,4 +1,4 @@
-//! A client that holds every answer against the contract.
+//! A client that checks every answer against the contract.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::contract::Contract;
 
-/// Talks to a server.
+/// A client of a server.
 #[derive(Debug, Clone)]
 pub struct Client {
     base: String,
@@ -21,7 +21,7 @@ pub struct Client {
     token: Option<String>,
 }
 
-/// An answer that came whole.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status code.
@@ -34,9 +34,9 @@ pub struct Answer {
 
 /// Begins to make a client of HTTP.
 ///
-/// Of TLS, which the service's own client has compiled in, each program has to choose a provider.
+/// TLS is compiled in for the service's own client, so each program has to choose a provider.
 pub fn http() -> reqwest::ClientBuilder {
-    // It is an error if there is one already, which will do then.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy()
 }
@@ -54,7 +54,7 @@ impl Client {
             .await
             .unwrap();
         Self {
-            contract: Contract::new(contract.json().await.unwrap()),
+            contract: Contract::parse(&contract.bytes().await.unwrap()),
             base,
             http,
             token: None,
@@ -79,7 +79,7 @@ impl Client {
         }
     }
 
-    /// What its URLs begin with.
+    /// The beginning of its URLs.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Sends a request, and holds the answer against the contract.
+    /// Sends a request, and checks the answer against the contract.
     ///
     /// A `GET` is followed by a `HEAD`, whose answer has to be the same without a body.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
@@ -138,7 +138,7 @@ impl Client {
             return;
         }
         if answer.status == StatusCode::INTERNAL_SERVER_ERROR {
-            // Only reading finds out that what is to be read was damaged.
+            // Only reading the bytes finds that they are damaged.
             return;
         }
         assert_eq!(head.status, answer.status);
@@ -147,11 +147,11 @@ impl Client {
         }
     }
 
-    /// As [`Client::send`], for when the server may go away.
+    /// As [`Client::send`], for a server that may be killed.
     ///
     /// # Errors
     ///
-    /// When no whole answer came.
+    /// When no complete answer came.
     pub async fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
         let request = request.build()?;
         let path = request.url().path().to_owned();
@@ -187,7 +187,7 @@ impl Client {
             .await
     }
 
-    /// Uploads a file as a whole body.
+    /// Uploads a file as the request's body.
     pub async fn upload_raw(&self, name: &str, bytes: impl Into<reqwest::Body>) -> Answer {
         let request = self
             .request(Method::POST, "/files")
@@ -195,7 +195,7 @@ impl Client {
         self.send(request.body(bytes)).await
     }
 
-    /// Uploads a file as nobody has, and gives its SHA-1 and its bytes.
+    /// Uploads a new file, and returns its SHA-1 and its bytes.
     pub async fn upload_some(&self, name: &str) -> (Sha1, Vec<u8>) {
         let bytes = crate::unique_text().into_bytes();
         let answer = self.upload(name, bytes.clone()).await;
@@ -248,13 +248,13 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as what is told about a file.
+    /// The body as a file's metadata.
     #[must_use]
     pub fn meta(&self) -> FileMeta {
         serde_json::from_value(self.json()).unwrap()
     }
 
-    /// A field of the header, or nothing.
+    /// A header's value, or an empty string.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -262,7 +262,7 @@ impl Answer {
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Makes sure that this is a problem of a kind, and gives its detail.
+    /// Asserts that this is a problem of a type, and returns its detail.
     pub fn problem(&self, status: u16, kind: &str) -> String {
         let text = self.text();
         assert_eq!(self.status, status, "{text}");

@@ -1,4 +1,4 @@
-//! The receiver of the real OpenTelemetry Collector, which writes down what it is sent.
+//! The receiver of the real OpenTelemetry Collector, which writes what it receives to a file.
 
 use std::{
     collections::BTreeMap,
@@ -12,50 +12,51 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A collector, which ends when it is dropped.
+use crate::path_variable;
+
+/// A collector, which is stopped when this is dropped.
 pub struct Collector {
     process: Child,
     port: u16,
     folder: TempDir,
 }
 
-/// A span as a collector got it.
+/// A span as a collector received it.
 #[derive(Debug, Clone)]
 pub struct Span {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// 1 internal, 2 server, 3 client, 4 producer, 5 consumer.
     pub kind: u64,
-    /// The trace that it is in, in hexadecimal digits, as the ids are.
+    /// The id of its trace, in hexadecimal digits, like the other ids.
     pub trace: String,
     /// Its id.
     pub id: String,
-    /// The span that it is a part of; empty if it is the first.
+    /// The id of its parent; empty for a root span.
     pub parent: String,
     /// Its attributes, all as text.
     pub attributes: BTreeMap<String, String>,
-    /// Those of the process that it is of.
+    /// The attributes of its process (the resource).
     pub resource: BTreeMap<String, String>,
-    /// Whether it says that it failed.
+    /// Whether its status is an error.
     pub is_error: bool,
     /// When it began and ended, in nanoseconds.
     pub time: (u64, u64),
 }
 
 impl Collector {
-    /// Starts a collector that takes traces from everybody.
+    /// Starts a collector that takes all traces.
     #[must_use]
     pub fn start() -> Self {
         Self::start_for("")
     }
 
-    /// Starts a collector that takes traces of whoever shows this.
+    /// Starts a collector that takes traces only with this `Authorization`.
     #[must_use]
     pub fn start_for(authorization: &str) -> Self {
-        let program = std::env::var_os("TEST_COLLECTOR");
-        let program = program.expect("TEST_COLLECTOR is set: run tests/run");
+        let program = path_variable("TEST_COLLECTOR");
         let folder = tempfile::tempdir().unwrap();
-        // It cannot say which port it took.
+        // It cannot report a port that it chose.
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -76,24 +77,24 @@ impl Collector {
         collector
     }
 
-    /// Where it is.
+    /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// All that it got, as it wrote it down.
+    /// The text of its file.
     #[must_use]
     pub fn text(&self) -> String {
         let file: PathBuf = self.folder.path().join("traces");
         std::fs::read_to_string(file).unwrap_or_default()
     }
 
-    /// The spans that it got.
+    /// The spans that it received.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         let text = self.text();
-        // The last line may be on its way.
+        // The last line may be incomplete.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let requests = whole
             .lines()
@@ -119,7 +120,7 @@ impl Drop for Collector {
 }
 
 impl Span {
-    /// An attribute, or nothing.
+    /// An attribute, or an empty string.
     #[must_use]
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)

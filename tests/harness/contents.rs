@@ -20,7 +20,7 @@ where
     reqwest::Body::wrap_stream(pieces)
 }
 
-/// So many bytes as nobody had before.
+/// Random bytes, which no other test has.
 #[must_use]
 pub fn random(size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
@@ -28,13 +28,13 @@ pub fn random(size: usize) -> Vec<u8> {
     bytes
 }
 
-/// A short text as nobody had before.
+/// A short random text, which no other test has.
 #[must_use]
 pub fn unique_text() -> String {
     format!("text {:016x}", getrandom::u64().unwrap())
 }
 
-/// What identifies a content.
+/// The digests of a content.
 #[must_use]
 pub fn digests(bytes: &[u8]) -> Content {
     let mut hasher = ContentHasher::default();

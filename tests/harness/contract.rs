@@ -1,26 +1,42 @@
-//! Holding answers against the contract.
+//! Checks answers against the contract.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
+use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::stack;
 
-/// Where answers that were seen are noted, so that it can be told which of the contract's never
-/// came.
+/// The variable of the folder for the answers that were seen, so that a later test finds those that
+/// never came.
 const COVERAGE: &str = "CONTRACT_COVERAGE";
 
-/// The contract that a server gives out.
+/// The contract that a server publishes.
 #[derive(Debug, Clone)]
 pub(crate) struct Contract(Arc<Value>);
 
 impl Contract {
-    pub(crate) fn new(contract: Value) -> Self {
-        Self(Arc::new(contract))
+    /// Reads a contract, unless it is the one that was read last: all servers of a program of tests
+    /// have the same.
+    pub(crate) fn parse(text: &Bytes) -> Self {
+        static LAST: Mutex<Option<(Bytes, Contract)>> = Mutex::new(None);
+        let mut last = LAST.lock().unwrap();
+        if let Some((known, contract)) = &*last
+            && known == text
+        {
+            return contract.clone();
+        }
+        let contract = Self(Arc::new(serde_json::from_slice(text).unwrap()));
+        *last = Some((text.clone(), contract.clone()));
+        contract
     }
 
-    /// Makes sure that the contract has an answer of this status code and media type.
+    /// Asserts that the contract has an answer of this status code and media type.
     pub(crate) fn verify(
         &self,
         method: &Method,
@@ -78,7 +94,7 @@ impl Contract {
     }
 }
 
-/// Whether it is what a proxy says when it has no answer of the service, or does not ask for one.
+/// Returns whether nginx may have made this answer without asking the service.
 fn is_of_proxy(status: StatusCode) -> bool {
     stack::is_full()
         && matches!(

@@ -1,15 +1,25 @@
 //! A database of its own for each test, on real servers.
 
-use std::process::{Command, Output};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    thread,
+    time::Duration,
+};
 
+use sea_orm::sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, raw_sql,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
 use tempfile::TempDir;
+use tokio::runtime;
 
-use crate::stack;
+use crate::{program, stack, variable};
 
 /// The kinds of databases that the service works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A file, or with `TEST_STACK=full` what is there instead: a primary with a replica.
+    /// A file, or with `TEST_STACK=full` a primary with a replica.
     Sqlite,
     /// A `MariaDB` server.
     MariaDb,
@@ -17,13 +27,13 @@ pub enum Kind {
     Postgres,
 }
 
-/// An empty database, which goes when this is dropped.
+/// An empty database, which is removed when this is dropped.
 #[derive(Debug)]
 pub struct TestDatabase {
     kind: Kind,
     name: String,
     server: String,
-    /// Whether it goes when its server does.
+    /// Whether it is removed together with its server.
     is_left: bool,
     folder: TempDir,
 }
@@ -37,13 +47,13 @@ impl TestDatabase {
                 return Self::make(Kind::MariaDb, stack::database(), false);
             }
             Kind::Sqlite => String::new(),
-            Kind::MariaDb => server("TEST_MYSQL_URL"),
-            Kind::Postgres => server("TEST_POSTGRES_URL"),
+            Kind::MariaDb => variable("TEST_MYSQL_URL"),
+            Kind::Postgres => variable("TEST_POSTGRES_URL"),
         };
         Self::make(kind, server, false)
     }
 
-    /// Makes an empty database on a server that is for this test alone.
+    /// Makes an empty database on a server that no other test uses.
     #[must_use]
     pub(crate) fn on(kind: Kind, server: String) -> Self {
         Self::make(kind, server, true)
@@ -61,50 +71,51 @@ impl TestDatabase {
         database
     }
 
-    /// What the service connects to.
+    /// The URL that the service connects to.
     #[must_use]
     pub fn url(&self) -> String {
         match self.kind {
-            Kind::Sqlite => format!("sqlite:{}", self.folder.path().join("test.db").display()),
+            Kind::Sqlite => format!("sqlite:{}", self.file().display()),
             _ => format!("{}/{}", self.server, self.name),
         }
     }
 
-    /// What it is called on its server.
+    /// Its name on its server.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Which kind it is.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Runs SQL in the database, and gives what it printed.
+    /// Runs SQL in the database, and returns the rows as the program of the database prints them.
     #[must_use]
     pub fn sql(&self, statement: &str) -> String {
         let output = match self.kind {
-            Kind::Sqlite => run(Command::new("sqlite3")
-                .args(["-cmd", ".timeout 20000"])
-                .arg(self.folder.path().join("test.db"))
-                .arg(statement)),
+            Kind::Sqlite => return sqlite(&self.file(), statement),
             Kind::MariaDb => {
                 self.mariadb(&["--batch", "--skip-column-names", &self.name], statement)
             }
-            Kind::Postgres => run(Command::new("psql")
+            Kind::Postgres => run(program("psql")
                 .args(["--tuples-only", "--no-align", "--command", statement])
                 .arg(self.url())),
         };
         String::from_utf8(output.stdout).unwrap()
     }
 
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("test.db")
+    }
+
     fn administrate(&self, statement: &str) {
         match self.kind {
             Kind::Sqlite => {}
             Kind::MariaDb => drop(self.mariadb(&[], statement)),
-            Kind::Postgres => drop(run(Command::new("psql")
+            Kind::Postgres => drop(run(program("psql")
                 .args(["--quiet", "--command", statement])
                 .arg(format!("{}/postgres", self.server)))),
         }
@@ -115,7 +126,7 @@ impl TestDatabase {
         let (user, address) = address.split_once('@').unwrap();
         let (user, password) = user.split_once(':').unwrap();
         let (host, port) = address.split_once(':').unwrap();
-        run(Command::new("mariadb")
+        run(program("mariadb")
             .args(["--no-defaults", "--default-character-set=utf8mb4"])
             .args(["--user", user, "--host", host, "--port", port])
             .arg(format!("--password={password}"))
@@ -138,10 +149,36 @@ impl Drop for TestDatabase {
     }
 }
 
-fn server(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: `tests/run` starts the servers that the tests need")
-    })
+/// Runs SQL in a file of SQLite's, without its program, which is not everywhere.
+fn sqlite(file: &Path, statement: &str) -> String {
+    let work = async {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .foreign_keys(false)
+            .busy_timeout(Duration::from_secs(20));
+        let mut connection = options.connect().await.unwrap();
+        let rows = raw_sql(AssertSqlSafe(statement.to_owned()))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        connection.close().await.unwrap();
+        rows.iter().map(line).collect()
+    };
+    let run = || {
+        let mut runtime = runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(work)
+    };
+    // The caller's thread may belong to a runtime, which must not be blocked.
+    thread::scope(|scope| scope.spawn(run).join().unwrap())
+}
+
+fn line(row: &SqliteRow) -> String {
+    let text = |column| row.try_get_unchecked::<Option<String>, _>(column).unwrap();
+    let columns: Vec<String> = (0..row.len())
+        .map(|column| text(column).unwrap_or_default())
+        .collect();
+    columns.join("|") + "\n"
 }
 
 fn run(command: &mut Command) -> Output {

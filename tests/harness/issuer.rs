@@ -38,7 +38,7 @@ impl Issuer {
         self.folder.path().join("keys.json")
     }
 
-    /// Takes a new key of another id instead of the one that it had.
+    /// Replaces its key with a new one of another id.
     pub fn rotate(&mut self, kid: &str) {
         self.key = new_key();
         std::fs::write(self.keys(), self.key_set(kid).to_string()).unwrap();
@@ -49,7 +49,7 @@ impl Issuer {
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x, "use": "sig"}]})
     }
 
-    /// What a good token for a subject says.
+    /// The claims of a valid token for a subject.
     #[must_use]
     pub fn claims(subject: &str, scope: &str) -> Value {
         json!({
@@ -73,7 +73,7 @@ impl Issuer {
         format!("{}.", message(&json!({"alg": "none"}), claims))
     }
 
-    /// A token that takes the public key for a shared secret.
+    /// A token that is signed with the public key as if it were a shared secret.
     #[must_use]
     pub fn confused(&self, claims: &Value) -> String {
         let message = message(&json!({"alg": "HS256", "kid": "1"}), claims);

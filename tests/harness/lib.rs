@@ -1,4 +1,4 @@
-//! What the tests share: databases of their own, the real binary, and a client that holds every
+//! The tests' harness: a database for each test, the real binary, and a client that checks every
 //! answer against the contract.
 
 #![expect(
@@ -17,6 +17,7 @@ mod databases;
 mod issuer;
 mod nginx;
 mod pair;
+mod programs;
 mod prometheus;
 mod proxy;
 mod redis;
@@ -34,18 +35,20 @@ pub use databases::{Kind, TestDatabase};
 pub use issuer::Issuer;
 pub use nginx::{Nginx, UNLIMITED};
 pub use pair::{Pair, Which};
+pub use programs::{path_variable, program, require, variable};
 pub use prometheus::{Prometheus, deploy};
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use replica::Replica;
+pub use rustix::process::Signal;
 pub use server::{Server, binary, eventually, signal};
 pub use stores::{Ceph, Gateway, Oss, StoreSettings, freeze, lent, process_in};
 pub use tus::TusUpload;
 
 /// Makes a test of each function for each database.
 ///
-/// Each runs against a server of its own, with some settings if they are given (`with`), which is
-/// then stopped, and whose rows and bytes are checked. `alone with` is for those that are about one
+/// Each runs against a server of its own, with the settings that follow `with`. The server is
+/// then stopped, and its rows and bytes are checked. `alone with` is for tests about a single
 /// process.
 #[macro_export]
 macro_rules! on_every_database {

@@ -4,12 +4,12 @@ use std::{
     fs,
     net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use tempfile::TempDir;
 
-use crate::{Server, eventually};
+use crate::{Server, Signal, eventually, program, signal};
 
 /// Rates that no test reaches: all its clients come from one address.
 pub const UNLIMITED: [(&str, &str); 5] = [
@@ -20,7 +20,7 @@ pub const UNLIMITED: [(&str, &str); 5] = [
     ("PROXY_DOWNLOAD_CONNECTIONS", "1000"),
 ];
 
-/// An nginx before a server; it goes when this is dropped.
+/// An nginx before a server, which is stopped when this is dropped.
 pub struct Nginx {
     process: Child,
     folder: TempDir,
@@ -34,7 +34,7 @@ impl Nginx {
         Self::start(&server.address().await, &objects, settings).await
     }
 
-    /// Starts nginx before whatever listens at an address, and keeps its objects in a folder.
+    /// Starts nginx before a server at an address, whose objects are in a folder.
     pub async fn start(upstream: &str, objects: &Path, settings: &[(&str, &str)]) -> Self {
         Self::before_all(&[upstream.to_owned()], objects, settings).await
     }
@@ -67,7 +67,7 @@ impl Nginx {
         let others = replicas[1..].iter();
         let others = others.map(|at| format!("server {at} max_fails=1 fail_timeout=2s;\n"));
         fs::write(path("conf.d/other.replicas"), others.collect::<String>()).unwrap();
-        let process = Command::new("nginx")
+        let process = program("nginx")
             .args(["-e", &path("error.log"), "-c", &path("nginx.conf")])
             .args([
                 "-g",
@@ -92,7 +92,7 @@ impl Nginx {
         &self.base
     }
 
-    /// Everything that it has logged.
+    /// Its access log and its error log.
     #[must_use]
     pub fn log(&self) -> String {
         let read = |name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
@@ -103,9 +103,7 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Its workers end with it.
-        let _ = Command::new("kill")
-            .arg(self.process.id().to_string())
-            .status();
+        signal(self.process.id(), Signal::TERM);
         let _ = self.process.wait();
     }
 }

@@ -10,11 +10,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Kind, TestDatabase, freeze, nginx::free_port};
+use crate::{Kind, TestDatabase, freeze, nginx::free_port, program, require};
 
-/// A primary and a replica; both go when this is dropped.
+/// A primary and a replica, which are stopped when this is dropped.
 ///
-/// They are set up as the project says: `MariaDB` with `docker/mariadb`, semi-synchronously, and
+/// They are set up as the project documents: `MariaDB` by `docker/mariadb`, semi-synchronously, and
 /// `PostgreSQL` with a synchronous standby.
 pub struct Pair {
     kind: Kind,
@@ -28,17 +28,17 @@ struct Member {
     process: Option<Child>,
 }
 
-/// One of the two.
+/// One of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// That which was the primary at first.
+    /// The server that was the primary at first.
     First,
-    /// That which was the replica at first.
+    /// The server that was the replica at first.
     Second,
 }
 
 impl Which {
-    /// The one beside it.
+    /// The other server.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -49,18 +49,19 @@ impl Which {
 }
 
 impl Pair {
-    /// Starts both servers, the second of which has what the first has.
+    /// Starts both servers, the second as the first one's replica.
     #[must_use]
     pub fn start(kind: Kind) -> Self {
         Self::start_as(kind, false)
     }
 
-    /// Starts both, which end with the thread that does.
+    /// Starts both, which end with the calling thread.
     pub(crate) fn start_for_all(kind: Kind) -> Self {
         Self::start_as(kind, true)
     }
 
     fn start_as(kind: Kind, ends_with_thread: bool) -> Self {
+        require("a pair of database servers");
         let member = || Member {
             port: free_port(),
             process: None,
@@ -91,7 +92,7 @@ impl Pair {
         format!("{}/{}", self.server(which), database.name())
     }
 
-    /// The settings by which the service knows both.
+    /// The service's settings for both.
     #[must_use]
     pub fn settings(&self, database: &TestDatabase) -> [(&'static str, String); 2] {
         [
@@ -103,31 +104,31 @@ impl Pair {
         ]
     }
 
-    /// Its process's number.
+    /// Its process id.
     #[must_use]
     pub fn id(&self, which: Which) -> u32 {
         self.servers[which as usize].process.as_ref().unwrap().id()
     }
 
-    /// Kills a server where it is.
+    /// Kills a server with SIGKILL.
     pub fn kill(&mut self, which: Which) {
         let mut process = self.servers[which as usize].process.take().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
     }
 
-    /// Stops a server where it is, or lets it go on.
+    /// Freezes a server, or lets it go on.
     pub fn freeze(&self, which: Which, frozen: bool) {
         let server = self.id(which);
         freeze(server, frozen);
         if self.kind == Kind::Postgres {
             // Each connection has a process.
             let signal = if frozen { "-STOP" } else { "-CONT" };
-            run(Command::new("pkill").args([signal, "--parent", &server.to_string()]));
+            run(program("pkill").args([signal, "--parent", &server.to_string()]));
         }
     }
 
-    /// Starts a server again that was killed: as the replica, or as the primary.
+    /// Restarts a server that was killed: as the replica, or as the primary.
     pub fn restart(&mut self, which: Which, is_primary: bool) {
         match self.kind {
             Kind::MariaDb => self.run_mariadb(which, is_primary),
@@ -135,7 +136,7 @@ impl Pair {
         }
     }
 
-    /// Makes the replica apply nothing that it receives, or all again.
+    /// Stops the replica from applying what it receives, or lets it go on.
     pub fn hold_back(&self, replica: Which, held: bool) {
         let statement = match (self.kind, held) {
             (Kind::MariaDb, true) => "STOP SLAVE SQL_THREAD",
@@ -146,13 +147,13 @@ impl Pair {
         let _ = self.administrate(replica, statement);
     }
 
-    /// What the service calls a server.
+    /// The name of a server in the service's log.
     #[must_use]
     pub fn name(&self, which: Which) -> String {
         format!("127.0.0.1:{}", self.servers[which as usize].port)
     }
 
-    /// Lets the primary acknowledge what no replica has.
+    /// Lets the primary acknowledge commits that no replica has.
     pub fn acknowledge_alone(&self, primary: Which) {
         if self.kind == Kind::MariaDb {
             let alone = "SET GLOBAL rpl_semi_sync_master_enabled = OFF";
@@ -164,28 +165,28 @@ impl Pair {
         }
     }
 
-    /// Makes a server the primary whose own primary is dead.
+    /// Promotes the replica of a dead primary.
     pub fn promote(&self, which: Which) {
         if self.kind == Kind::MariaDb {
             return self.script("promote", &[which, which.other()]);
         }
         let _ = self.administrate(which, "SELECT pg_promote()");
-        // There is no other standby to wait for.
+        // It has no standby to wait for.
         self.acknowledge_alone(which);
     }
 
-    /// Makes a server that was started again follow the other, who is the primary now.
+    /// Makes a restarted server the replica of the other one.
     pub fn rejoin(&self, which: Which) {
         assert_eq!(self.kind, Kind::MariaDb, "a standby is copied anew");
         self.script("rejoin", &[which, which.other()]);
     }
 
-    /// What a server says to an administrator.
+    /// Runs a statement as an administrator, and returns its output.
     #[must_use]
     pub fn administrate(&self, which: Which, statement: &str) -> String {
         let member = &self.servers[which as usize];
         let output = match self.kind {
-            Kind::MariaDb => run(Command::new("mariadb")
+            Kind::MariaDb => run(program("mariadb")
                 .args([
                     "--no-defaults",
                     "--user=root",
@@ -194,7 +195,7 @@ impl Pair {
                 ])
                 .arg(format!("--socket={}", self.path(which, "socket").display()))
                 .args(["--execute", statement])),
-            _ => run(Command::new("psql")
+            _ => run(program("psql")
                 .args(["--tuples-only", "--no-align", "--command", statement])
                 .arg(format!(
                     "postgres://tester@127.0.0.1:{}/postgres",
@@ -220,13 +221,13 @@ impl Pair {
 
     fn set_up_mariadb(&mut self) {
         let data = self.path(Which::First, "data");
-        run(Command::new("mariadb-install-db")
+        run(program("mariadb-install-db")
             .args(["--no-defaults", "--user=root", "--skip-test-db"])
             .args(["--auth-root-authentication-method=normal"])
             .args(["--innodb-log-file-size=16M"])
             .arg(format!("--datadir={}", data.display())));
         let copy = self.path(Which::Second, "data");
-        run(Command::new("cp").arg("-a").args([&data, &copy]));
+        run(program("cp").arg("-a").args([&data, &copy]));
         for which in [Which::First, Which::Second] {
             self.write_option_file(which);
             self.run_mariadb(which, which == Which::First);
@@ -237,7 +238,7 @@ impl Pair {
             );
         }
         self.script("set-up-primary", &[Which::First]);
-        // Each test has a database of its own. More than that would be let write to a replica.
+        // No more than the tests' databases: some privileges allow to write to a read-only replica.
         let _ = self.administrate(
             Which::First,
             r"GRANT ALL ON `test\_%`.* TO tester@127.0.0.1",
@@ -264,25 +265,25 @@ impl Pair {
         );
         let file = self.path(which, "my.cnf");
         fs::write(&file, settings).unwrap();
-        let mut program = if self.ends_with_thread {
-            let mut program = Command::new("setpriv");
-            program.args(["--pdeathsig", "KILL", "mariadbd"]);
-            program
+        let mut server = if self.ends_with_thread {
+            let mut server = program("setpriv");
+            server.args(["--pdeathsig", "KILL", "mariadbd"]);
+            server
         } else {
-            Command::new("mariadbd")
+            program("mariadbd")
         };
-        program.arg(format!("--defaults-file={}", file.display()));
-        program.arg("--user=root");
-        self.begin(which, &mut program);
+        server.arg(format!("--defaults-file={}", file.display()));
+        server.arg("--user=root");
+        self.begin(which, &mut server);
         self.await_answer(which, || {
-            Command::new("mariadb")
+            program("mariadb")
                 .args(["--no-defaults", "--user=root", "--execute", "DO 1"])
                 .arg(format!("--socket={}", socket.display()))
                 .output()
         });
     }
 
-    /// What the scripts of the project know a server by.
+    /// Writes the file in which the project's scripts find a server.
     fn write_option_file(&self, which: Which) {
         let port = self.servers[which as usize].port;
         let text = format!(
@@ -331,8 +332,8 @@ impl Pair {
     fn run_postgres(&mut self, which: Which) {
         let data = self.path(which, "data");
         let port = self.servers[which as usize].port;
-        let mut program = as_postgres("postgres");
-        program
+        let mut command = as_postgres("postgres");
+        command
             .arg("-D")
             .arg(&data)
             .args(["-p", &port.to_string()])
@@ -340,12 +341,12 @@ impl Pair {
             .args(["-c", "unix_socket_directories="])
             .args(["-c", "max_connections=300", "-c", "fsync=off"])
             .args(["-c", "max_locks_per_transaction=1024"])
-            // In its folder, which goes even if it is killed.
+            // In its folder, which is removed even if the server is killed.
             .args(["-c", "dynamic_shared_memory_type=mmap"]);
-        self.begin(which, &mut program);
+        self.begin(which, &mut command);
         let server = self.server(which);
         self.await_answer(which, || {
-            Command::new("psql")
+            program("psql")
                 .args(["--command", "SELECT 1"])
                 .arg(format!("{server}/postgres"))
                 .output()
@@ -397,15 +398,15 @@ fn as_postgres(name: &str) -> Command {
         .map(|version| version.unwrap().path())
         .max()
         .unwrap();
-    let mut program = Command::new("setpriv");
-    program
+    let mut command = program("setpriv");
+    command
         .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
         .arg(newest.join("bin").join(name));
-    program
+    command
 }
 
 fn user(name: &str) -> u32 {
-    let output = run(Command::new("id").args(["-u", name]));
+    let output = run(program("id").args(["-u", name]));
     String::from_utf8(output.stdout)
         .unwrap()
         .trim()

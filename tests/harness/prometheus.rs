@@ -3,13 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{http, nginx::free_port};
+use crate::{http, nginx::free_port, program};
 
 /// A Prometheus, which ends when it is dropped.
 pub struct Prometheus {
@@ -32,7 +32,7 @@ impl Prometheus {
         );
         fs::write(path("prometheus.yml"), settings).unwrap();
         let address = format!("127.0.0.1:{}", free_port());
-        let process = Command::new("prometheus")
+        let process = program("prometheus")
             .arg(format!("--config.file={}", path("prometheus.yml")))
             .arg(format!("--storage.tsdb.path={}", path("data")))
             .arg(format!("--web.listen-address={address}"))
@@ -51,11 +51,11 @@ impl Prometheus {
         prometheus
     }
 
-    /// What an expression gives now.
+    /// The current result of an expression.
     ///
     /// # Errors
     ///
-    /// What Prometheus says of an expression that is none.
+    /// The error of Prometheus if the expression is invalid.
     pub async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let answer = self.try_ask("query", expression).await.unwrap();
         match answer["data"]["result"].as_array() {

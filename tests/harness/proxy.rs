@@ -11,7 +11,7 @@ use tokio::{
     sync::watch,
 };
 
-/// What the network does.
+/// The state of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Whole,
@@ -19,14 +19,14 @@ enum State {
     LosesAnswersToCommits,
 }
 
-/// Carries connections to a server, until it is told not to.
+/// Forwards connections to a server, until they are cut.
 pub struct Proxy {
     url: String,
     state: Arc<watch::Sender<State>>,
 }
 
 impl Proxy {
-    /// Stands before the server of a database's URL.
+    /// Starts before the server of a database's URL.
     pub async fn before(url: &str) -> Self {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (user, rest) = rest.split_once('@').unwrap();
@@ -41,23 +41,23 @@ impl Proxy {
         }
     }
 
-    /// What the service connects to.
+    /// The URL that the service connects to.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Breaks all connections, and takes no new ones.
+    /// Breaks all connections, and accepts no new ones.
     pub fn cut(&self) {
         self.state.send_replace(State::Cut);
     }
 
-    /// Carries everything but what the server says once it was told to commit.
+    /// Forwards everything but the server's answer to a commit.
     pub fn lose_answers_to_commits(&self) {
         self.state.send_replace(State::LosesAnswersToCommits);
     }
 
-    /// Takes connections, and carries everything, again.
+    /// Accepts connections, and forwards everything, again.
     pub fn mend(&self) {
         self.state.send_replace(State::Whole);
     }
@@ -82,7 +82,7 @@ async fn carry(listener: TcpListener, address: String, state: Arc<watch::Sender<
                 };
                 match carried {
                     Some(carried) => carried.map(drop),
-                    // What was said last is lost, and the connection stays as it is.
+                    // The last answer is lost, and the connection stays open.
                     None => std::future::pending().await,
                 }
             };

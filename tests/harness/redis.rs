@@ -1,18 +1,18 @@
-//! A real Redis of a test's own, which can be killed or frozen.
+//! A real Redis for one test, which can be killed or frozen.
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use tempfile::TempDir;
 
-use crate::{nginx::free_port, stores::StoreSettings};
+use crate::{nginx::free_port, program, stores::StoreSettings};
 
-/// What its users have to know.
+/// The password of the server.
 const PASSWORD: &str = "secret-of-redis";
 
-/// A Redis; it goes when this is dropped.
+/// A Redis, which is stopped when this is dropped.
 pub struct Redis {
     child: Child,
     port: u16,
@@ -20,7 +20,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one that is empty.
+    /// Starts an empty one.
     #[must_use]
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -32,14 +32,14 @@ impl Redis {
         }
     }
 
-    /// Where it is.
+    /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)
     }
 
-    /// The settings by which the service knows it, and waits long enough for it on a machine that is
-    /// busy; what it has stays, unless it is told of a change.
+    /// The service's settings for it, with a timeout that suits a busy machine, and an age that no
+    /// test outlasts.
     #[must_use]
     pub fn settings(&self) -> StoreSettings {
         vec![
@@ -49,29 +49,29 @@ impl Redis {
         ]
     }
 
-    /// Kills it where it is.
+    /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Kills it, if it runs, and starts it empty where it was.
+    /// Kills it, if it runs, and restarts it empty on the same port.
     pub fn restart(&mut self) {
         self.kill();
         self.child = run(self.port, &self.folder);
     }
 
-    /// Its process's number.
+    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Runs a command in it, and gives what it printed.
+    /// Runs a command, and returns its output.
     #[must_use]
     pub fn ask(&self, command: &[&str]) -> String {
         let port = self.port.to_string();
-        let output = Command::new("redis-cli")
+        let output = program("redis-cli")
             .args(["--no-auth-warning", "-a", PASSWORD, "-p", &port])
             .args(command)
             .output();
@@ -88,14 +88,14 @@ impl Drop for Redis {
 }
 
 fn run(port: u16, folder: &TempDir) -> Child {
-    let mut child = Command::new("redis-server")
+    let mut child = program("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--requirepass", PASSWORD, "--dir"])
         .arg(folder.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    // Only to connect would not do: a connection to a free port may come to meet itself.
+    // A connection is no proof: one to a free port may connect to itself.
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let is_ready = lines.any(|line| line.unwrap().contains("Ready to accept connections"));
     assert!(is_ready, "redis-server does not start");

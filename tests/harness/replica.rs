@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::{
-    Client, Server,
+    Client, Server, Signal,
     server::{Log, Process, signal},
 };
 
@@ -42,38 +42,38 @@ impl Replica {
         }
     }
 
-    /// Talks to it.
+    /// A client of it.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.process.address
     }
 
-    /// Its process's number.
+    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.child.id().unwrap()
     }
 
-    /// What it has logged.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// Kills it where it is.
+    /// Kills it with SIGKILL.
     pub async fn kill(&mut self) {
         self.process.child.kill().await.unwrap();
     }
 
     /// Tells it to stop, and waits until it has.
     pub async fn stop(&mut self) {
-        signal(self.id(), "TERM");
+        signal(self.id(), Signal::TERM);
         self.has_stopped().await;
     }
 

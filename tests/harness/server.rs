@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -26,7 +27,7 @@ use crate::{Ceph, Client, Kind, Nginx, Proxy, TestDatabase, stack};
 
 /// The service on a port of its own, with a data folder and a database of its own.
 ///
-/// It is one process. With the whole stack it is three behind nginx, unless it is to be
+/// It is one process. On the whole stack it is three processes behind nginx, unless it is started
 /// [alone](Self::alone); the first of them is the one at [its address](Self::address).
 pub struct Server {
     database: TestDatabase,
@@ -46,7 +47,7 @@ pub(crate) type Log = Arc<std::sync::Mutex<String>>;
 pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) address: String,
-    /// What it said before it listened.
+    /// Its log from before it listened.
     said: String,
 }
 
@@ -56,7 +57,7 @@ impl Server {
         Self::start_as(kind, settings, stack::processes(kind)).await
     }
 
-    /// Starts one process, for what is about a process: what it counts, holds or waits for.
+    /// Starts one process, for tests about a process: its counters, limits and timeouts.
     pub async fn alone(kind: Kind, settings: &[(&'static str, &str)]) -> Self {
         Self::start_as(kind, settings, 1).await
     }
@@ -82,7 +83,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let url = ("FILESERVER_DATABASE_URL", proxy.url());
-        // There is no way around it.
+        // Reads may not bypass the proxy.
         let replicas = ("FILESERVER_DATABASE_REPLICAS", "");
         let settings = [settings, &[url, replicas]].concat();
         let server = Self::start_on(database, folder, data, &settings).await;
@@ -152,13 +153,13 @@ impl Server {
         }
     }
 
-    /// Talks to it.
+    /// A client of it.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Talks to its first process, which counts only what it did itself.
+    /// A client of its first process, whose counters are its own.
     pub async fn first(&self) -> Client {
         self.client
             .by_way_of(&format!("http://{}", self.address().await))
@@ -176,12 +177,12 @@ impl Server {
         &self.data
     }
 
-    /// Its process's number.
+    /// Its process id.
     pub async fn id(&self) -> u32 {
         self.processes.lock().await[0].child.id().unwrap()
     }
 
-    /// Kills it where it is, as `kill -9` does.
+    /// Kills it with SIGKILL.
     pub async fn kill(&self) {
         self.was_killed.store(true, Ordering::Relaxed);
         for process in self.processes.lock().await.iter_mut() {
@@ -189,7 +190,7 @@ impl Server {
         }
     }
 
-    /// Starts it again as it was, on the port that it had.
+    /// Restarts it with the same settings on the same port.
     pub async fn restart(&self) {
         let mut processes = self.processes.lock().await;
         let count = processes.len();
@@ -219,7 +220,7 @@ impl Server {
         (process.child, client)
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Sends it SIGTERM, and waits until it has stopped.
     pub async fn stop(&self) {
         self.tell_to_stop().await;
         self.stop_has_ended().await;
@@ -227,7 +228,7 @@ impl Server {
 
     async fn tell_to_stop(&self) {
         for process in self.processes.lock().await.iter() {
-            signal(process.child.id().unwrap(), "TERM");
+            signal(process.child.id().unwrap(), Signal::TERM);
         }
     }
 
@@ -236,13 +237,13 @@ impl Server {
         self.stops_within(Duration::from_secs(40)).await;
     }
 
-    /// Tells it twice to stop, so that it does not wait for its requests.
+    /// Sends it SIGTERM twice, so that it does not wait for its requests.
     pub async fn stop_at_once(&self) {
         for _ in 0..2 {
             self.tell_to_stop().await;
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        self.stops_within(Duration::from_secs(5)).await;
+        self.stops_within(Duration::from_secs(15)).await;
     }
 
     async fn stops_within(&self, limit: Duration) {
@@ -256,7 +257,7 @@ impl Server {
         }
     }
 
-    /// Stops it, and checks that nothing was lost or left.
+    /// Stops it, and asserts that nothing was lost or left over.
     pub async fn finish(self) {
         self.stop().await;
         self.check_is_clean();
@@ -267,14 +268,14 @@ impl Server {
         );
     }
 
-    /// Makes sure that every row has its bytes, and all bytes have their row.
+    /// Asserts that every row has its bytes, and all bytes have their row.
     pub fn check_is_clean(&self) {
         if self.is_on_ceph() && self.was_killed.load(Ordering::Relaxed) {
-            // What was on its way then is found when it is old enough.
+            // Objects whose uploads were interrupted are found once they are old enough.
             let removed = self.command(&["check", "--remove-orphans", "--orphan-age", "0"]);
             assert!(removed.status.success());
         }
-        // Nothing is under way now, so nothing is too young to be left behind.
+        // No upload is running, so an orphan may have any age.
         let output = self.command(&["check", "--digests", "--json", "--orphan-age", "0"]);
         let report = String::from_utf8_lossy(&output.stdout);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -284,7 +285,7 @@ impl Server {
         assert_eq!(sums["findings"], 0);
     }
 
-    /// Makes a token, and gives its text.
+    /// Creates a token, and returns its text.
     #[must_use]
     pub fn token(&self, owner: &str, scopes: &str) -> String {
         let created = self.command(&["token", "create", "--owner", owner, "--scope", scopes]);
@@ -293,25 +294,25 @@ impl Server {
         String::from_utf8(created.stdout).unwrap().trim().to_owned()
     }
 
-    /// A client of an owner's, with a token that allows all but to act for others.
+    /// A client of an owner, with a token that may read and write files.
     #[must_use]
     pub fn client_of(&self, owner: &str) -> Client {
         let token = self.token(owner, "files:read,files:write");
         self.client.with_token(&token)
     }
 
-    /// What it has logged since it was started last.
+    /// Its log, from all its processes since they listened.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// What it said before it listened.
+    /// Its log from before it listened.
     pub async fn said_at_start(&self) -> String {
         self.processes.lock().await[0].said.clone()
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub async fn address(&self) -> String {
         self.processes.lock().await[0].address.clone()
     }
@@ -324,7 +325,7 @@ impl Server {
         command.output().unwrap()
     }
 
-    /// The files that are on their way into the store, or were.
+    /// The files of running and interrupted uploads.
     #[must_use]
     pub fn staged(&self) -> Vec<PathBuf> {
         if self.is_on_ceph() {
@@ -333,7 +334,7 @@ impl Server {
             staged.extend(known.lines().map(PathBuf::from));
             return staged;
         }
-        // There is none if there is no local disk.
+        // A service without a local disk has none.
         let Ok(uploads) = fs::read_dir(self.data.join("uploads")) else {
             return Vec::new();
         };
@@ -349,16 +350,16 @@ impl Server {
         files
     }
 
-    /// Waits until the first bytes of an upload have come that is made in one go.
+    /// Waits until the first bytes of an upload in one request have arrived.
     pub async fn until_one_is_coming(&self) {
         if self.is_on_ceph() {
-            // There is nothing to be seen of it before it is whole.
+            // It is not visible before it is complete.
             return tokio::time::sleep(Duration::from_secs(1)).await;
         }
         eventually(|| self.staged().len() == 1).await;
     }
 
-    /// Takes an object's bytes away, or puts others in their place.
+    /// Removes an object's bytes, or replaces them.
     pub fn damage(&self, object: &Path, bytes: Option<&'static str>) {
         if self.is_on_ceph() {
             return Ceph::damage(object, bytes);
@@ -383,13 +384,13 @@ impl Server {
         objects
     }
 
-    /// Whether what is uploaded goes to Ceph.
+    /// Returns whether uploads go to Ceph.
     fn is_on_ceph(&self) -> bool {
         let mut settings = self.settings.iter();
         settings.any(|(name, value)| *name == "FILESERVER_PRIMARY" && value == "ceph")
     }
 
-    /// The keys that begin so in the part of the bucket that is its own.
+    /// The keys with a prefix, in its own part of the bucket.
     fn keys(&self, begin: &str) -> Vec<PathBuf> {
         let is_prefix = |name: &str| name == "FILESERVER_STORES_CEPH_PREFIX";
         let mut settings = self.settings.iter();
@@ -398,7 +399,7 @@ impl Server {
         Ceph::keys(&format!("{prefix}{begin}"))
     }
 
-    /// Sends bytes as they are, ends, and gives what comes back.
+    /// Sends raw bytes, closes the sending side, and returns the answer.
     pub async fn raw(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
         // The server may answer and close before it has read everything.
@@ -416,7 +417,7 @@ impl Server {
     }
 }
 
-/// The settings of one of so many processes, at the address that it had if it did.
+/// The settings of one of several processes, at its former address if it had one.
 fn settings_of(
     settings: &[(&'static str, OsString)],
     number: usize,
@@ -472,7 +473,7 @@ impl Process {
     }
 }
 
-/// Keeps what the server says, and shows what it complains about if the test fails.
+/// Keeps the server's log, and prints its errors, which are shown if the test fails.
 async fn keep(mut lines: tokio::io::Lines<BufReader<ChildStderr>>, log: Log) {
     while let Ok(Some(line)) = lines.next_line().await {
         {
@@ -486,7 +487,7 @@ async fn keep(mut lines: tokio::io::Lines<BufReader<ChildStderr>>, log: Log) {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 pub async fn eventually(is_so: impl Fn() -> bool) {
     for _ in 0..200 {
         if is_so() {
@@ -497,7 +498,7 @@ pub async fn eventually(is_so: impl Fn() -> bool) {
     panic!("what was waited for did not come");
 }
 
-/// What second it is.
+/// The current time, in seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "tokens are for real moments")]
 pub(crate) fn now() -> u64 {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -505,17 +506,24 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Sends a signal to a process.
-pub fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill")
-        .args(["-s", name, &process.to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+pub fn signal(process: u32, signal: Signal) {
+    let process = Pid::from_raw(process.try_into().unwrap());
+    kill_process(process.unwrap(), signal).unwrap();
 }
 
-/// The service's binary, built as it is now.
+/// The service's binary.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
+    BINARY.get_or_init(|| built("fileserver"))
+}
+
+/// A binary of the workspace, in the folder `TEST_BINARIES`, or built from the current sources.
+pub(crate) fn built(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        if let Some(folder) = std::env::var_os("TEST_BINARIES") {
+            return folder.into();
+        }
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut build = Command::new(env!("CARGO"));
         // As when testing: with other features or surroundings everything would be built anew.
@@ -537,6 +545,7 @@ pub fn binary() -> &'static Path {
         if folder.ends_with("deps") {
             folder = folder.parent().unwrap();
         }
-        folder.join("fileserver")
-    })
+        folder.to_owned()
+    });
+    folder.join(name)
 }

@@ -1,20 +1,20 @@
-//! All that the service can use, for tests that are to run with it (`TEST_STACK=full`): three
-//! processes behind nginx, a pair of database servers, a cache, and a bucket, from which a broker has
-//! everything copied to another.
+//! The whole stack, for runs of the tests with `TEST_STACK=full`: three processes behind nginx, a pair
+//! of database servers, a cache, and a bucket, whose objects are copied to another bucket with the help
+//! of a broker.
 //!
-//! It stands where one process, `SQLite` and a local disk stand otherwise. The database servers are
-//! started by the first test, and end with the process.
+//! It replaces one process, `SQLite` and a local disk. The database servers are started by the first
+//! test, and end with the process.
 
 use std::{ffi::OsString, path::Path, sync::OnceLock, thread};
 
-use crate::{Ceph, Kind, Nginx, Pair, TestDatabase, UNLIMITED, Which, server::Process};
+use crate::{Ceph, Kind, Nginx, Pair, TestDatabase, UNLIMITED, Which, server::Process, variable};
 
-/// Whether tests are to run with it.
+/// Returns whether the tests run on the whole stack.
 pub(crate) fn is_full() -> bool {
     std::env::var("TEST_STACK").is_ok_and(|stack| stack == "full")
 }
 
-/// How many processes serve on a kind of database.
+/// The number of processes that serve on a kind of database.
 pub(crate) fn processes(kind: Kind) -> usize {
     if is_full() && kind != Kind::Postgres {
         3
@@ -30,9 +30,8 @@ pub(crate) fn database() -> String {
 
 /// The settings of a service with a database on the primary.
 pub(crate) fn settings(database: &TestDatabase) -> Vec<(&'static str, OsString)> {
-    let variable = |name| std::env::var(name).unwrap();
     let name = database.name();
-    // The same for all processes, and another for each service.
+    // All processes of a service share it, and no other service has it.
     let key = format!("{name:0<64}").replace(|c: char| !c.is_ascii_hexdigit(), "0");
     let replica = format!("{}/{name}", pair().server(Which::Second));
     let mut settings = vec![
@@ -51,7 +50,7 @@ pub(crate) fn settings(database: &TestDatabase) -> Vec<(&'static str, OsString)>
     settings.map(|(name, value)| (name, value.into())).collect()
 }
 
-/// What processes are told of the nginx before them.
+/// The settings of processes behind nginx.
 pub(crate) fn settings_behind_nginx() -> [(&'static str, OsString); 2] {
     [
         ("FILESERVER_TRUSTED_PROXIES", "127.0.0.1".into()),

@@ -1,4 +1,4 @@
-//! Stores that are no local disk: a real Ceph gateway, and the stand-in for OSS.
+//! Remote stores: a real Ceph gateway, and the stand-in for OSS.
 
 use std::{
     fs::{self, DirEntry},
@@ -12,12 +12,12 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{binary, http, random, stack};
+use crate::{Signal, http, program, random, server::built, signal, stack, variable};
 
 /// Settings of a store, as the environment has them.
 pub type StoreSettings = Vec<(&'static str, String)>;
 
-/// Settings as those take them who start a server.
+/// Borrows settings, as functions that start a server take them.
 #[must_use]
 pub fn lent<'s>(
     settings: impl IntoIterator<Item = &'s (&'static str, String)>,
@@ -28,7 +28,7 @@ pub fn lent<'s>(
         .collect()
 }
 
-/// What a request without a body is signed with.
+/// The digest that signs a request without a body.
 const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// The real Ceph gateway that `tests/servers` starts.
@@ -56,7 +56,7 @@ impl Ceph {
         ]
     }
 
-    /// The keys of its bucket that begin so.
+    /// The keys of its bucket with a prefix.
     #[must_use]
     pub fn keys(prefix: &str) -> Vec<PathBuf> {
         let prefix = prefix.replace('/', "%2F");
@@ -76,7 +76,7 @@ impl Ceph {
         }
     }
 
-    /// Takes an object's bytes away, or puts others in their place.
+    /// Removes an object's bytes, or replaces them.
     pub(crate) fn damage(key: &Path, bytes: Option<&str>) {
         let sha256 = bytes.map(|bytes| crate::digests(bytes.as_bytes()).sha256.to_string());
         let sha256 = sha256.as_deref().unwrap_or(SHA256_OF_NOTHING);
@@ -88,14 +88,14 @@ impl Ceph {
         assert!(request.status().unwrap().success());
     }
 
-    /// A signed request for what comes after the bucket's address, with a body of this digest.
+    /// A signed request for a path below the bucket, with a body of this digest.
     fn request(rest: &str, sha256: &str) -> Command {
         let (key, secret) = (
             variable("TEST_S3_ACCESS_KEY"),
             variable("TEST_S3_SECRET_KEY"),
         );
         let (region, bucket) = (variable("TEST_S3_REGION"), variable("TEST_S3_BUCKET"));
-        let mut request = Command::new("curl");
+        let mut request = program("curl");
         request
             .args(["--silent", "--fail", "--user", &format!("{key}:{secret}")])
             .args(["--aws-sigv4", &format!("aws:amz:{region}:s3")])
@@ -104,7 +104,7 @@ impl Ceph {
         request
     }
 
-    /// Where it is.
+    /// Its URL.
     #[must_use]
     pub fn endpoint() -> String {
         variable("TEST_S3_ENDPOINT")
@@ -130,18 +130,14 @@ impl Ceph {
         settings
     }
 
-    /// Whether all tests are to use it instead of a local disk.
+    /// Returns whether all tests use it instead of a local disk.
     #[must_use]
     pub fn is_primary() -> bool {
         stack::is_full()
     }
 }
 
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is set by tests/servers"))
-}
-
-/// A second gateway of the same Ceph, for who stops it or kills it.
+/// A second gateway of the same Ceph, for tests that freeze or kill it.
 pub struct Gateway {
     child: Child,
     address: String,
@@ -166,7 +162,7 @@ impl Gateway {
     }
 
     fn run(address: &str, folder: &Path) -> Child {
-        let child = Command::new("radosgw")
+        let child = program("radosgw")
             .arg("--conf")
             .arg(Path::new(&variable("TEST_SERVERS")).join("ceph/ceph.conf"))
             .args(["-n", "client.rgw", "-f"])
@@ -191,14 +187,14 @@ impl Gateway {
         child
     }
 
-    /// Kills it, and starts it again where it was.
+    /// Kills it, and restarts it at the same address.
     pub fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.child = Self::run(&self.address, self.folder.path());
     }
 
-    /// Its process's number.
+    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -242,7 +238,7 @@ impl Oss {
         Self::start_with(&[])
     }
 
-    /// Starts it behind a link that lets so many bytes through in a second, each way.
+    /// Starts it behind a link with a bandwidth, in bytes per second and direction.
     #[must_use]
     pub fn start_behind(bytes_per_second: u32) -> Self {
         Self::start_with(&["--bytes-per-second", &bytes_per_second.to_string()])
@@ -260,7 +256,7 @@ impl Oss {
         }
     }
 
-    /// Kills it, and starts it again with what it has, where it was.
+    /// Kills it, and restarts it with its objects at the same address.
     pub fn restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -270,13 +266,13 @@ impl Oss {
             run(self.folder.path(), (&listen, &control), &[]);
     }
 
-    /// Its process's number.
+    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where it is.
+    /// Its URL.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
@@ -298,7 +294,7 @@ impl Oss {
         ]
     }
 
-    /// How many files it keeps bytes in: one for each object, and for each part of one.
+    /// The number of files in its folder: one for each object, and for each part of one.
     #[must_use]
     pub fn files(&self) -> usize {
         let shards = fs::read_dir(self.folder.path().join("blobs")).unwrap();
@@ -306,7 +302,7 @@ impl Oss {
         shards.map(|shard| files(shard).count()).sum()
     }
 
-    /// Lets it fail.
+    /// Injects a fault.
     pub async fn fault(&self, fault: &Value) {
         let url = format!("{}/fault", self.control);
         let set = http()
@@ -320,14 +316,14 @@ impl Oss {
         assert!(set.status().is_success(), "{}", set.status());
     }
 
-    /// Ends all failing.
+    /// Removes all faults.
     pub async fn mend(&self) {
         let url = format!("{}/fault", self.control);
         let cleared = http().build().unwrap().delete(url).send().await.unwrap();
         assert!(cleared.status().is_success());
     }
 
-    /// What it was asked, and how it failed.
+    /// The requests and the faults that it counted.
     pub async fn counts(&self) -> Value {
         let url = format!("{}/counts", self.control);
         let counts = http().build().unwrap().get(url).send().await.unwrap();
@@ -347,8 +343,8 @@ fn run(
     (listen, control): (&str, &str),
     options: &[&str],
 ) -> (Child, String, String) {
-    let program = binary().with_file_name("oss-stand-in");
-    let mut child = Command::new(program)
+    let stand_in = built("oss-stand-in");
+    let mut child = Command::new(stand_in)
         .args([
             "--listen",
             listen,
@@ -374,17 +370,13 @@ fn run(
     (child, endpoint, control)
 }
 
-/// Stops a process where it is, or lets it go on.
+/// Freezes a process, or lets it go on.
 pub fn freeze(process: u32, frozen: bool) {
-    let signal = if frozen { "STOP" } else { "CONT" };
-    let sent = Command::new("kill")
-        .args(["-s", signal, &process.to_string()])
-        .status();
-    assert!(sent.unwrap().success());
+    signal(process, if frozen { Signal::STOP } else { Signal::CONT });
     std::thread::sleep(Duration::from_millis(50));
 }
 
-/// The number in a file that a server keeps its process's in.
+/// The process id in a file of a server.
 #[must_use]
 pub fn process_in(file: &str) -> u32 {
     let text = fs::read_to_string(file).unwrap();

@@ -9,12 +9,12 @@ use crate::{Answer, Client};
 #[derive(Debug, Clone)]
 pub struct TusUpload {
     client: Client,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
 }
 
 impl TusUpload {
-    /// Begins an upload of so many bytes.
+    /// Begins an upload of a length.
     pub async fn begin(client: &Client, length: usize, metadata: &[(&str, &str)]) -> Self {
         let answer = client.send(Self::beginning(client, length, metadata)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
@@ -37,23 +37,23 @@ impl TusUpload {
         }
     }
 
-    /// Begins a request by the protocol.
+    /// Begins a request with the protocol's version.
     pub fn request_at(client: &Client, method: Method, url: &str) -> RequestBuilder {
         let request = client.request(method, url);
         request.header("tus-resumable", "1.0.0")
     }
 
-    /// Asks how far it has come.
+    /// Asks for its offset.
     pub async fn inspect(&self) -> Answer {
         self.client.send(self.inspecting()).await
     }
 
-    /// A request that asks how far it has come.
+    /// A request for its offset.
     pub fn inspecting(&self) -> RequestBuilder {
         Self::request_at(&self.client, Method::HEAD, &self.url)
     }
 
-    /// How many bytes it has.
+    /// Its offset.
     pub async fn offset(&self) -> usize {
         let answer = self.inspect().await;
         assert_eq!(answer.status, StatusCode::OK);
@@ -72,14 +72,14 @@ impl TusUpload {
         self.client.send(self.appending(offset).body(bytes)).await
     }
 
-    /// Ends it.
+    /// Removes it.
     pub async fn remove(&self) -> Answer {
         let request = Self::request_at(&self.client, Method::DELETE, &self.url);
         self.client.send(request).await
     }
 }
 
-/// Puts metadata into the form that the protocol has for them.
+/// Encodes metadata as the protocol's header has them.
 fn encode(metadata: &[(&str, &str)]) -> String {
     let pairs: Vec<String> = metadata
         .iter()

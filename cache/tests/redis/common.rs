@@ -64,6 +64,7 @@ pub(crate) fn counts(hits: u64, misses: u64, failures: u64) -> Counts {
         hits,
         misses,
         failures,
+        lost_tombstones: 0,
     }
 }
 

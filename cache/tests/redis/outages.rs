@@ -139,6 +139,10 @@ async fn a_redis_that_became_a_replica_is_left() {
         .unwrap();
     entries.forget(&alice(), &sha1()).await;
     assert!(!redis.is_there());
+    assert_eq!(redis.counts().lost_tombstones, 1, "Redis refused it");
+    entries.forget(&alice(), &sha1()).await;
+    assert_eq!(redis.counts().failures, 1, "it is left alone");
+    assert_eq!(redis.counts().lost_tombstones, 2, "Redis was not asked");
 }
 
 #[tokio::test]

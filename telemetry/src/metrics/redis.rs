@@ -40,6 +40,11 @@ impl Collector for RedisCollector {
                 "What Redis did not do, or not in time",
                 counts.failures,
             ),
+            (
+                "cache_tombstones_lost",
+                "Changes that the cache could not be told: what it has may be old until its age is over",
+                counts.lost_tombstones,
+            ),
         ] {
             let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(count).encode(counter)?;

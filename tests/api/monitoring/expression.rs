@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// What is read in an expression.
+/// The metrics and selectors of an expression.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Uses {
     /// The metrics, each with the labels by which its series are selected.
@@ -67,7 +67,7 @@ pub(super) fn uses(expression: &str) -> Uses {
     uses
 }
 
-/// Whether what stands before is a function, as in `sum by (status) (...)`.
+/// Returns whether a function precedes, as in `sum by (status) (...)`.
 fn follows_grouping(rest: &str) -> bool {
     ["by", "without"]
         .iter()

@@ -31,7 +31,7 @@ send = requests.Session.send
 
 
 def watched_send(session, request, **options):
-    """Sends a request and counts it: tuspy itself lets nobody watch."""
+    """Sends a request and counts it: tuspy itself has no hook for that."""
     report["requests"][request.method] += 1
     report["bytes_sent"] += len(request.body or b"")
     response = send(session, request, **options)
@@ -43,12 +43,12 @@ def watched_send(session, request, **options):
 
 
 def patiently(act):
-    """Does what tuspy does not repeat by itself: making an upload, and asking for its offset."""
+    """Retries requests that tuspy does not retry itself: to create an upload, and to read its offset."""
     for _ in range(ATTEMPTS):
         try:
             return act()
         except TusCommunicationError as error:
-            # What the server refuses once it refuses again.
+            # A refusal is final.
             if 400 <= (error.status_code or 0) < 500:
                 raise
             time.sleep(DELAY)
@@ -56,7 +56,7 @@ def patiently(act):
 
 
 def begin(client, file, **options):
-    """Makes an upload, or takes up the one at `url`."""
+    """Creates an upload, or resumes the one at `url`."""
     metadata = {
         "filename": os.path.basename(file),
         "filetype": "application/octet-stream",
@@ -89,11 +89,11 @@ def checksum(client, file):
 
 
 def resume(client, file):
-    """Stops after every quarter, and goes on with a new uploader."""
+    """Stops after every quarter, and continues with a new uploader."""
     uploader = begin(client, file)
     size = uploader.get_file_size()
     for quarter in (1, 2, 3):
-        # To tuspy, to stop at 0 is not to stop.
+        # tuspy does not stop at offset 0.
         uploader.upload(stop_at=max(1, size * quarter // 4) if size else None)
         uploader = begin(client, file, url=uploader.url)
     uploader.upload()
