@@ -1,4 +1,4 @@
-//! The broker, as those who publish and those who look after it see it.
+//! The handle to the broker: publishing, consuming, queue depths and shutdown.
 
 use std::{fmt, sync::Arc};
 
@@ -10,14 +10,14 @@ use tokio::{
 
 use crate::{
     Deliveries, Error, Options, Result,
-    link::Link,
-    schedule::Schedule,
-    topology::{Topology, look_at},
+    backoff::ReconnectBackoff,
+    connection::Connection,
+    topology::{Topology, inspect_queue},
 };
 
-/// A broker, which is connected to when it is needed, and again when the connection was lost.
+/// A broker. The connection is opened on first use, and again after it was lost.
 ///
-/// Cloning it is cheap, and gives the same broker.
+/// Clones are cheap and share the connection.
 #[derive(Clone)]
 pub struct Broker(Arc<Shared>);
 
@@ -25,157 +25,164 @@ struct Shared {
     options: Options,
     uri: AMQPUri,
     topology: Arc<Topology>,
-    schedule: Schedule,
-    /// For everything but consuming: a broker that is short of memory or disk reads nothing more
-    /// from connections that publish, and has to hear of finished jobs all the same.
-    link: Mutex<Option<Arc<Link>>>,
+    backoff: ReconnectBackoff,
+    /// The connection for everything but consuming. A broker that is short of memory or disk stops
+    /// reading from connections that publish, but must still receive the acks of consumers.
+    connection: Mutex<Option<Arc<Connection>>>,
     closed: watch::Sender<bool>,
 }
 
-/// How much the queues have.
+/// The numbers of messages and consumers of the queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Depth {
-    /// How many messages wait for a consumer.
+pub struct QueueDepth {
+    /// Messages that are ready for delivery.
     pub ready: u32,
-    /// How many messages wait for somebody to look at them.
+    /// Dead letters.
     pub dead: u32,
-    /// How many consumers there are, in all processes.
+    /// Consumers of all processes.
     pub consumers: u32,
 }
 
 impl Broker {
-    /// Makes a broker of its options, without connecting to it.
+    /// Checks the options, and creates a broker without connecting to it.
     ///
     /// # Errors
     ///
-    /// [`Error::Unusable`] when the options cannot be right.
+    /// [`Error::InvalidOptions`] when an option is not valid.
     pub fn new(options: Options) -> Result<Self> {
         Ok(Self(Arc::new(Shared {
             uri: options.check()?,
             topology: Arc::new(Topology::new(&options.prefix)),
             options,
-            schedule: Schedule::default(),
-            link: Mutex::default(),
+            backoff: ReconnectBackoff::default(),
+            connection: Mutex::default(),
             closed: watch::Sender::new(false),
         })))
     }
 
-    /// Publishes the ids of jobs, and waits until the broker has all of them safe.
+    /// Publishes the ids of jobs, and waits until the broker has confirmed all of them.
     ///
-    /// When this fails, any of them may have been taken or not: publish all of them again.
+    /// After an error, any of them may or may not have been published: publish all of them again.
     ///
     /// # Errors
     ///
-    /// [`Error::NotTaken`] when the broker refuses one or has no queue for it, and whatever else
-    /// keeps the broker from answering.
+    /// [`Error::NotConfirmed`] when the broker refuses a message or cannot route it to a queue; another
+    /// error when the broker does not answer.
     pub async fn publish(&self, jobs: &[i64]) -> Result<()> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let outcome = self.operate(async |link| link.publish(jobs).await).await;
-        if let Err(Error::NotTaken) = outcome {
-            // The queue may be gone, and is declared on a new connection only.
+        let outcome = self
+            .operate(async |connection| connection.publish(jobs).await)
+            .await;
+        if let Err(Error::NotConfirmed) = outcome {
+            // The queue may have been deleted, and is only declared on a new connection.
             self.reset().await;
         }
         outcome
     }
 
-    /// Begins to consume, on a connection of its own.
+    /// Starts a consumer on a connection of its own.
     ///
-    /// If the broker could not be reached a moment ago this waits first, so it can be called in a
+    /// After a failed connection attempt it first waits for the backoff, so a caller may retry in a
     /// loop.
     ///
     /// # Errors
     ///
-    /// When the broker cannot be reached, or refuses.
+    /// When the broker is unreachable, or refuses the connection or the consumer.
     pub async fn consume(&self) -> Result<Deliveries> {
         let mut closed = self.0.closed.subscribe();
         tokio::select! {
-            // The sender is alive as long as this.
+            // An error is impossible: `self` holds the sender.
             _ = closed.wait_for(|closed| *closed) => return Err(Error::Closed),
-            () = self.0.schedule.wait() => {}
+            () = self.0.backoff.wait() => {}
         }
-        let link = self.open().await?;
-        Deliveries::begin(link, &self.0.options, closed).await
+        let connection = self.open().await?;
+        Deliveries::open(connection, &self.0.options, closed).await
     }
 
-    /// How much the queues have.
+    /// Returns the depth of the queues.
     ///
     /// # Errors
     ///
     /// When the broker does not answer.
-    pub async fn depth(&self) -> Result<Depth> {
-        self.operate(async |link| {
-            let channel = link.channel().await?;
-            let copies = look_at(&channel, &link.topology().copies).await?;
-            let dead = look_at(&channel, &link.topology().dead).await?;
-            Ok(Depth {
-                ready: copies.message_count(),
+    pub async fn depth(&self) -> Result<QueueDepth> {
+        self.operate(async |connection| {
+            let channel = connection.channel().await?;
+            let jobs = inspect_queue(&channel, &connection.topology().copies).await?;
+            let dead = inspect_queue(&channel, &connection.topology().dead).await?;
+            Ok(QueueDepth {
+                ready: jobs.message_count(),
                 dead: dead.message_count(),
-                consumers: copies.consumer_count(),
+                consumers: jobs.consumer_count(),
             })
         })
         .await
     }
 
-    /// Makes sure that jobs can be published.
+    /// Checks that the broker is reachable and the queue of jobs exists.
     ///
     /// # Errors
     ///
-    /// When they cannot.
+    /// When jobs cannot be published.
     pub async fn probe(&self) -> Result<()> {
-        self.operate(async |link| {
-            let channel = link.channel().await?;
-            look_at(&channel, &link.topology().copies).await.map(drop)
+        self.operate(async |connection| {
+            let channel = connection.channel().await?;
+            inspect_queue(&channel, &connection.topology().copies)
+                .await
+                .map(drop)
         })
         .await
     }
 
-    /// Closes the connections; all [`Deliveries`] end.
+    /// Closes the connections, and ends all [`Deliveries`].
     pub async fn close(self) {
         self.0.closed.send_replace(true);
-        let link = self.0.link.lock().await.take();
-        if let Some(link) = link.and_then(Arc::into_inner) {
-            link.close().await;
+        let connection = self.0.connection.lock().await.take();
+        if let Some(connection) = connection.and_then(Arc::into_inner) {
+            connection.close().await;
         }
     }
 
-    /// Does something on the shared connection, in bounded time.
-    pub(crate) async fn operate<T>(&self, work: impl AsyncFnOnce(&Link) -> Result<T>) -> Result<T> {
-        let end = Instant::now() + self.0.options.operation_timeout;
-        let link = timeout_at(end, self.link()).await;
-        let link = link.unwrap_or(Err(Error::TimedOut))?;
-        let Ok(outcome) = timeout_at(end, work(&link)).await else {
-            // Whatever it waits for, nobody wants it any more.
-            link.cut();
+    /// Runs an operation on the shared connection, within the time limit of operations.
+    pub(crate) async fn operate<T>(
+        &self,
+        operation: impl AsyncFnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + self.0.options.operation_timeout;
+        let connection = timeout_at(deadline, self.connection()).await;
+        let connection = connection.unwrap_or(Err(Error::TimedOut))?;
+        let Ok(outcome) = timeout_at(deadline, operation(&connection)).await else {
+            // A pending reply would only keep the connection open.
+            connection.abort();
             return Err(Error::TimedOut);
         };
         outcome
     }
 
-    async fn link(&self) -> Result<Arc<Link>> {
-        let mut current = self.0.link.lock().await;
-        if let Some(link) = current.as_ref().filter(|link| link.is_usable()) {
-            return Ok(Arc::clone(link));
+    async fn connection(&self) -> Result<Arc<Connection>> {
+        let mut current = self.0.connection.lock().await;
+        if let Some(connection) = current.as_ref().filter(|connection| connection.is_usable()) {
+            return Ok(Arc::clone(connection));
         }
         *current = None;
-        self.0.schedule.check()?;
-        let link = Arc::new(self.open().await?);
-        *current = Some(Arc::clone(&link));
-        Ok(link)
+        self.0.backoff.check()?;
+        let connection = Arc::new(self.open().await?);
+        *current = Some(Arc::clone(&connection));
+        Ok(connection)
     }
 
     async fn reset(&self) {
-        *self.0.link.lock().await = None;
+        *self.0.connection.lock().await = None;
     }
 
-    async fn open(&self) -> Result<Link> {
+    async fn open(&self) -> Result<Connection> {
         if *self.0.closed.borrow() {
             return Err(Error::Closed);
         }
         let shared = &self.0;
-        let opened = Link::open(&shared.options, &shared.uri, &shared.topology).await;
-        shared.schedule.note(opened)
+        let opened = Connection::open(&shared.options, &shared.uri, &shared.topology).await;
+        shared.backoff.record(opened)
     }
 }
 

@@ -1,117 +1,118 @@
-//! The messages that arrive.
+//! A consumer of the queue of jobs, and the acks of its messages.
 
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::{
     Consumer,
-    message::Delivery as Arrived,
+    message::Delivery as AmqpDelivery,
     options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
     types::FieldTable,
 };
 use tokio::{runtime::Handle, sync::watch, time::timeout};
 use tracing::Span;
 
-use crate::{Error, Options, Result, link::Link, message, trace};
+use crate::{Error, Options, Result, connection::Connection, message, trace};
 
-/// The messages that one consumer gets.
+/// The deliveries of one consumer.
 ///
-/// Dropping it closes its connection; what was not answered goes back into the queue.
+/// Dropping it closes its connection; messages without an ack return to the queue.
 #[derive(Debug)]
 pub struct Deliveries {
     consumer: Consumer,
-    link: Link,
-    patience: Duration,
+    connection: Connection,
+    operation_timeout: Duration,
     closed: watch::Receiver<bool>,
 }
 
-/// A message, which has to be answered.
+/// A delivered message. It must be acked, requeued or rejected.
 ///
-/// One that is dropped goes back into the queue.
-#[must_use = "it comes again unless it is answered"]
+/// A message that is dropped returns to the queue.
+#[must_use = "the message is delivered again unless it is acked or rejected"]
 #[derive(Debug)]
 pub struct Delivery {
     /// The id of the job.
     pub job: i64,
-    /// What is done for it belongs here in a trace.
+    /// The trace span for the work on the job.
     pub span: Span,
-    unanswered: Unanswered,
+    pending_ack: PendingAck,
 }
 
 #[derive(Debug)]
-struct Unanswered {
-    arrived: Option<Box<Arrived>>,
-    patience: Duration,
+struct PendingAck {
+    delivery: Option<Box<AmqpDelivery>>,
+    operation_timeout: Duration,
 }
 
-enum Answer {
-    Done,
-    Again,
-    Never,
+/// The outcome of a delivery, as it is reported to the broker.
+enum Settlement {
+    Ack,
+    Requeue,
+    Reject,
 }
 
 impl Deliveries {
-    pub(crate) async fn begin(
-        link: Link,
+    pub(crate) async fn open(
+        connection: Connection,
         options: &Options,
         closed: watch::Receiver<bool>,
     ) -> Result<Self> {
-        let patience = options.operation_timeout;
-        let beginning = async {
-            let channel = link.channel().await?;
-            let each = BasicQosOptions::default();
-            channel.basic_qos(options.prefetch, each).await?;
-            let queue = link.topology().copies.clone();
-            let (consume, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        let operation_timeout = options.operation_timeout;
+        let consume = async {
+            let channel = connection.channel().await?;
+            let qos = BasicQosOptions::default();
+            channel.basic_qos(options.prefetch, qos).await?;
+            let queue = connection.topology().copies.clone();
+            let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
             Ok(channel
-                .basic_consume(queue, "".into(), consume, arguments)
+                .basic_consume(queue, "".into(), options, arguments)
                 .await?)
         };
-        let begun = timeout(patience, beginning).await;
+        let consumer = timeout(operation_timeout, consume).await;
         Ok(Self {
-            consumer: begun.unwrap_or(Err(Error::TimedOut))?,
-            link,
-            patience,
+            consumer: consumer.unwrap_or(Err(Error::TimedOut))?,
+            connection,
+            operation_timeout,
             closed,
         })
     }
 
     /// Waits for the next message; `None` when the broker was [closed](crate::Broker::close).
     ///
-    /// A message that nobody can read is set aside with those that are dead, and is not given out.
-    /// Nothing is lost when this is dropped before it is done.
+    /// A message that cannot be read becomes a dead letter, and is not returned. Cancelling this
+    /// future loses no message.
     ///
     /// # Errors
     ///
-    /// When the connection is lost or the broker cancels the deliveries. There will be no more
-    /// then: [consume](crate::Broker::consume) again.
+    /// When the connection is lost or the broker cancels the consumer. No more messages arrive
+    /// after that: start a [new consumer](crate::Broker::consume).
     pub async fn next(&mut self) -> Result<Option<Delivery>> {
         loop {
-            let arrived = tokio::select! {
+            let received = tokio::select! {
                 biased;
-                // It is an error if the broker is dropped, which is the same to those who wait.
+                // An error means that the broker was dropped, which ends the deliveries as well.
                 _ = self.closed.wait_for(|closed| *closed) => return Ok(None),
-                arrived = self.consumer.next() => arrived,
+                received = self.consumer.next() => received,
             };
-            let arrived = arrived.ok_or(Error::Cancelled)?;
-            let arrived = arrived.inspect_err(|_| self.link.cut())?;
-            let read = message::read(&arrived.data);
-            let span = trace::processing(self.link.topology(), &arrived.properties);
-            let unanswered = Unanswered {
-                arrived: Some(Box::new(arrived)),
-                patience: self.patience,
+            let received = received.ok_or(Error::Cancelled)?;
+            let received = received.inspect_err(|_| self.connection.abort())?;
+            let read = message::read(&received.data);
+            let span = trace::processing(self.connection.topology(), &received.properties);
+            let pending_ack = PendingAck {
+                delivery: Some(Box::new(received)),
+                operation_timeout: self.operation_timeout,
             };
             match read {
                 Ok(job) => {
                     return Ok(Some(Delivery {
                         job,
                         span,
-                        unanswered,
+                        pending_ack,
                     }));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a message in the queue of jobs cannot be read");
-                    unanswered.answer(Answer::Never).await?;
+                    tracing::warn!(%error, "could not read a message of the job queue, rejecting it");
+                    pending_ack.settle(Settlement::Reject).await?;
                 }
             }
         }
@@ -119,68 +120,69 @@ impl Deliveries {
 }
 
 impl Delivery {
-    /// Says that the message is done with.
+    /// Acknowledges the message.
     ///
-    /// The broker does not confirm it: if the connection is lost now, the message comes again.
+    /// The broker does not confirm an ack: if the connection is lost now, the message is delivered
+    /// again.
     ///
     /// # Errors
     ///
     /// When the connection is lost.
     pub async fn ack(self) -> Result<()> {
-        self.unanswered.answer(Answer::Done).await
+        self.pending_ack.settle(Settlement::Ack).await
     }
 
-    /// Puts the message back into the queue, at most 20 times; then it is dead.
+    /// Returns the message to the queue. After 20 returns it becomes a dead letter.
     ///
     /// # Errors
     ///
-    /// When the connection is lost; then it goes back all the same.
+    /// When the connection is lost. The message then returns to the queue as well.
     pub async fn requeue(self) -> Result<()> {
-        self.unanswered.answer(Answer::Again).await
+        self.pending_ack.settle(Settlement::Requeue).await
     }
 
-    /// Sets the message aside with those that are dead.
+    /// Rejects the message, which makes it a dead letter.
     ///
     /// # Errors
     ///
-    /// When the connection is lost; then the message comes again.
+    /// When the connection is lost. The message is then delivered again.
     pub async fn reject(self) -> Result<()> {
-        self.unanswered.answer(Answer::Never).await
+        self.pending_ack.settle(Settlement::Reject).await
     }
 }
 
-impl Unanswered {
-    async fn answer(mut self, answer: Answer) -> Result<()> {
-        let Some(arrived) = self.arrived.take() else {
+impl PendingAck {
+    async fn settle(mut self, settlement: Settlement) -> Result<()> {
+        let Some(delivery) = self.delivery.take() else {
             return Ok(());
         };
-        let sent = timeout(self.patience, send(arrived, answer)).await;
+        let sent = timeout(self.operation_timeout, send(delivery, settlement)).await;
         if sent.unwrap_or(Err(Error::TimedOut))? {
             Ok(())
         } else {
-            // The channel on which it came is gone.
+            // The channel of the delivery is closed.
             Err(Error::Cancelled)
         }
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for PendingAck {
     fn drop(&mut self) {
-        // Otherwise it would take a place among those prefetched as long as the connection lasts.
-        if let (Some(arrived), Ok(runtime)) = (self.arrived.take(), Handle::try_current()) {
-            runtime.spawn(send(arrived, Answer::Again));
+        // Otherwise it would count as prefetched for as long as the connection lasts.
+        if let (Some(delivery), Ok(runtime)) = (self.delivery.take(), Handle::try_current()) {
+            runtime.spawn(send(delivery, Settlement::Requeue));
         }
     }
 }
 
-async fn send(arrived: Box<Arrived>, answer: Answer) -> Result<bool> {
-    let again = |requeue| BasicNackOptions {
+async fn send(delivery: Box<AmqpDelivery>, settlement: Settlement) -> Result<bool> {
+    let nack = |requeue| BasicNackOptions {
         requeue,
         ..BasicNackOptions::default()
     };
-    Ok(match answer {
-        Answer::Done => arrived.ack(BasicAckOptions::default()).await?,
-        Answer::Again => arrived.nack(again(true)).await?,
-        Answer::Never => arrived.nack(again(false)).await?,
+    Ok(match settlement {
+        Settlement::Ack => delivery.ack(BasicAckOptions::default()).await?,
+        Settlement::Requeue => delivery.nack(nack(true)).await?,
+        Settlement::Reject => delivery.nack(nack(false)).await?,
     })
 }

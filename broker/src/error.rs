@@ -1,41 +1,41 @@
-//! What can go wrong between the service and the broker.
+//! Errors of broker operations.
 
 use lapin::{
     ErrorKind,
     protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
 };
 
-/// What an operation on the broker gives.
+/// The result of a broker operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation on the broker failed.
+/// The reason why a broker operation failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The settings cannot be used.
-    #[error("the broker cannot be used: {0}")]
-    Unusable(&'static str),
-    /// The broker does not accept the credentials, or does not allow what was asked.
-    #[error("the broker refuses: {0}")]
+    /// An option is not valid.
+    #[error("invalid broker options: {0}")]
+    InvalidOptions(&'static str),
+    /// The broker refused the credentials, or the user lacks a permission.
+    #[error("access refused by the broker: {0}")]
     Refused(String),
-    /// The broker has an exchange or a queue of the same name that is made in another way.
-    #[error("an exchange or a queue is declared differently: {0}")]
+    /// An exchange or a queue of the same name exists with other properties.
+    #[error("an exchange or a queue exists with other properties: {0}")]
     Topology(String),
-    /// The broker could not be reached a moment ago, and is not tried again yet.
-    #[error("the broker could not be reached a moment ago")]
-    Waiting(#[source] Box<Error>),
-    /// The broker cannot be reached, or the connection is lost.
+    /// The last connection attempt failed, and the next one is not due yet.
+    #[error("waiting to reconnect to the broker")]
+    BackingOff(#[source] Box<Error>),
+    /// The broker is unreachable, or the connection was lost.
     #[error("the broker is unavailable")]
     Unavailable(#[source] lapin::Error),
     /// The broker did not answer in time.
-    #[error("the broker does not answer")]
+    #[error("the broker did not answer in time")]
     TimedOut,
-    /// The broker did not take a message, or had no queue for it.
-    #[error("the broker did not take a message")]
-    NotTaken,
-    /// The broker does not deliver any more: its queue was removed, or its node went.
-    #[error("the broker cancelled the deliveries")]
+    /// The broker did not confirm a message, or could not route it to a queue.
+    #[error("the broker did not confirm a message")]
+    NotConfirmed,
+    /// The broker cancelled the consumer: the queue was deleted, or its node failed.
+    #[error("the broker cancelled the consumer")]
     Cancelled,
-    /// The broker was closed by this process.
+    /// This process closed the broker.
     #[error("the broker is closed")]
     Closed,
 }
@@ -58,27 +58,27 @@ impl From<lapin::Error> for Error {
 }
 
 impl Error {
-    /// What traces call it.
+    /// The value of `error.type` in traces.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Unusable(_) => "unusable",
+            Self::InvalidOptions(_) => "unusable",
             Self::Refused(_) => "refused",
             Self::Topology(_) => "topology",
-            Self::Waiting(_) | Self::Unavailable(_) => "unavailable",
+            Self::BackingOff(_) | Self::Unavailable(_) => "unavailable",
             Self::TimedOut => "timed_out",
-            Self::NotTaken => "not_taken",
+            Self::NotConfirmed => "not_taken",
             Self::Cancelled => "cancelled",
             Self::Closed => "closed",
         }
     }
 
-    /// An error that came of declaring what is needed.
-    pub(crate) fn of_declaration(error: lapin::Error) -> Self {
+    /// Converts the error of a declaration.
+    pub(crate) fn from_declaration(error: lapin::Error) -> Self {
         match error.kind() {
-            ErrorKind::ProtocolError(differs)
-                if *differs.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) =>
+            ErrorKind::ProtocolError(conflict)
+                if *conflict.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) =>
             {
-                Self::Topology(differs.get_message().to_string())
+                Self::Topology(conflict.get_message().to_string())
             }
             _ => error.into(),
         }

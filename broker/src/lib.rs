@@ -1,28 +1,28 @@
-//! The broker that carries the ids of copy jobs from those who write them to the workers.
+//! Announces copy jobs to the workers by RabbitMQ: a message carries the id of a job.
 //!
-//! The database is the truth, and a message is only a nudge to look at it: one that is lost or
-//! comes twice does no harm. Nothing here waits for ever on a broker that is down or hangs, and
-//! nothing that is shown or logged has its password.
+//! The database is authoritative, and a message only tells a worker to look at it: a lost or
+//! duplicate message does no harm. Every operation ends in bounded time, even if the broker is down
+//! or hangs. No output or log line contains the password.
 //!
-//! Everything lives under one prefix: the direct exchange `<prefix>` puts jobs into the quorum
-//! queue `<prefix>.copies`. What a worker rejects, what nobody can read and what was delivered
-//! too often goes by the fanout exchange `<prefix>.dead` into the quorum queue `<prefix>.dead`,
-//! and stays there until somebody looks at it.
+//! All names share one prefix. The direct exchange `<prefix>` routes jobs to the quorum queue
+//! `<prefix>.copies`. Messages that a worker rejects, that cannot be read or that exceed the
+//! delivery limit are dead letters: the fanout exchange `<prefix>.dead` routes them to the quorum
+//! queue `<prefix>.dead`, where they stay until an administrator requeues or purges them.
 
+mod backoff;
 mod broker;
-mod dead;
+mod connection;
+mod dead_letters;
 mod deliveries;
 mod error;
-mod link;
 mod message;
 mod network;
 mod options;
-mod schedule;
 mod topology;
 mod trace;
 
-pub use broker::{Broker, Depth};
-pub use dead::DeadMessage;
+pub use broker::{Broker, QueueDepth};
+pub use dead_letters::DeadLetter;
 pub use deliveries::{Deliveries, Delivery};
 pub use error::{Error, Result};
 pub use options::Options;

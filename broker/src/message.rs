@@ -1,22 +1,22 @@
-//! What a message says.
+//! The format of messages: a JSON object with the id of a job.
 
 use serde::{Deserialize, Serialize};
 
-/// No message of ours is longer; what is was put there by somebody else.
-const LONGEST: usize = 1024;
+/// Maximum size of a message in bytes. No message of this service is larger.
+const MAX_MESSAGE_SIZE: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Message {
     job: i64,
 }
 
-/// Why a message cannot be read.
+/// The reason why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
-    #[error("it has {0} bytes")]
+    #[error("the message is too long: {0} bytes")]
     TooLong(usize),
     #[error(transparent)]
-    NoMessage(#[from] serde_json::Error),
+    Malformed(#[from] serde_json::Error),
 }
 
 pub(crate) fn write(job: i64) -> Vec<u8> {
@@ -24,7 +24,7 @@ pub(crate) fn write(job: i64) -> Vec<u8> {
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Result<i64, Unreadable> {
-    if bytes.len() > LONGEST {
+    if bytes.len() > MAX_MESSAGE_SIZE {
         return Err(Unreadable::TooLong(bytes.len()));
     }
     let message: Message = serde_json::from_slice(bytes)?;
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_can_be_read() {
+    fn written_messages_can_be_read() {
         for job in [0, 1, 123, i64::MAX, i64::MIN] {
             assert_eq!(read(&write(job)).unwrap(), job);
         }
@@ -44,8 +44,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_unreadable() {
-        let too_long = format!(r#"{{"job":1,"x":"{}"}}"#, "x".repeat(LONGEST));
+    fn malformed_messages_are_unreadable() {
+        let too_long = format!(r#"{{"job":1,"x":"{}"}}"#, "x".repeat(MAX_MESSAGE_SIZE));
         let bytes: [&[u8]; 6] = [
             b"",
             b"\xff",

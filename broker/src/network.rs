@@ -1,7 +1,8 @@
-//! The TCP connection below AMQP, with TLS or without.
+//! The TCP connection below AMQP, with or without TLS.
 //!
-//! The library's own connections cannot be told to give up: one to a broker that hangs would keep
-//! a thread and a socket until the broker is back. So they are made here, and can be cut.
+//! The library's own connections cannot be aborted: a connection to a broker that hangs would keep
+//! a thread and a socket until the broker is back. This module opens the sockets instead, and can
+//! shut them down.
 
 use std::{
     io::{self, Read, Write},
@@ -22,68 +23,68 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-/// Tokio, but for the streams.
-pub(crate) type Kit = RuntimeParts<Tokio, Network>;
+/// The library's runtime: Tokio, except for the streams.
+pub(crate) type RuntimeKit = RuntimeParts<Tokio, Network>;
 
-/// Bytes to the broker and back.
+/// A byte stream to the broker.
 type Stream = Compat<Box<dyn Transport>>;
 
-/// Tokio's timers, and streams that may be encrypted.
+/// Tokio's timers, with streams that may use TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct Network(Tokio);
 
-/// The runtime that this is called in, for the library.
-pub(crate) fn runtime() -> Runtime<Kit> {
+/// Wraps the current Tokio runtime for the library.
+pub(crate) fn runtime() -> Runtime<RuntimeKit> {
     let tokio = Tokio::current();
     Runtime::new(RuntimeParts::new(tokio.clone(), Network(tokio)))
 }
 
-/// A connection that can be cut, and is when this is dropped.
+/// The owner of a socket, which is shut down on drop.
 #[derive(Debug, Default)]
-pub(crate) struct Socket(Arc<Mutex<Fate>>);
+pub(crate) struct Socket(Arc<Mutex<SocketState>>);
 
-/// The same connection, where it is made.
+/// Opens the connection of a [`Socket`].
 #[derive(Debug)]
-pub(crate) struct Plug(Arc<Mutex<Fate>>);
+pub(crate) struct Connector(Arc<Mutex<SocketState>>);
 
 #[derive(Debug, Default)]
-enum Fate {
+enum SocketState {
     #[default]
     Unconnected,
     Connected(Handle),
-    Cut,
+    ShutDown,
 }
 
 impl Socket {
-    pub(crate) fn plug(&self) -> Plug {
-        Plug(Arc::clone(&self.0))
+    pub(crate) fn connector(&self) -> Connector {
+        Connector(Arc::clone(&self.0))
     }
 
-    /// Ends the connection at once, whatever state it is in.
-    pub(crate) fn cut(&self) {
-        let mut fate = self.0.lock();
-        if let Fate::Connected(handle) = &*fate {
-            // One that is not connected any more needs no cutting.
+    /// Shuts the socket down at once. A connection that is still being opened fails.
+    pub(crate) fn shut_down(&self) {
+        let mut state = self.0.lock();
+        if let SocketState::Connected(handle) = &*state {
+            // Fails if the socket is no longer connected.
             let _ = handle.shutdown(Shutdown::Both);
         }
-        *fate = Fate::Cut;
+        *state = SocketState::ShutDown;
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.cut();
+        self.shut_down();
     }
 }
 
-impl Plug {
-    /// Connects to where a URL points.
+impl Connector {
+    /// Connects to the host and port of a URL.
     pub(crate) async fn connect(
         &self,
         uri: &AMQPUri,
-        limit: Duration,
+        time_limit: Duration,
     ) -> lapin::Result<AsyncTcpStream<Stream>> {
-        let connected = tokio::time::timeout(limit, self.open(uri)).await;
+        let connected = tokio::time::timeout(time_limit, self.open(uri)).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         Ok(AsyncTcpStream::Plain(stream))
     }
@@ -99,11 +100,11 @@ impl Plug {
     }
 
     fn attach(&self, handle: Handle) -> io::Result<()> {
-        let mut fate = self.0.lock();
-        if matches!(*fate, Fate::Cut) {
+        let mut state = self.0.lock();
+        if matches!(*state, SocketState::ShutDown) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        *fate = Fate::Connected(handle);
+        *state = SocketState::Connected(handle);
         Ok(())
     }
 }

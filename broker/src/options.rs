@@ -1,4 +1,4 @@
-//! Where the broker is, and how it is used.
+//! Address, names and timeouts of the broker.
 
 use std::{fmt, time::Duration};
 
@@ -6,26 +6,26 @@ use lapin::uri::AMQPUri;
 
 use crate::{Error, Result};
 
-/// Where the broker is, and how it is used.
+/// Address, names and timeouts of the broker.
 #[derive(Clone)]
 pub struct Options {
-    /// `amqp://...` or `amqps://...`; it may hold a password, and is never shown.
+    /// `amqp://...` or `amqps://...`. It may contain a password, and is never shown.
     pub url: String,
-    /// What the names of the exchanges and the queues begin with.
+    /// Prefix of the names of exchanges and queues.
     pub prefix: String,
-    /// How many messages a consumer may have that it has not answered; at least one.
+    /// Maximum number of unacknowledged messages per consumer; at least one.
     pub prefetch: u16,
-    /// How often both sides give a sign of life, in whole seconds; after somewhat more than twice
-    /// as long without one the connection counts as lost.
+    /// Interval of heartbeats, in whole seconds. The connection counts as lost after somewhat more
+    /// than two intervals without a heartbeat.
     pub heartbeat: Duration,
-    /// How long connecting may take, the declarations included.
+    /// Time limit of a connection attempt, including the declarations.
     pub connect_timeout: Duration,
-    /// How long any other operation may take.
+    /// Time limit of any other operation.
     pub operation_timeout: Duration,
 }
 
 impl Options {
-    /// The usual options for the broker at this URL.
+    /// The default options for the broker at this URL.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -38,28 +38,29 @@ impl Options {
         }
     }
 
-    /// Reads the URL, and makes sure of the rest.
+    /// Parses the URL, and checks the other options.
     pub(crate) fn check(&self) -> Result<AMQPUri> {
         if self.prefetch == 0 {
-            // To the broker it would mean any number.
-            return Err(Error::Unusable("at least one message has to be prefetched"));
+            // To the broker, zero means no limit.
+            return Err(Error::InvalidOptions("the prefetch must be at least one"));
         }
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if !(1..=100).contains(&self.prefix.len()) || !self.prefix.bytes().all(fits) {
-            return Err(Error::Unusable(
-                "its prefix has to be 1 to 100 letters, digits, '-', '_' or '.'",
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !(1..=100).contains(&self.prefix.len()) || !self.prefix.bytes().all(is_allowed) {
+            return Err(Error::InvalidOptions(
+                "the prefix must be 1 to 100 letters, digits, '-', '_' or '.'",
             ));
         }
-        // What the parser says may show the URL.
-        let unusable = |_| Error::Unusable("its URL starts with amqp: or amqps:, and names a host");
-        let mut uri: AMQPUri = self.url.parse().map_err(unusable)?;
+        // The parser's error may contain the URL.
+        let invalid =
+            |_| Error::InvalidOptions("the URL must start with amqp: or amqps:, and name a host");
+        let mut uri: AMQPUri = self.url.parse().map_err(invalid)?;
         if let Some(host) = literal_host(&self.url) {
-            // The parser takes any IPv6 address for the local host.
+            // The parser replaces any IPv6 address by the local host.
             host.clone_into(&mut uri.authority.host);
         }
         let heartbeat = u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX);
         uri.query.heartbeat = Some(heartbeat.max(1));
-        // The library's buffers have room for 64 frames, which here are all small.
+        // The library allocates buffers for 64 frames, and all frames here are small.
         uri.query.frame_max = Some(8192);
         Ok(uri)
     }
@@ -77,7 +78,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The IPv6 address that a URL has as its host.
+/// Returns the host of a URL if it is an IPv6 address.
 fn literal_host(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_read() {
+    fn hosts_are_parsed() {
         assert_eq!(host("amqp://u:p@10.0.0.1:5672/%2f"), "10.0.0.1");
         assert_eq!(host("amqps://u:p@rabbit.example"), "rabbit.example");
         assert_eq!(
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_without_showing_the_url() {
+    fn invalid_options_are_refused_without_showing_the_url() {
         let urls = [
             "foo:hunter2",
             "http://u:hunter2@h",
@@ -118,7 +119,7 @@ mod tests {
         ];
         for url in urls {
             let error = Options::new(url).check().unwrap_err();
-            assert!(matches!(error, Error::Unusable(_)));
+            assert!(matches!(error, Error::InvalidOptions(_)));
             assert!(!format!("{error} {error:?}").contains("hunter2"));
         }
         let mut options = Options::new("amqp://u:hunter2@h");

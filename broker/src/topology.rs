@@ -1,4 +1,4 @@
-//! The exchanges and the queues.
+//! The exchanges and queues.
 
 use lapin::{
     Channel, ExchangeKind, Queue,
@@ -8,13 +8,14 @@ use lapin::{
 
 use crate::{Error, Result};
 
-/// How often a message may come back before it is taken for one that kills its consumers.
+/// Number of returns to the queue after which a message becomes a dead letter, since it may crash
+/// its consumers.
 ///
-/// Every loss of a consumer counts against all that it had been sent, so there has to be room for
+/// The loss of a consumer counts for each of its unacknowledged messages, so the limit has to allow
 /// a few restarts.
-const RETURNS: i64 = 20;
+const DELIVERY_LIMIT: i64 = 20;
 
-/// Their names.
+/// The names of exchanges and queues.
 #[derive(Debug)]
 pub(crate) struct Topology {
     pub(crate) exchange: ShortString,
@@ -31,11 +32,11 @@ impl Topology {
         }
     }
 
-    /// Declares all of them, which changes nothing if they are there.
+    /// Declares all exchanges, queues and bindings. Existing ones stay as they are.
     pub(crate) async fn declare(&self, channel: &Channel) -> Result<()> {
         self.try_declare(channel)
             .await
-            .map_err(Error::of_declaration)
+            .map_err(Error::from_declaration)
     }
 
     async fn try_declare(&self, channel: &Channel) -> lapin::Result<()> {
@@ -54,14 +55,14 @@ impl Topology {
                 .await?;
         }
 
-        // Looking at the dead ones counts as a return, and must not be the end of them; newer
-        // brokers have a limit unless they are told of another.
-        let of_dead = quorum(i64::from(i32::MAX));
-        declare_queue(channel, &self.dead, of_dead).await?;
-        let mut of_copies = quorum(RETURNS);
+        // Listing dead letters counts as a return, and must not delete them. Newer brokers have a
+        // default limit, so a high one is set.
+        let dead_arguments = quorum(i64::from(i32::MAX));
+        declare_queue(channel, &self.dead, dead_arguments).await?;
+        let mut job_arguments = quorum(DELIVERY_LIMIT);
         let dead = AMQPValue::LongString(self.dead.as_str().into());
-        of_copies.insert("x-dead-letter-exchange".into(), dead);
-        declare_queue(channel, &self.copies, of_copies).await?;
+        job_arguments.insert("x-dead-letter-exchange".into(), dead);
+        declare_queue(channel, &self.copies, job_arguments).await?;
 
         let bindings = [(&self.dead, &self.dead), (&self.copies, &self.exchange)];
         for (queue, exchange) in bindings {
@@ -75,23 +76,26 @@ impl Topology {
     }
 }
 
-/// What a queue has at the moment, which has to be there.
-pub(crate) async fn look_at(channel: &Channel, queue: &ShortString) -> Result<Queue> {
+/// Returns the counts of a queue. It must exist.
+pub(crate) async fn inspect_queue(channel: &Channel, queue: &ShortString) -> Result<Queue> {
     let passive = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::default()
     };
-    let looked = channel.queue_declare(queue.clone(), passive, FieldTable::default());
-    Ok(looked.await?)
+    let inspected = channel.queue_declare(queue.clone(), passive, FieldTable::default());
+    Ok(inspected.await?)
 }
 
-fn quorum(returns: i64) -> FieldTable {
+fn quorum(delivery_limit: i64) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert(
         "x-queue-type".into(),
         AMQPValue::LongString("quorum".into()),
     );
-    arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(returns));
+    arguments.insert(
+        "x-delivery-limit".into(),
+        AMQPValue::LongLongInt(delivery_limit),
+    );
     arguments
 }
 

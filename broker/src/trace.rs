@@ -1,7 +1,6 @@
-//! The spans of messages in traces, and the headers by which a trace goes on where a message is
-//! received.
+//! Trace spans of messages, and the headers that carry the trace context to the consumer.
 //!
-//! Names and attributes are those of OpenTelemetry's conventions for messaging.
+//! Names and attributes follow OpenTelemetry's semantic conventions for messaging.
 
 use lapin::{
     BasicProperties,
@@ -16,7 +15,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{Error, topology::Topology};
 
-/// The span of one message that is published, in a batch of so many.
+/// Creates the span of one published message. `batch` is the number of messages in its batch.
 pub(crate) fn publishing(topology: &Topology, batch: usize) -> Span {
     tracing::info_span!(
         target: "trace",
@@ -34,7 +33,7 @@ pub(crate) fn publishing(topology: &Topology, batch: usize) -> Span {
     )
 }
 
-/// The span of what is done for a message, in the trace of whoever published it.
+/// Creates the span for the work on a message, as a child of the publisher's span.
 pub(crate) fn processing(topology: &Topology, properties: &BasicProperties) -> Span {
     let span = tracing::info_span!(
         target: "trace",
@@ -52,13 +51,13 @@ pub(crate) fn processing(topology: &Topology, properties: &BasicProperties) -> S
     if let (false, Some(headers)) = (span.is_disabled(), properties.headers()) {
         let parent =
             global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
-        // It has not begun, and there are traces.
+        // Fails only if the span has started or traces are off, and neither is the case.
         let _ = span.set_parent(parent);
     }
     span
 }
 
-/// The headers by which whoever receives a message goes on with the trace of a span.
+/// Returns the headers that carry the context of a span to the consumer.
 pub(crate) fn headers(span: &Span) -> FieldTable {
     let mut headers = FieldTable::default();
     if !span.is_disabled() {
@@ -70,15 +69,15 @@ pub(crate) fn headers(span: &Span) -> FieldTable {
     headers
 }
 
-/// Notes that messages were not taken.
-pub(crate) fn note_failure(spans: &[Span], error: &Error) {
+/// Marks the spans of messages that were not published as failed.
+pub(crate) fn record_failure(spans: &[Span], error: &Error) {
     for span in spans {
         span.record("otel.status_code", "ERROR");
         span.record("error.type", error.kind());
     }
 }
 
-/// Exchange and queue; messages are routed by the queue's name.
+/// Exchange and routing key, which is the name of the queue.
 fn destination(topology: &Topology) -> String {
     format!("{}:{}", topology.exchange, topology.copies)
 }
@@ -103,7 +102,7 @@ struct HeadersMut<'a>(&'a mut FieldTable);
 
 impl Injector for HeadersMut<'_> {
     fn set(&mut self, key: &str, value: String) {
-        // An empty one says nothing.
+        // An empty value carries no context.
         if !value.is_empty() {
             self.0
                 .insert(key.into(), AMQPValue::LongString(value.into()));

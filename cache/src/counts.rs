@@ -1,17 +1,18 @@
-//! What is counted of Redis.
+//! Counters of cache hits, misses and Redis failures.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a process has seen of Redis since it began.
+/// Hits, misses, failures and lost tombstones since this process started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Entries that were found in the cache.
+    /// Entries found in the cache.
     pub hits: u64,
-    /// Entries that had to be asked of the database, for whatever reason.
+    /// Entries that had to be read from the database, for any reason.
     pub misses: u64,
-    /// What Redis did not do, or not in time; what it was not asked for is not among it.
+    /// Commands and connection attempts that failed or timed out. Calls skipped while Redis is
+    /// unavailable are not counted.
     pub failures: u64,
-    /// Changes of entries whose tombstone may not be there, because Redis failed or was away.
+    /// Invalidations whose tombstone may be missing, because Redis failed or was unavailable.
     pub lost_tombstones: u64,
 }
 
@@ -27,7 +28,7 @@ pub(crate) struct Counters {
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(crate) fn count(&self) {
+    pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 

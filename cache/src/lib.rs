@@ -1,18 +1,18 @@
-//! Redis: what was read a moment ago, and what replicas count together.
+//! Redis: a cache of entries, and a rate limit that replicas share.
 //!
-//! Nothing is kept here that cannot be done without. No call fails: one that Redis does not answer
-//! in time gives nothing, and Redis is then left alone for a moment, so that one that is dead, hangs
-//! or is slow costs next to nothing. Nothing shows the password.
+//! The service works without anything stored here. No call returns an error: a call that Redis does
+//! not answer in time has no result, and the connection is then not used for a moment, so that a
+//! Redis that is down, hangs or is slow costs next to nothing. No output contains the password.
 
+mod connection;
 mod counts;
-mod entries;
-mod link;
+mod entry_cache;
 mod network;
 mod options;
-mod turnover;
+mod rate_limiter;
 
+pub use connection::Redis;
 pub use counts::Counts;
-pub use entries::{Found, Gap, HotEntries};
-pub use link::Redis;
-pub use options::{Options, Unusable};
-pub use turnover::SharedTurnover;
+pub use entry_cache::{CacheSlot, EntryCache, Lookup};
+pub use options::{InvalidOptions, Options};
+pub use rate_limiter::RedisRateLimiter;

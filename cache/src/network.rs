@@ -4,13 +4,13 @@ use std::io;
 
 use net::Transport;
 
-use crate::options::Place;
+use crate::options::Server;
 
 /// Connects to a server.
-pub(crate) async fn connect(place: &Place) -> io::Result<Box<dyn Transport>> {
-    let stream = net::connect_tcp(&place.host, place.port).await?;
-    if place.is_encrypted {
-        return Ok(Box::new(net::connect_tls(stream, &place.host).await?));
+pub(crate) async fn connect(server: &Server) -> io::Result<Box<dyn Transport>> {
+    let stream = net::connect_tcp(&server.host, server.port).await?;
+    if server.is_encrypted {
+        return Ok(Box::new(net::connect_tls(stream, &server.host).await?));
     }
     Ok(Box::new(stream))
 }

@@ -1,31 +1,31 @@
-//! Where Redis is, and how it is talked to.
+//! Address, credentials and timeouts of Redis.
 
 use std::{fmt, time::Duration};
 
 use redis::{ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo};
 
-/// The most characters that a prefix may have.
-const LONGEST_PREFIX: usize = 100;
+/// Maximum length of a key prefix in bytes.
+const MAX_PREFIX_LENGTH: usize = 100;
 
-/// Where Redis is, and how it is talked to.
+/// Address, key prefix and timeout of Redis.
 #[derive(Clone)]
 pub struct Options {
     /// `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or `rediss://...` for TLS.
     pub url: String,
-    /// What the names of all keys begin with: services that share a Redis have one each.
+    /// Prefix of all keys. Services that share a Redis need different prefixes.
     pub prefix: String,
-    /// How long an answer is waited for.
+    /// Time limit of each round trip.
     pub timeout: Duration,
 }
 
-/// Settings that cannot be used.
+/// Options that are not valid, with the rule that they break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Redis cannot be used: {0}")]
-pub struct Unusable(&'static str);
+pub struct InvalidOptions(&'static str);
 
-/// A server, and as whom to talk to it.
+/// A server and its credentials.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct Server {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) is_encrypted: bool,
@@ -33,34 +33,42 @@ pub(crate) struct Place {
 }
 
 impl Options {
-    /// Reads the URL, and makes sure of the rest.
-    pub(crate) fn check(&self) -> Result<Place, Unusable> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    /// Parses the URL, and checks the prefix.
+    pub(crate) fn check(&self) -> Result<Server, InvalidOptions> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let prefix = self.prefix.as_bytes();
-        if !(1..=LONGEST_PREFIX).contains(&prefix.len()) || !prefix.iter().copied().all(fits) {
-            return Err(Unusable(
-                "its prefix has to be 1 to 100 letters, digits, '-', '_' or '.'",
+        if !(1..=MAX_PREFIX_LENGTH).contains(&prefix.len())
+            || !prefix.iter().copied().all(is_allowed)
+        {
+            return Err(InvalidOptions(
+                "the prefix must be 1 to 100 letters, digits, '-', '_' or '.'",
             ));
         }
         let (is_encrypted, rest) = match self.url.split_once("://") {
             Some(("redis", rest)) => (false, rest),
             Some(("rediss", rest)) => (true, rest),
-            _ => return Err(Unusable("its URL starts with redis:// or rediss://")),
+            _ => {
+                return Err(InvalidOptions(
+                    "the URL must start with redis:// or rediss://",
+                ));
+            }
         };
-        // TLS is made here, not by the library. What its parser says may show the URL.
+        // This crate does TLS, not the library. The parser's error may contain the URL.
         let info = format!("redis://{rest}").into_connection_info();
         let info = info.map_err(|_| {
-            Unusable("its URL is redis://USER:PASSWORD@HOST:PORT/DATABASE, the database a number")
+            InvalidOptions("the URL must have the form redis://USER:PASSWORD@HOST:PORT/DATABASE, with a numeric database")
         })?;
         match info.addr() {
-            ConnectionAddr::Tcp(host, port) if !rest.contains(['?', '#']) => Ok(Place {
+            ConnectionAddr::Tcp(host, port) if !rest.contains(['?', '#']) => Ok(Server {
                 host: host.clone(),
                 port: *port,
                 is_encrypted,
-                // One command less that has to be allowed.
+                // Saves one command that an ACL would have to allow.
                 login: info.redis_settings().clone().set_skip_set_lib_name(),
             }),
-            _ => Err(Unusable("its URL names a host, and has no parameters")),
+            _ => Err(InvalidOptions(
+                "the URL must name a host and have no parameters",
+            )),
         }
     }
 }
@@ -87,21 +95,21 @@ mod tests {
     }
 
     #[test]
-    fn places_are_read() {
-        let place = options("redis://localhost").check().unwrap();
-        assert_eq!((place.host.as_str(), place.port), ("localhost", 6379));
-        assert!(!place.is_encrypted);
-        let place = options("rediss://u:p%40@[2001:db8::1]:7000/3").check();
-        let place = place.unwrap();
-        assert_eq!((place.host.as_str(), place.port), ("2001:db8::1", 7000));
-        assert!(place.is_encrypted);
-        assert_eq!(place.login.db(), 3);
-        assert_eq!(place.login.username(), Some("u"));
-        assert_eq!(place.login.password(), Some("p@"));
+    fn server_and_credentials_are_parsed() {
+        let server = options("redis://localhost").check().unwrap();
+        assert_eq!((server.host.as_str(), server.port), ("localhost", 6379));
+        assert!(!server.is_encrypted);
+        let server = options("rediss://u:p%40@[2001:db8::1]:7000/3").check();
+        let server = server.unwrap();
+        assert_eq!((server.host.as_str(), server.port), ("2001:db8::1", 7000));
+        assert!(server.is_encrypted);
+        assert_eq!(server.login.db(), 3);
+        assert_eq!(server.login.username(), Some("u"));
+        assert_eq!(server.login.password(), Some("p@"));
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_without_showing_the_url() {
+    fn invalid_options_are_refused_without_showing_the_url() {
         for url in [
             "",
             "hunter2",

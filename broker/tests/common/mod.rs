@@ -1,21 +1,21 @@
-//! What the tests have in common.
+//! Helpers that the tests share.
 
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "a test ends where it fails"
+    reason = "a test fails by panicking"
 )]
 
 use std::{env, time::Duration};
 
 use fileserver_broker::{Deliveries, Delivery, Options};
 
-/// Where the broker is.
+/// URL of the broker.
 pub(crate) fn url() -> String {
     env::var("TEST_AMQP_URL").expect("TEST_AMQP_URL, which tests/servers sets")
 }
 
-/// Options with names of their own, so that tests do not see each other's messages.
+/// Options with a random prefix, so that tests do not see each other's messages.
 pub(crate) fn options(name: &str) -> Options {
     Options {
         prefix: format!("{name}-{}", getrandom::u64().unwrap()),
@@ -23,17 +23,21 @@ pub(crate) fn options(name: &str) -> Options {
     }
 }
 
-/// A delivery that has to come soon.
-pub(crate) async fn soon(deliveries: &mut Deliveries) -> Delivery {
+/// Waits a short time for a delivery.
+pub(crate) async fn next_delivery(deliveries: &mut Deliveries) -> Delivery {
     let next = tokio::time::timeout(Duration::from_secs(10), deliveries.next());
     next.await.expect("a delivery").unwrap().unwrap()
 }
 
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, limit: Duration, mut holds: impl AsyncFnMut() -> bool) {
-    let end = tokio::time::Instant::now() + limit;
+/// Polls until a condition holds.
+pub(crate) async fn until(
+    condition: &str,
+    time_limit: Duration,
+    mut holds: impl AsyncFnMut() -> bool,
+) {
+    let deadline = tokio::time::Instant::now() + time_limit;
     while !holds().await {
-        assert!(tokio::time::Instant::now() < end, "{what}");
+        assert!(tokio::time::Instant::now() < deadline, "{condition}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! Helpers that the tests share.
 
 use std::{
     env,
@@ -9,30 +9,30 @@ use std::{
 };
 
 use domain::{Owner, Sha1};
-use fileserver_cache::{Counts, Found, Gap, HotEntries, Options, Redis};
+use fileserver_cache::{CacheSlot, Counts, EntryCache, Lookup, Options, Redis};
 use redis::Commands as _;
 
-/// How long values live in these tests.
-pub(crate) const AGE: Duration = Duration::from_secs(1);
+/// The maximum age of cached entries in these tests.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The server that the tests share.
+/// URL of the server that the tests share.
 pub(crate) fn url() -> String {
     env::var("TEST_REDIS_URL").expect("TEST_REDIS_URL, which tests/servers sets")
 }
 
-/// Options with names of their own, so that tests do not see each other's keys.
+/// Options with a random prefix, so that tests do not see each other's keys.
 pub(crate) fn options(url: &str) -> Options {
     Options {
         url: url.to_owned(),
         prefix: format!("test-{:x}", getrandom::u64().unwrap()),
-        // The machine may be busy.
+        // Long enough for a busy machine.
         timeout: Duration::from_secs(5),
     }
 }
 
-pub(crate) async fn entries() -> HotEntries {
+pub(crate) async fn cache() -> EntryCache {
     let redis = Redis::open(&options(&url())).await.unwrap();
-    HotEntries::new(redis, AGE, 1)
+    EntryCache::new(redis, MAX_AGE, 1)
 }
 
 pub(crate) fn alice() -> Owner {
@@ -43,19 +43,19 @@ pub(crate) fn sha1() -> Sha1 {
     Sha1::from([0xab; 20])
 }
 
-/// What the cache has of an entry.
-pub(crate) async fn hit(entries: &HotEntries) -> Option<String> {
-    match entries.find(&alice(), &sha1()).await {
-        Found::Hit(entry) => Some(entry),
-        Found::Miss(_) => None,
+/// Returns the cached entry, if there is one.
+pub(crate) async fn hit(cache: &EntryCache) -> Option<String> {
+    match cache.find(&alice(), &sha1()).await {
+        Lookup::Hit(entry) => Some(entry),
+        Lookup::Miss(_) => None,
     }
 }
 
-/// The place for an entry that is not there.
-pub(crate) async fn gap(entries: &HotEntries) -> Gap {
-    match entries.find::<String>(&alice(), &sha1()).await {
-        Found::Hit(entry) => panic!("{entry} is there"),
-        Found::Miss(gap) => gap,
+/// Looks up an entry that is not cached, and returns its slot.
+pub(crate) async fn empty_slot(cache: &EntryCache) -> CacheSlot {
+    match cache.find::<String>(&alice(), &sha1()).await {
+        Lookup::Hit(entry) => panic!("{entry} is cached"),
+        Lookup::Miss(slot) => slot,
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn counts(hits: u64, misses: u64, failures: u64) -> Counts {
     }
 }
 
-/// A server of a test's own, which goes when this is dropped.
+/// A server for a single test, killed on drop.
 pub(crate) struct Server {
     child: Child,
     port: u16,
@@ -77,8 +77,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(password: &'static str) -> Self {
-        // One that is free, and is not held any longer than to know that.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|held| held.local_addr());
+        // Finds a free port, and releases it at once.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.unwrap().port();
         let child = Self::run(port, password);
         Self {
@@ -96,10 +96,10 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Only to connect would not do: a connection to a free port may come to meet itself.
+        // Connecting would prove nothing: a connection to a free local port may connect to itself.
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let is_ready = lines.any(|line| line.unwrap().contains("Ready to accept connections"));
-        assert!(is_ready, "redis-server does not start");
+        assert!(is_ready, "redis-server did not start");
         child
     }
 
@@ -107,7 +107,7 @@ impl Server {
         format!("redis://:{}@127.0.0.1:{}", self.password, self.port)
     }
 
-    /// Asks it something directly.
+    /// Connects to the server, past the crate.
     pub(crate) fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_connection().unwrap()
@@ -123,7 +123,7 @@ impl Server {
         self.child = Self::run(self.port, self.password);
     }
 
-    /// Stops it where it is, or lets it go on.
+    /// Stops the process with SIGSTOP, or continues it.
     pub(crate) fn freeze(&self, frozen: bool) {
         let signal = if frozen { "STOP" } else { "CONT" };
         let sent = Command::new("kill")
@@ -141,24 +141,24 @@ impl Drop for Server {
     }
 }
 
-/// Asks the shared server something directly.
+/// Connects to the shared server, past the crate.
 pub(crate) fn connection() -> redis::Connection {
     let client = redis::Client::open(url()).unwrap();
     client.get_connection().unwrap()
 }
 
-/// The one key that begins so.
+/// Returns the only key with this prefix.
 pub(crate) fn only_key(prefix: &str) -> String {
     let keys: Vec<String> = connection().keys(format!("{prefix}:*")).unwrap();
     assert_eq!(keys.len(), 1, "{keys:?}");
     keys[0].clone()
 }
 
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+/// Polls until a condition holds.
+pub(crate) async fn until(condition: &str, mut holds: impl AsyncFnMut() -> bool) {
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     while !holds().await {
-        assert!(tokio::time::Instant::now() < end, "{what}");
+        assert!(tokio::time::Instant::now() < end, "{condition}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,12 +1,12 @@
-//! What the cache and the shared counts promise, over a real Redis.
+//! Tests of the cache and the rate limiter against a real Redis.
 
 #![expect(
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "a test ends where it fails"
+    reason = "a test fails by panicking"
 )]
 
 mod common;
-mod entries;
+mod entry_cache;
 mod outages;
-mod turnover;
+mod rate_limiter;

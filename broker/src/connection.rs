@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
+    BasicProperties, Channel, Confirmation, Connection as AmqpConnection, ConnectionProperties,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     protocol::constants::REPLY_SUCCESS,
     uri::AMQPUri,
@@ -18,17 +18,17 @@ use crate::{
     trace,
 };
 
-/// How long the broker may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// Time limit of an orderly close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Kept on disk until it is delivered.
+/// The delivery mode of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
 
-/// A connection on which everything is declared.
+/// An open connection, with all exchanges and queues declared.
 ///
-/// Dropping it closes it in the background.
+/// Dropping it closes the connection in the background.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Connection {
     open: Option<Open>,
     publishing: Channel,
     topology: Arc<Topology>,
@@ -36,29 +36,29 @@ pub(crate) struct Link {
 
 #[derive(Debug)]
 struct Open {
-    // Before the socket, which is cut when it is dropped.
-    connection: Connection,
+    // Dropped before the socket, which is shut down on drop.
+    connection: AmqpConnection,
     socket: Socket,
 }
 
-impl Link {
-    /// Connects, and declares what has to be there.
+impl Connection {
+    /// Connects, and declares the exchanges and queues.
     pub(crate) async fn open(
         options: &Options,
         uri: &AMQPUri,
         topology: &Arc<Topology>,
     ) -> Result<Self> {
-        let limit = options.connect_timeout;
-        // If this gives up it drops the socket, which ends what the library has begun.
+        let time_limit = options.connect_timeout;
+        // A timeout drops the socket, which ends the tasks that the library has started.
         let socket = Socket::default();
-        let plug = socket.plug();
+        let connector = socket.connector();
         let connecting = async {
             let properties = ConnectionProperties::default()
                 .with_connection_name(options.prefix.as_str().into());
-            let connection = Connection::connector(
+            let connection = AmqpConnection::connector(
                 uri.clone(),
                 network::runtime(),
-                async move |uri, _| plug.connect(&uri, limit).await,
+                async move |uri, _| connector.connect(&uri, time_limit).await,
                 properties,
             )
             .await?;
@@ -68,7 +68,7 @@ impl Link {
             confirming.await?;
             Ok::<_, Error>((connection, publishing))
         };
-        let connected = timeout(limit, connecting).await;
+        let connected = timeout(time_limit, connecting).await;
         let (connection, publishing) = connected.unwrap_or(Err(Error::TimedOut))?;
         Ok(Self {
             open: Some(Open { connection, socket }),
@@ -89,7 +89,7 @@ impl Link {
                 .is_some_and(|open| open.connection.status().connected())
     }
 
-    /// Opens a channel for one purpose.
+    /// Opens a channel for a single operation or consumer.
     pub(crate) async fn channel(&self) -> Result<Channel> {
         match &self.open {
             Some(open) => Ok(open.connection.create_channel().await?),
@@ -97,17 +97,17 @@ impl Link {
         }
     }
 
-    /// Publishes jobs, and waits until the broker has all of them safe.
+    /// Publishes jobs, and waits until the broker has confirmed all of them.
     pub(crate) async fn publish(&self, jobs: &[i64]) -> Result<()> {
         let spans: Vec<_> = jobs
             .iter()
             .map(|_| trace::publishing(&self.topology, jobs.len()))
             .collect();
-        let published = self.publish_in(jobs, &spans).await;
-        published.inspect_err(|error| trace::note_failure(&spans, error))
+        let published = self.publish_in_spans(jobs, &spans).await;
+        published.inspect_err(|error| trace::record_failure(&spans, error))
     }
 
-    async fn publish_in(&self, jobs: &[i64], spans: &[Span]) -> Result<()> {
+    async fn publish_in_spans(&self, jobs: &[i64], spans: &[Span]) -> Result<()> {
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
@@ -129,22 +129,23 @@ impl Link {
             confirms.push(publishing.await?);
         }
         for confirm in confirms {
-            // A message that came back is confirmed as well, and has come back by then.
+            // A message without a queue is confirmed as well. The broker returns it before it confirms it,
+            // so the confirmation contains it.
             if confirm.await? != Confirmation::Ack(None) {
-                return Err(Error::NotTaken);
+                return Err(Error::NotConfirmed);
             }
         }
         Ok(())
     }
 
-    /// Ends the connection at once.
-    pub(crate) fn cut(&self) {
+    /// Shuts the socket down, which ends the connection at once.
+    pub(crate) fn abort(&self) {
         if let Some(open) = &self.open {
-            open.socket.cut();
+            open.socket.shut_down();
         }
     }
 
-    /// Says goodbye to the broker, for which it gets a moment.
+    /// Closes the connection in order, within [`CLOSE_TIMEOUT`].
     pub(crate) async fn close(mut self) {
         if let Some(open) = self.open.take() {
             open.close().await;
@@ -154,12 +155,16 @@ impl Link {
 
 impl Open {
     async fn close(self) {
-        // What cannot be closed in good order is cut.
-        let _ = timeout(GOODBYE, self.connection.close(REPLY_SUCCESS, "OK".into())).await;
+        // After a timeout, dropping the socket ends the connection.
+        let _ = timeout(
+            CLOSE_TIMEOUT,
+            self.connection.close(REPLY_SUCCESS, "OK".into()),
+        )
+        .await;
     }
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     fn drop(&mut self) {
         if let (Some(open), Ok(runtime)) = (self.open.take(), Handle::try_current()) {
             runtime.spawn(open.close());

@@ -1,4 +1,4 @@
-//! When to connect again.
+//! The backoff between connection attempts.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use tokio::{
 
 use crate::{Error, Result};
 
-const RECONNECTING: Backoff = Backoff {
+const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(200),
     longest: Duration::from_secs(5),
     tries: u32::MAX,
 };
 
-/// Keeps those who want to connect from trying too often.
+/// Limits the rate of connection attempts, for all users of a broker.
 #[derive(Debug, Default)]
-pub(crate) struct Schedule {
+pub(crate) struct ReconnectBackoff {
     failure: Mutex<Option<Failure>>,
     connected: Notify,
 }
@@ -31,20 +31,20 @@ struct Failure {
     last: Error,
 }
 
-impl Schedule {
-    /// Fails if it is too early to connect.
+impl ReconnectBackoff {
+    /// Returns an error if the next connection attempt is not due yet.
     pub(crate) fn check(&self) -> Result<()> {
         match self.failure() {
             Some(failure) if Instant::now() < failure.wait_until => {
-                Err(Error::Waiting(Box::new(failure.last)))
+                Err(Error::BackingOff(Box::new(failure.last)))
             }
             _ => Ok(()),
         }
     }
 
-    /// Waits until it is not too early to connect any more, or somebody else did.
+    /// Waits until the next attempt is due, or another task has connected.
     pub(crate) async fn wait(&self) {
-        // Made before looking: it hears of all who connect from here on.
+        // Created before the check, so that no connect after the check is missed.
         let connected = self.connected.notified();
         if let Some(failure) = self.failure() {
             tokio::select! {
@@ -54,23 +54,21 @@ impl Schedule {
         }
     }
 
-    /// Takes note of how connecting went.
-    pub(crate) fn note<T>(&self, outcome: Result<T>) -> Result<T> {
-        let mut noted = self.failure.lock();
+    /// Records the outcome of a connection attempt.
+    pub(crate) fn record<T>(&self, outcome: Result<T>) -> Result<T> {
+        let mut failure = self.failure.lock();
         match outcome {
             Ok(done) => {
-                *noted = None;
+                *failure = None;
                 self.connected.notify_waiters();
                 Ok(done)
             }
             Err(error) => {
-                let tries = noted.as_ref().map_or(0, |failure| failure.tries) + 1;
-                let chance = getrandom::u32().unwrap_or(u32::MAX);
-                let wait = RECONNECTING
-                    .wait(tries, chance)
-                    .unwrap_or(RECONNECTING.longest);
-                tracing::debug!(tries, ?wait, %error, "the broker cannot be reached");
-                *noted = Some(Failure {
+                let tries = failure.as_ref().map_or(0, |failure| failure.tries) + 1;
+                let random = getrandom::u32().unwrap_or(u32::MAX);
+                let wait = BACKOFF.wait(tries, random).unwrap_or(BACKOFF.longest);
+                tracing::debug!(tries, ?wait, %error, "could not connect to the broker, backing off");
+                *failure = Some(Failure {
                     tries,
                     wait_until: Instant::now() + wait,
                     last: error.clone(),
@@ -81,7 +79,7 @@ impl Schedule {
     }
 
     fn failure(&self) -> Option<Failure> {
-        let noted = self.failure.lock();
-        noted.clone()
+        let failure = self.failure.lock();
+        failure.clone()
     }
 }
