@@ -9,7 +9,7 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
 use broker::Broker;
-use cache::{HotEntries, Options as RedisOptions, Redis};
+use cache::{EntryCache, Options as RedisOptions, Redis};
 use service::{Clock, ENTRY_FORMAT, FileService, Keys};
 use telemetry::{
     Metrics, logging,
@@ -55,7 +55,7 @@ pub(crate) async fn service(settings: &Settings) -> Result<FileService> {
 }
 
 /// Opens the cache of entries, if the settings name a Redis.
-async fn entry_cache(settings: &RedisSettings) -> Result<Option<HotEntries>> {
+async fn entry_cache(settings: &RedisSettings) -> Result<Option<EntryCache>> {
     let Some(url) = &settings.redis_url else {
         return Ok(None);
     };
@@ -66,7 +66,7 @@ async fn entry_cache(settings: &RedisSettings) -> Result<Option<HotEntries>> {
     };
     let redis = Redis::open(&options).await?;
     let age = Duration::from_secs(settings.cache_age.get().into());
-    Ok(Some(HotEntries::new(redis, age, ENTRY_FORMAT)))
+    Ok(Some(EntryCache::new(redis, age, ENTRY_FORMAT)))
 }
 
 /// Opens the broker, if the settings name one; it connects when it is first used.

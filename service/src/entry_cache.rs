@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use cache::Found;
+use cache::Lookup;
 use domain::{EntryOutcome, EntryUpdate, FileMeta, FileStatus, Owner, Position, Sha1};
 use persistence::{RecordOutcome, UploadRecord};
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,8 @@ impl FileService {
             return self.find_uncached(owner, sha1).await;
         };
         match cache.find::<CachedEntry<'static>>(owner, sha1).await {
-            Found::Hit(entry) => Ok(Entry::from(entry)),
-            Found::Miss(slot) => {
+            Lookup::Hit(entry) => Ok(Entry::from(entry)),
+            Lookup::Miss(slot) => {
                 let entry = self.find_uncached(owner, sha1).await?;
                 slot.fill(&CachedEntry::from(&entry)).await;
                 Ok(entry)
@@ -106,7 +106,7 @@ impl FileService {
 
     async fn invalidate(&self, owner: &Owner, sha1: &Sha1) {
         if let Some(cache) = &self.0.entry_cache {
-            cache.forget(owner, sha1).await;
+            cache.invalidate(owner, sha1).await;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cache::HotEntries;
+use cache::EntryCache;
 use domain::{ReplicaSetStatus, Timestamp};
 use persistence::Database;
 
@@ -29,7 +29,7 @@ pub(crate) struct Parts {
     pub(crate) reservations: Reservations,
     pub(crate) addresses: AddressCache,
     pub(crate) leases: Leases,
-    pub(crate) entry_cache: Option<HotEntries>,
+    pub(crate) entry_cache: Option<EntryCache>,
 }
 
 /// The keys that sign cursors and links.
@@ -49,7 +49,7 @@ impl FileService {
         clock: Clock,
         keys: Keys,
         limits: Limits,
-        entry_cache: Option<HotEntries>,
+        entry_cache: Option<EntryCache>,
     ) -> Self {
         let largest = stores.primary().max_object_size();
         let limits = Limits {
@@ -132,7 +132,7 @@ impl FileService {
 
     /// The entry cache, if there is one.
     #[must_use]
-    pub fn entry_cache(&self) -> Option<&HotEntries> {
+    pub fn entry_cache(&self) -> Option<&EntryCache> {
         self.0.entry_cache.as_ref()
     }
 }

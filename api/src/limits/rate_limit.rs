@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use cache::{Redis, SharedTurnover};
+use cache::{Redis, RedisRateLimiter};
 use domain::Owner;
 use governor::{
     Quota,
@@ -27,7 +27,7 @@ type LocalLimiter = governor::RateLimiter<
 /// Per-owner rate limit, shared by all replicas while Redis is reachable, local to the process otherwise.
 pub(crate) struct RateLimiter {
     limiter: LocalLimiter,
-    shared: Option<SharedTurnover>,
+    shared: Option<RedisRateLimiter>,
     per_second: NonZeroU32,
 }
 
@@ -43,7 +43,7 @@ impl RateLimiter {
         let limiter = governor::RateLimiter::dashmap(Quota::per_second(per_second));
         Self {
             limiter: limiter.with_middleware(),
-            shared: redis.map(|redis| SharedTurnover::new(redis, per_second)),
+            shared: redis.map(|redis| RedisRateLimiter::new(redis, per_second)),
             per_second,
         }
     }
@@ -64,7 +64,7 @@ impl RateLimiter {
             Err(refused) => Err(refused.wait_time_from(DefaultClock::default().now())),
         };
         let left = match &self.shared {
-            Some(shared) if own.is_ok() => shared.take(owner).await.unwrap_or(own),
+            Some(shared) if own.is_ok() => shared.check(owner).await.unwrap_or(own),
             _ => own,
         };
         RateLimitDecision {

@@ -97,7 +97,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
                 }
             }
             if let Some(broker) = &broker {
-                for letter in broker.dead(LETTERS).await? {
+                for letter in broker.dead_letters(LETTERS).await? {
                     // Jobs are in the database, and told above.
                     if !is_job(&letter.body) {
                         table.row(&[&"-", &"-", &"-", &"-", &letter.count, &letter.body])?;
@@ -108,7 +108,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
         WorkerAction::Requeue { job } => {
             let revived = service.requeue_jobs(*job).await?;
             if let (None, Some(broker)) = (job, &broker) {
-                broker.requeue_dead().await?;
+                broker.requeue_dead_letters().await?;
             }
             table.line(&format_args!("{revived} jobs are tried again"))?;
         }
@@ -116,7 +116,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
             let Some(broker) = &broker else {
                 bail!("the settings have no broker");
             };
-            let dropped = broker.purge_dead().await?;
+            let dropped = broker.purge_unreadable().await?;
             table.line(&format_args!("{dropped} letters are gone"))?;
         }
     }

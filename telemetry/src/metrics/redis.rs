@@ -49,7 +49,7 @@ impl Collector for RedisCollector {
             let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(count).encode(counter)?;
         }
-        let is_there = i64::from(hot.redis().is_there());
+        let is_there = i64::from(hot.redis().is_connected());
         let help = "Whether Redis was there when it was asked last";
         let gauge = encoder.encode_descriptor("redis_up", help, None, MetricType::Gauge)?;
         ConstGauge::new(is_there).encode(gauge)
