@@ -2,7 +2,9 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use harness::{Client, Kind, Server, TusUpload, digests, eventually, program, random, unique_text};
+use harness::{
+    Client, Kind, Server, TusUpload, digests, eventually, program, random, require, unique_text,
+};
 use reqwest::Method;
 use tokio::{io::AsyncWriteExt as _, time::sleep};
 
@@ -16,6 +18,7 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn new(megabytes: u32) -> Self {
+        require("root, to mount a disk");
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={megabytes}m");
         let mounted = program("mount")

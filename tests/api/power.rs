@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use harness::{Kind, Server, TusUpload, digests, program, random};
+use harness::{Kind, Server, TusUpload, digests, program, random, require};
 use tempfile::TempDir;
 
 /// Where the state file of an upload has the mark of the boot.
@@ -22,6 +22,7 @@ struct Disk {
 
 impl Disk {
     fn new() -> Self {
+        require("root, to mount a disk");
         let folder = tempfile::tempdir_in(std::env::temp_dir()).unwrap();
         let disk = Self { folder };
         fs::create_dir(disk.path()).unwrap();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::Sha1;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use harness::{
     Ceph, Gateway, Kind, Oss, Server, StoreSettings, binary, freeze, lent, random, unique_text,
     variable,
@@ -399,7 +399,8 @@ async fn workers_that_are_killed_lose_nothing(kind: Kind) {
         let meta = client.upload_raw("a.bin", bytes.clone()).await.meta();
         (meta.file_sha1, bytes)
     });
-    let files = join_all(uploads).await;
+    let uploads = stream::iter(uploads).buffer_unordered(8);
+    let files: Vec<_> = uploads.collect().await;
     // A copy takes many requests, so it is killed at any of its steps.
     let fault = json!({"kind": "slow", "operation": "*", "probability": 0.5});
     moving.oss.fault(&fault).await;
@@ -613,7 +614,7 @@ async fn a_store_that_stops_in_the_middle_of_an_upload_leaves_nothing() {
     let (before, bytes) = client.upload_some("before.txt").await;
     // One is in its midst, one begins later.
     let (pieces, receiver) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-    let body = futures_util::stream::unfold(receiver, |mut receiver| async {
+    let body = stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|piece| (piece, receiver))
     });
     let body = reqwest::Body::wrap_stream(body);

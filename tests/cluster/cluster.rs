@@ -105,7 +105,7 @@ impl Cluster {
             "UPDATE {}.tbl_job SET holder = NULL, due_at = 0 WHERE status = 0",
             self.server.database().name()
         );
-        for _ in 0..12 {
+        for _ in 0..30 {
             let _ = self.databases.administrate(self.primary, &free);
             for _ in 0..100 {
                 if self.databases.administrate(self.primary, &count).trim() == "0" {

@@ -1,8 +1,10 @@
 //! A database of its own for each test, on real servers.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::OnceLock,
     thread,
     time::Duration,
 };
@@ -14,7 +16,7 @@ use sea_orm::sqlx::{
 use tempfile::TempDir;
 use tokio::runtime;
 
-use crate::{program, stack, variable};
+use crate::{binary, program, stack, variable};
 
 /// The kinds of databases that the service works with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +109,18 @@ impl TestDatabase {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Copies the newest schema into an empty database of `SQLite`.
+    ///
+    /// Each program of tests makes it once, since that takes as long as the rest of a server's start.
+    /// Servers on other databases make it themselves.
+    pub(crate) fn copy_schema(&self) {
+        static SCHEMA: OnceLock<Vec<u8>> = OnceLock::new();
+        if self.kind == Kind::Sqlite {
+            let schema = SCHEMA.get_or_init(schema);
+            fs::write(self.file(), schema).unwrap();
+        }
+    }
+
     fn file(&self) -> PathBuf {
         self.folder.path().join("test.db")
     }
@@ -147,6 +161,22 @@ impl Drop for TestDatabase {
         };
         self.administrate(&format!("DROP DATABASE {}{force}", self.name));
     }
+}
+
+/// The file of a `SQLite` database that has the newest schema, and nothing else.
+fn schema() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("schema.db");
+    run(Command::new(binary())
+        .args(["migrate", "up"])
+        .env(
+            "FILESERVER_DATABASE_URL",
+            format!("sqlite:{}", file.display()),
+        )
+        .env("FILESERVER_DATA_DIR", folder.path()));
+    let log = file.with_extension("db-wal");
+    assert!(!log.exists(), "the database was not closed");
+    fs::read(file).unwrap()
 }
 
 /// Runs SQL in a file of SQLite's, without its program, which is not everywhere.

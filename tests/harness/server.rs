@@ -65,7 +65,9 @@ impl Server {
     async fn start_as(kind: Kind, settings: &[(&'static str, &str)], processes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        Self::start_all(TestDatabase::new(kind), folder, data, settings, processes).await
+        let database = TestDatabase::new(kind);
+        database.copy_schema();
+        Self::start_all(database, folder, data, settings, processes).await
     }
 
     /// Starts the service with a connection to its database that can be cut.
