@@ -5,7 +5,9 @@
 //! answers that every operation of a kind can give, and a `HEAD` for every `GET`.
 
 mod complete;
+mod fields;
 pub(crate) mod parameters;
+pub(crate) mod responses;
 mod route;
 
 use std::{collections::BTreeSet, sync::Arc};

@@ -8,7 +8,10 @@ use crate::{
     auth::Caller,
     extract::{body, path::PathUpload, query::NoQuery},
     headers::tus::{self, Length},
-    openapi::parameters::{TusChecksum, TusVersion, UploadPath},
+    openapi::{
+        parameters::{TusChecksum, TusVersion, UploadPath},
+        responses::TusOffset,
+    },
     problem::Problem,
     state::AppState,
     upload::stream::{AppendError, break_off, has_bytes, stream_body},
@@ -32,30 +35,14 @@ use crate::{
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "The bytes are kept", headers(
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
-            ("Content-Location" = String, description = "The file's URL, if the upload is complete"),
-        )),
+        TusOffset,
         (status = 400, description = "`invalid-header`, `invalid-query`, `invalid-body` or `inconsistent-upload-length`"),
         (status = 403, description = "`final-upload`"),
         (status = 404, description = "`upload-not-found`"),
-        (status = 409, description = "`mismatching-upload-offset`, `superseded`, or `digest-collision`: the upload is over", headers(
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
-        )),
         (status = 410, description = "`upload-gone`"),
         (status = 412, description = "`unsupported-version`"),
-        (status = 413, description = "`too-large`", headers(
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
-        )),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`digest-mismatch`: the upload is complete and has other digests than it was said to have, and is over"),
-        (status = 460, description = "`checksum-mismatch`: nothing was kept of the request's bytes", headers(
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
-        )),
         (status = 507, description = "`storage-full` or `quota-full`"),
     ),
 )]

@@ -1,12 +1,11 @@
 //! `PATCH /uploads/{upload_id}`
 
 use actix_web::{HttpRequest, HttpResponse, patch, web};
-use domain::FileMeta;
 
 use crate::{
     auth::Caller,
     extract::{path::PathUpload, query::NoQuery},
-    openapi::parameters::UploadPath,
+    openapi::{parameters::UploadPath, responses::CompletedUpload},
     problem::Problem,
     response::FileContent,
     state::AppState,
@@ -32,24 +31,11 @@ use crate::{
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
+        CompletedUpload,
         (status = 204, description = "The bytes are kept", headers(
             ("Upload-Offset" = u64, description = "How many bytes the upload has"),
             ("Upload-Complete" = String, description = "`?0`"),
             ("Upload-Limit" = String, description = "What it may be, and for how many seconds it is kept"),
-        )),
-        (status = 201, description = "The caller has the file now", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Complete" = String, description = "`?1`"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
-        )),
-        (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Complete" = String, description = "`?1`"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 400, description = "`invalid-header`, `invalid-query`, `invalid-body`, `inconsistent-upload-length` or `completed-upload`", headers(
             ("Upload-Complete" = String, description = "`?1` if the upload is complete"),

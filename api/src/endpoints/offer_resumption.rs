@@ -4,7 +4,10 @@ use actix_web::{HttpResponse, options, web};
 
 use crate::{
     headers::resumption,
-    openapi::parameters::{FilePath, UploadPath},
+    openapi::{
+        parameters::{FilePath, UploadPath},
+        responses::ResumptionOffer,
+    },
     state::AppState,
 };
 
@@ -14,9 +17,7 @@ use crate::{
     security(()),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "What uploads may be", headers(
-            ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
-        )),
+        ResumptionOffer,
     ),
 )]
 #[options("/files")]
@@ -31,9 +32,7 @@ pub(crate) async fn offer_resumption(state: web::Data<AppState>) -> HttpResponse
     security(()),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "What uploads may be", headers(
-            ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
-        )),
+        ResumptionOffer,
     ),
 )]
 #[options("/files/{file_sha1}")]
@@ -50,9 +49,7 @@ pub(crate) async fn offer_resumption_to(state: web::Data<AppState>) -> HttpRespo
     security(()),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "What uploads may be", headers(
-            ("Upload-Limit" = String, description = "A dictionary: `max-size` or `min-size=0`, and `max-age` in seconds"),
-        )),
+        ResumptionOffer,
     ),
 )]
 #[options("/uploads/{upload_id}")]

@@ -2,7 +2,11 @@
 
 use actix_web::{HttpResponse, options, web};
 
-use crate::{headers::tus, openapi::parameters::UploadPath, state::AppState};
+use crate::{
+    headers::tus,
+    openapi::{parameters::UploadPath, responses::TusOffer},
+    state::AppState,
+};
 
 /// Tells what of tus 1.0.0 is spoken
 ///
@@ -12,12 +16,7 @@ use crate::{headers::tus, openapi::parameters::UploadPath, state::AppState};
     security(()),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "The version, and what there is besides the core", headers(
-            ("Tus-Version" = String, description = "`1.0.0`"),
-            ("Tus-Extension" = String, description = "The extensions, separated by commas"),
-            ("Tus-Checksum-Algorithm" = String, description = "The algorithms, separated by commas"),
-            ("Tus-Max-Size" = u64, description = "The most bytes that an upload may have, if there is a limit"),
-        )),
+        TusOffer,
     ),
 )]
 #[options("/tus")]
@@ -34,12 +33,7 @@ pub(crate) async fn offer_tus(state: web::Data<AppState>) -> HttpResponse {
     security(()),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "The version, and what there is besides the core", headers(
-            ("Tus-Version" = String, description = "`1.0.0`"),
-            ("Tus-Extension" = String, description = "The extensions, separated by commas"),
-            ("Tus-Checksum-Algorithm" = String, description = "The algorithms, separated by commas"),
-            ("Tus-Max-Size" = u64, description = "The most bytes that an upload may have, if there is a limit"),
-        )),
+        TusOffer,
     ),
 )]
 #[options("/tus/{upload_id}")]

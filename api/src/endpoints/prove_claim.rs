@@ -1,13 +1,14 @@
 //! `PUT /claims/{claim_id}`
 
 use actix_web::{HttpRequest, HttpResponse, put, web};
-use domain::{FileMeta, Sha256};
+use domain::Sha256;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
     auth::Caller,
     extract::{accept::AcceptsJson, body, path::PathClaim, query::NoQuery},
+    openapi::responses::StoredFile,
     problem::Problem,
     response::stored_file,
     state::AppState,
@@ -33,16 +34,7 @@ struct ClaimProof {
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 201, description = "The caller has the file now", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
-        )),
-        (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
-        )),
+        StoredFile,
         (status = 400, description = "`invalid-body` or `invalid-query`"),
         (status = 404, description = "`claim-not-found`"),
         (status = 406, description = "`not-acceptable`"),

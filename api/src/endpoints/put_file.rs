@@ -1,13 +1,15 @@
 //! `PUT /files/{file_sha1}`
 
 use actix_web::{HttpRequest, HttpResponse, http::header, put, web};
-use domain::FileMeta;
 use service::Expected;
 
 use crate::{
     auth::Caller,
     extract::{accept::AcceptsJson, path::PathSha1, query::Query},
-    openapi::parameters::{FilePath, ResumableFields, UploadFields},
+    openapi::{
+        parameters::{FilePath, ResumableFields, UploadFields},
+        responses::UploadedFile,
+    },
     problem::{Problem, ProblemLocation, ProblemType},
     response::FileContent,
     state::AppState,
@@ -30,28 +32,8 @@ use crate::{
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 201, description = "The caller has the file now", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`; after `Upload-Complete: ?0` that of the upload, which has begun"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
-            ("Upload-Complete" = String, description = "As the request's, or `?1` if the caller had the file already"),
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Limit" = String, description = "What the upload that has begun may be, and for how many seconds it is kept"),
-        )),
-        (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
-        )),
+        UploadedFile,
         (status = 400, description = "`invalid-sha1`, `invalid-file-name`, `invalid-query`, `invalid-header`, `invalid-body` or `inconsistent-upload-length`"),
-        (status = 406, description = "`not-acceptable`"),
-        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored"),
-        (status = 413, description = "`too-large`", headers(
-            ("Upload-Limit" = String, description = "What uploads may be, if the request has `Upload-Complete`"),
-        )),
-        (status = 415, description = "`unsupported-media-type`"),
-        (status = 422, description = "`digest-mismatch`: nothing was stored"),
-        (status = 507, description = "`storage-full` or `quota-full`: nothing was stored"),
     ),
 )]
 #[put("/files/{file_sha1}")]

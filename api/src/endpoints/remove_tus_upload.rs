@@ -6,7 +6,10 @@ use service::Protocol;
 use crate::{
     auth::Caller,
     extract::{path::PathUpload, query::NoQuery},
-    openapi::parameters::{TusVersion, UploadPath},
+    openapi::{
+        parameters::{TusVersion, UploadPath},
+        responses::RemovedUpload,
+    },
     problem::Problem,
     state::AppState,
 };
@@ -20,13 +23,8 @@ use crate::{
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 400, description = "`invalid-query`"),
-        (status = 404, description = "`upload-not-found`"),
-        (status = 409, description = "`superseded`"),
-        (status = 410, description = "`upload-gone`"),
+        RemovedUpload,
         (status = 412, description = "`unsupported-version`"),
-        (status = 507, description = "`storage-full`: the upload stays, without its bytes"),
     ),
 )]
 #[delete("/tus/{upload_id}")]

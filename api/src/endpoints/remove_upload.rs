@@ -6,7 +6,7 @@ use service::Protocol;
 use crate::{
     auth::Caller,
     extract::{path::PathUpload, query::NoQuery},
-    openapi::parameters::UploadPath,
+    openapi::{parameters::UploadPath, responses::RemovedUpload},
     problem::Problem,
     state::AppState,
 };
@@ -20,12 +20,7 @@ use crate::{
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 400, description = "`invalid-query`"),
-        (status = 404, description = "`upload-not-found`"),
-        (status = 409, description = "`superseded`"),
-        (status = 410, description = "`upload-gone`"),
-        (status = 507, description = "`storage-full`: the upload stays, without its bytes"),
+        RemovedUpload,
     ),
 )]
 #[delete("/uploads/{upload_id}")]

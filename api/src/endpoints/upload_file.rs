@@ -1,14 +1,16 @@
 //! `POST /files`
 
 use actix_web::{HttpRequest, HttpResponse, post, web};
-use domain::FileMeta;
 use service::Expected;
 use utoipa::ToSchema;
 
 use crate::{
     auth::Caller,
     extract::{accept::AcceptsJson, query::Query},
-    openapi::parameters::{ResumableFields, UploadFields},
+    openapi::{
+        parameters::{ResumableFields, UploadFields},
+        responses::UploadedFile,
+    },
     problem::Problem,
     response::FileContent,
     state::AppState,
@@ -52,28 +54,8 @@ struct UploadForm {
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 201, description = "The caller has the file now", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`; after `Upload-Complete: ?0` that of the upload, which has begun"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
-            ("Upload-Complete" = String, description = "As the request's, or `?1` if the caller had the file already"),
-            ("Upload-Offset" = u64, description = "How many bytes the upload has"),
-            ("Upload-Limit" = String, description = "What the upload that has begun may be, and for how many seconds it is kept"),
-        )),
-        (status = 200, description = "The caller had the file already; it is as it was", body = FileMeta, headers(
-            ("Location" = String, description = "The file's URL, `/files/{file_sha1}`"),
-            ("ETag" = String, description = "The entry's version"),
-            ("Cache-Control" = String, description = "`private, no-cache`"),
-        )),
+        UploadedFile,
         (status = 400, description = "`invalid-file-name`, `invalid-query`, `invalid-header`, `invalid-body` or `inconsistent-upload-length`"),
-        (status = 406, description = "`not-acceptable`"),
-        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored"),
-        (status = 413, description = "`too-large`", headers(
-            ("Upload-Limit" = String, description = "What uploads may be, if the request has `Upload-Complete`"),
-        )),
-        (status = 415, description = "`unsupported-media-type`"),
-        (status = 422, description = "`digest-mismatch`: nothing was stored"),
-        (status = 507, description = "`storage-full` or `quota-full`: nothing was stored"),
     ),
 )]
 #[post("/files")]
