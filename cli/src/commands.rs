@@ -28,7 +28,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What a subcommand lists, a line each.
+/// The rows that a subcommand lists, one line each.
 struct Table<W>(W);
 
 impl<W: io::Write> Table<W> {
@@ -36,7 +36,7 @@ impl<W: io::Write> Table<W> {
         Self(output)
     }
 
-    /// Prints a row, whose cells are separated by tabulators.
+    /// Prints a row; tabs separate its cells.
     fn row(&mut self, cells: &[&dyn fmt::Display]) -> Result<()> {
         let cells: Vec<String> = cells.iter().map(ToString::to_string).collect();
         self.line(&cells.join("\t"))
@@ -47,7 +47,7 @@ impl<W: io::Write> Table<W> {
     }
 }
 
-/// What tells a process to stop.
+/// The signals that ask a process to stop.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -61,7 +61,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

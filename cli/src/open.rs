@@ -80,7 +80,9 @@ pub(crate) fn broker(settings: &Transfers) -> Result<Option<Broker>> {
         prefetch: u16::try_from(copies).unwrap_or(u16::MAX),
         ..broker::Options::new(url.clone())
     };
-    Broker::new(options).map(Some).context("the broker")
+    Broker::new(options)
+        .map(Some)
+        .context("could not create the client of the broker")
 }
 
 /// Creates the process's metrics, with those of its export of traces.

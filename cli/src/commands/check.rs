@@ -1,4 +1,4 @@
-//! `fileserver check`: compares the database's rows and the store's bytes.
+//! `fileserver check`: compares the rows of the database with the bytes in the stores.
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
@@ -11,32 +11,33 @@ use service::{CheckOptions, CheckProgress, Finding, Summary};
 use super::fail;
 use crate::{open, settings::Settings};
 
-/// Compare the database's rows and the stores' bytes.
-///
-/// Exits with 0 if they fit, with 1 if they do not, with 2 if that cannot be told.
+/// The options of a check.
 #[derive(Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Check {
-    /// Read all bytes, and compute their digests.
+    /// Read all bytes, and verify their digests.
     #[arg(long)]
     digests: bool,
-    /// Report as JSON, one object a line, of which the last has the sums.
+    /// Print the report as JSON, one object per line; the last one has the totals.
     #[arg(long)]
     json: bool,
-    /// Only try out whether each store can be used.
+    /// Only test whether each store is usable.
     #[arg(long, conflicts_with_all = ["digests", "remove_orphans"])]
     stores: bool,
-    /// Remove what was left behind, if it is old enough, instead of telling of it.
+    /// Remove orphans that are old enough, instead of reporting them.
     #[arg(long)]
     remove_orphans: bool,
 }
 
 #[tokio::main]
-pub(crate) async fn run(settings: &Settings, wanted: &Check) -> ExitCode {
-    let checked = if wanted.stores {
-        try_out(settings, wanted.json).await
+pub(crate) async fn run(settings: &Settings, command: &Check) -> ExitCode {
+    let checked = if command.stores {
+        test_stores(settings, command.json).await
     } else {
-        check(settings, wanted)
+        check(settings, command)
             .await
             .map(|summary| summary.findings == 0)
     };
@@ -47,41 +48,41 @@ pub(crate) async fn run(settings: &Settings, wanted: &Check) -> ExitCode {
     }
 }
 
-/// Writes to each store, reads it back, and removes it; gives whether that can be done with all.
-async fn try_out(settings: &Settings, json: bool) -> Result<bool> {
+/// Writes an object to each store, reads it back, and removes it; returns whether all stores are usable.
+async fn test_stores(settings: &Settings, json: bool) -> Result<bool> {
     let stores = open::stores(settings).await?;
-    let mut is_well = true;
+    let mut all_usable = true;
     for store in stores.iter() {
         let name = store.name();
-        let trouble = store.self_test().await.err();
-        is_well &= trouble.is_none();
-        let trouble = trouble.map(|error| ErrorChain(&error).to_string());
+        let error = store.self_test().await.err();
+        all_usable &= error.is_none();
+        let error = error.map(|error| ErrorChain(&error).to_string());
         if json {
-            let line = serde_json::json!({"store": name, "trouble": trouble});
+            let line = serde_json::json!({"store": name, "trouble": error});
             println!("{line}");
         } else {
-            println!("{name}: {}", trouble.as_deref().unwrap_or("all is well"));
+            println!("{name}: {}", error.as_deref().unwrap_or("all is well"));
         }
     }
-    Ok(is_well)
+    Ok(all_usable)
 }
 
-async fn check(settings: &Settings, wanted: &Check) -> Result<Summary> {
+async fn check(settings: &Settings, command: &Check) -> Result<Summary> {
     let options = CheckOptions {
-        digests: wanted.digests,
-        remove_orphans: wanted.remove_orphans,
+        digests: command.digests,
+        remove_orphans: command.remove_orphans,
     };
-    // A report is to be alone on the terminal, but for what went wrong.
+    // The report must not mix with log lines, except for failures.
     let mut settings = settings.clone();
     "warn".clone_into(&mut settings.log);
     settings.no_migrate = true;
     open::log(&settings)?;
     if !settings.data_dir.is_dir() {
         let folder = settings.data_dir.display();
-        bail!("there is no data folder {folder}");
+        bail!("the data folder {folder} does not exist");
     }
     let service = open::service(&settings).await?;
-    let mut report = Report::new(wanted.json);
+    let mut report = Report::new(command.json);
     let summary = service.check(options, &mut report).await?;
     report.end(&summary)?;
     service.close().await;
@@ -132,7 +133,7 @@ impl Report {
         if !self.json && summary.young + summary.removed > 0 {
             let (young, removed) = (summary.young, summary.removed);
             self.print(&format!(
-                "{removed} objects that were left behind are removed, {young} are too young to tell"
+                "{removed} orphans are removed, {young} objects are too young to be orphans"
             ));
         }
         Ok(())

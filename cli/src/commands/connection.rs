@@ -1,4 +1,4 @@
-//! The server that a subcommand talks to.
+//! The server that a subcommand sends requests to.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use client::{Client, ClientError};
 use super::terminal::Bar;
 use crate::settings::resolve;
 
-/// Which server to talk to, and as whom.
+/// The server, and the credentials.
 #[derive(Args)]
 pub(crate) struct Connection {
     /// The URL of the server.
     #[arg(long, env = "FILESERVER_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = resolve)]
     server: String,
 
-    /// The token to authenticate with; written as `env:NAME` or `file:PATH`, it does not appear in the
-    /// list of processes.
+    /// The access token. Written as `env:NAME` or `file:PATH`, it does not appear in the list of
+    /// processes.
     #[arg(long, env = "FILESERVER_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = resolve)]
     token: Option<String>,
 

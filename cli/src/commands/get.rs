@@ -1,4 +1,4 @@
-//! `fileserver get`: fetches a file from a server.
+//! `fileserver get`: downloads a file from a server.
 
 use std::{
     fs::Permissions,
@@ -18,18 +18,17 @@ use super::{
     terminal::{Bar, Outcome},
 };
 
-/// What to fetch, and where to.
+/// The file to download, and its destination.
 #[derive(Args)]
 pub(crate) struct Get {
-    /// The file's SHA-1.
+    /// The SHA-1 of the file.
     sha1: Sha1,
 
-    /// Where to write it, `-` for standard output; unless given, the file's own name in the
-    /// current folder.
+    /// The destination; `-` is standard output. Default: the file's own name, in the current folder.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
 
@@ -40,12 +39,12 @@ pub(crate) struct Get {
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(command: &Get) -> ExitCode {
     let mut outcome = Outcome::default();
-    let got = tokio::select! {
-        got = get(command) => got,
-        // What was fetched so far is removed.
+    let result = tokio::select! {
+        result = get(command) => result,
+        // The incomplete file is removed.
         _ = tokio::signal::ctrl_c() => Err(ClientError::local("interrupted")),
     };
-    if let Err(error) = got {
+    if let Err(error) = result {
         outcome.failed(command.sha1, &error);
     }
     outcome.exit_code()
@@ -67,7 +66,7 @@ async fn get(command: &Get) -> Result<(), ClientError> {
         (Some(path), _) => write_file(command, download, path, &bar).await,
         (None, Some(name)) => write_file(command, download, Path::new(&name), &bar).await,
         (None, None) => Err(ClientError::local(
-            "it has no name; give it one by `--output`",
+            "the file has no name; name it by `--output`",
         )),
     };
     bar.clear();
@@ -80,23 +79,23 @@ fn is_standard_output(path: &Path) -> bool {
 
 fn refuse_existing(command: &Get, path: &Path) -> Result<(), ClientError> {
     if !command.force && path.symlink_metadata().is_ok() && !is_special(path) {
-        return Err(exists(path));
+        return Err(already_exists(path));
     }
     Ok(())
 }
 
-/// Whether a path is that of a pipe or a device, which is written to and never replaced.
+/// Returns whether a path is that of a pipe or a device, which is written to and never replaced.
 fn is_special(path: &Path) -> bool {
     let is_other = |found: std::fs::Metadata| !found.is_file() && !found.is_dir();
     path.metadata().is_ok_and(is_other)
 }
 
-fn exists(path: &Path) -> ClientError {
+fn already_exists(path: &Path) -> ClientError {
     let path = path.display();
-    ClientError::Local(format!("{path} is there already; `--force` writes over it"))
+    ClientError::Local(format!("{path} already exists; `--force` overwrites it"))
 }
 
-/// Writes to a file that gets its name when it is whole, and known to be the right one.
+/// Writes to a file that gets its name when it is complete and verified.
 async fn write_file(
     command: &Get,
     download: Download<'_>,
@@ -116,7 +115,7 @@ async fn write_file(
     let file = tempfile::Builder::new()
         .prefix(".fileserver-")
         .suffix(".part")
-        // As any other file that is made: the umask takes away from it.
+        // As for any new file, the umask restricts this mode.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(failed)?;
@@ -129,14 +128,16 @@ async fn write_file(
 }
 
 fn name_file(file: NamedTempFile, path: &Path, force: bool) -> Result<(), ClientError> {
-    let info = if force {
+    let persisted = if force {
         file.persist(path)
     } else {
         file.persist_noclobber(path)
     };
-    match info {
+    match persisted {
         Ok(_) => Ok(()),
-        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(already_exists(path))
+        }
         Err(failed) => Err(ClientError::Local(format!(
             "{}: {}",
             path.display(),

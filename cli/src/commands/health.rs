@@ -1,4 +1,4 @@
-//! `fileserver health`: asks a service on this machine whether it is well.
+//! `fileserver health`: asks a service on this machine for its health.
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
@@ -7,23 +7,22 @@ use clap::Args;
 use reqwest::{Client, Response, redirect::Policy};
 
 use super::{fail, terminal::sanitize_for_terminal};
-
 use crate::settings::Settings;
 
-/// How long the answer may take: longer than the service itself waits for what it needs.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Timeout of the response: longer than the service itself waits for its dependencies.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The most that is shown of an answer, in bytes.
-const MOST_BYTES: usize = 1024;
+/// The largest part of a response that is shown, in bytes.
+const MAX_SHOWN_BYTES: usize = 1024;
 
-/// What to ask.
+/// The endpoint to ask.
 #[derive(Args)]
 pub(crate) struct Health {
-    /// Ask whether it can do its work (`/readyz`), not only whether it runs (`/healthz`).
+    /// Ask whether the service is ready for requests (`/readyz`), not only whether it runs (`/healthz`).
     #[arg(long)]
     ready: bool,
 
-    /// The address to ask; unless given, the one that the settings let the service listen on.
+    /// The address to ask. Default: the address of `--listen`.
     #[arg(long, value_name = "ADDRESS")]
     at: Option<SocketAddr>,
 }
@@ -34,7 +33,7 @@ pub(crate) async fn run(settings: &Settings, command: &Health) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             fail(&error);
-            // What runs containers knows 0 and 1.
+            // Container engines define only 0 and 1 for health checks.
             ExitCode::FAILURE
         }
     }
@@ -43,10 +42,10 @@ pub(crate) async fn run(settings: &Settings, command: &Health) -> ExitCode {
 async fn ask(command: &Health, listen: SocketAddr) -> Result<()> {
     let path = if command.ready { "readyz" } else { "healthz" };
     let url = format!("http://{}/{path}", reachable(listen));
-    // It is an error if there is one already, which will do then.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
-        .timeout(PATIENCE)
+        .timeout(RESPONSE_TIMEOUT)
         .redirect(Policy::none())
         .no_proxy()
         .tls_certs_only([])
@@ -56,11 +55,11 @@ async fn ask(command: &Health, listen: SocketAddr) -> Result<()> {
     if status.is_success() {
         return Ok(());
     }
-    let said = beginning(response).await;
-    bail!("{url}: {status}: {}", sanitize_for_terminal(&said))
+    let body = beginning(response).await;
+    bail!("{url}: {status}: {}", sanitize_for_terminal(&body))
 }
 
-/// Where a service can be asked that listens on an address, which may be all of a machine's.
+/// The address at which a service is reachable; one that listens on all addresses is on loopback, too.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen {
@@ -71,16 +70,16 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-/// As much of an answer as fits in a line; nothing, if it does not come.
+/// The beginning of a response's body; empty if it cannot be read.
 async fn beginning(mut response: Response) -> String {
-    let mut said = Vec::new();
-    while let Ok(Some(piece)) = response.chunk().await
-        && said.len() < MOST_BYTES
+    let mut body = Vec::new();
+    while let Ok(Some(bytes)) = response.chunk().await
+        && body.len() < MAX_SHOWN_BYTES
     {
-        said.extend_from_slice(&piece);
+        body.extend_from_slice(&bytes);
     }
-    said.truncate(MOST_BYTES);
-    String::from_utf8_lossy(&said).into_owned()
+    body.truncate(MAX_SHOWN_BYTES);
+    String::from_utf8_lossy(&body).into_owned()
 }
 
 #[cfg(test)]

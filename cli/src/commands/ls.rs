@@ -17,22 +17,22 @@ use super::{
 /// The largest page of a listing.
 const PAGE_SIZE: u64 = 1000;
 
-/// What to list.
+/// The selection of files, and the format of the list.
 #[derive(Args)]
 pub(crate) struct Ls {
-    /// Only files with this in their name, in upper or lower case.
+    /// List only files with this text in their name, regardless of case.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 
-    /// Files that were deleted and can be restored, rather than those that are there.
+    /// List deleted files that can be restored, instead of the available ones.
     #[arg(long)]
     deleted: bool,
 
-    /// The most files to list; unless given, all of them.
+    /// The largest number of files to list. Default: all files.
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
 
-    /// As JSON, one object a line.
+    /// Print JSON, one object per line.
     #[arg(long)]
     json: bool,
 

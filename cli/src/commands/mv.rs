@@ -8,13 +8,13 @@ use domain::{FileName, Sha1};
 
 use super::{connection::Connection, terminal::Outcome};
 
-/// What to rename.
+/// The file to rename, and its new name.
 #[derive(Args)]
 pub(crate) struct Mv {
-    /// The file's SHA-1.
+    /// The SHA-1 of the file.
     sha1: Sha1,
 
-    /// What it is to be called.
+    /// The new name.
     name: FileName,
 
     #[command(flatten)]

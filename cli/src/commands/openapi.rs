@@ -1,4 +1,4 @@
-//! `fileserver openapi`: prints the contract; it needs no database, store or settings.
+//! `fileserver openapi`: prints the OpenAPI contract; it needs no database, store or settings.
 
 use std::process::ExitCode;
 

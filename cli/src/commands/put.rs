@@ -1,4 +1,4 @@
-//! `fileserver put`: gives files to a server.
+//! `fileserver put`: uploads files to a server.
 
 use std::{
     io::{self, Write as _},
@@ -16,18 +16,18 @@ use super::{
     terminal::{Bar, Outcome, sanitize_for_terminal},
 };
 
-/// What to give, and as what.
+/// The files to upload, their names and their media type.
 #[derive(Args)]
 pub(crate) struct Put {
-    /// The files; `-` is standard input, which needs a `--name`.
+    /// The files; `-` is standard input, which requires `--name`.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// What the file is to be called, if there is one only; unless given, what it is called here.
+    /// The name on the server, for a single file. Default: the name of the local file.
     #[arg(long)]
     name: Option<FileName>,
 
-    /// The media type of all of them; unless given, what their names suggest.
+    /// The media type of all files. Default: derived from each name.
     #[arg(long = "type", value_name = "TYPE")]
     media_type: Option<MediaType>,
 
@@ -54,9 +54,7 @@ pub(crate) async fn run(command: &Put) -> ExitCode {
 
 fn prepare(command: &Put) -> Result<(Client, Arc<Bar>), ClientError> {
     if command.name.is_some() && command.files.len() > 1 {
-        return Err(ClientError::local(
-            "`--name` names one file, and there are more",
-        ));
+        return Err(ClientError::local("`--name` requires a single file"));
     }
     command.connection.client()
 }
@@ -98,7 +96,7 @@ fn is_standard_input(file: &Path) -> bool {
 fn info(command: &Put, file: &Path) -> Result<FileInfo, ClientError> {
     let name = match &command.name {
         Some(name) => name.clone(),
-        None => own_name(file)?,
+        None => local_name(file)?,
     };
     let guess = || {
         let guess = mime_guess::from_path(name.as_str()).first_raw();
@@ -111,13 +109,14 @@ fn info(command: &Put, file: &Path) -> Result<FileInfo, ClientError> {
     })
 }
 
-fn own_name(file: &Path) -> Result<FileName, ClientError> {
+fn local_name(file: &Path) -> Result<FileName, ClientError> {
     if is_standard_input(file) {
-        return Err(ClientError::local("standard input needs a `--name`"));
+        return Err(ClientError::local("standard input requires `--name`"));
     }
     let name = file.file_name().and_then(|name| name.to_str());
-    let name =
-        name.ok_or_else(|| ClientError::local("it has no name in UTF-8; give it one by `--name`"))?;
+    let name = name.ok_or_else(|| {
+        ClientError::local("the name of the file is not UTF-8; name it by `--name`")
+    })?;
     name.parse()
-        .map_err(|error| ClientError::Local(format!("{error}; give it another by `--name`")))
+        .map_err(|error| ClientError::Local(format!("{error}; name it by `--name`")))
 }

@@ -1,4 +1,4 @@
-//! `fileserver quota`: shows and sets how much owners may have.
+//! `fileserver quota`: shows and sets the quotas of owners.
 
 use std::{fmt, io, process::ExitCode, str::FromStr};
 
@@ -9,48 +9,50 @@ use serde_json::json;
 use service::{Allowance, FileService, Limit, OwnQuota};
 
 use super::{Table, fail};
-use crate::{open, settings::Settings};
+use crate::{
+    open,
+    settings::{Settings, SettingsError},
+};
 
-/// What to do with quotas.
+/// The operations on quotas.
 #[derive(Subcommand)]
 pub(crate) enum QuotaAction {
-    /// List owners: name, bytes and the most of them, files and the most of them, most uploads.
+    /// List owners: name, bytes, limit of bytes, files, limit of files, limit of uploads.
     Show {
-        /// This one only, with what running uploads take.
+        /// List this owner only; its JSON includes running uploads and the bytes that they reserve.
         #[arg(long)]
         owner: Option<Owner>,
-        /// As JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Give an owner a quota of its own; what is not named stays as it is.
+    /// Set the quota of an owner; limits that are not given stay unchanged.
     Set {
-        /// Whose quota.
+        /// The owner.
         #[arg(long)]
         owner: Owner,
-        /// The most bytes of all files: a number, `none` for no limit, or `default` for the
-        /// setting's.
+        /// The limit of bytes of all files: a number, `none` for no limit, or `default` for the limit of
+        /// the settings.
         #[arg(long, value_name = "NUMBER")]
         bytes: Option<Choice>,
-        /// The most files.
+        /// The limit of files: a number, `none` or `default`.
         #[arg(long, value_name = "NUMBER")]
         files: Option<Choice>,
-        /// The most running uploads.
+        /// The limit of running uploads: a number, `none` or `default`.
         #[arg(long, value_name = "NUMBER")]
         uploads: Option<Choice>,
     },
-    /// Count anew what an owner has, or all do, and mend the counts.
+    /// Recount the usage of one owner or of all, and correct the stored counts.
     ///
-    /// They do not go wrong by themselves; a release of before that runs beside this one does not
-    /// count.
+    /// This is needed only after a release without quotas ran beside this one: it does not count.
     Recount {
-        /// This one only.
+        /// Recount this owner only.
         #[arg(long)]
         owner: Option<Owner>,
     },
 }
 
-/// A limit that is chosen.
+/// A limit on the command line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Choice {
     Default,
@@ -58,26 +60,26 @@ pub(crate) enum Choice {
 }
 
 impl FromStr for Choice {
-    type Err = String;
+    type Err = SettingsError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
         match text {
             "default" => Ok(Self::Default),
             "none" => Ok(Self::Own(Limit::Unlimited)),
             number => match number.parse::<i64>() {
-                Ok(most) if (0..i64::MAX).contains(&most) => {
-                    Ok(Self::Own(Limit::AtMost(most.unsigned_abs())))
+                Ok(limit) if (0..i64::MAX).contains(&limit) => {
+                    Ok(Self::Own(Limit::AtMost(limit.unsigned_abs())))
                 }
-                _ => Err("it is a number, `none` or `default`".to_owned()),
+                _ => Err(SettingsError::new("must be a number, `none` or `default`")),
             },
         }
     }
 }
 
 impl Choice {
-    fn over(choice: Option<Self>, before: Option<Limit>) -> Option<Limit> {
+    fn or_current(choice: Option<Self>, current: Option<Limit>) -> Option<Limit> {
         match choice {
-            None => before,
+            None => current,
             Some(Self::Default) => None,
             Some(Self::Own(limit)) => Some(limit),
         }
@@ -86,20 +88,20 @@ impl Choice {
 
 #[actix_web::main]
 pub(crate) async fn run(settings: &Settings, action: &QuotaAction) -> ExitCode {
-    match act(settings, action).await {
+    match open_and_run(settings, action).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-async fn act(settings: &Settings, action: &QuotaAction) -> Result<()> {
+async fn open_and_run(settings: &Settings, action: &QuotaAction) -> Result<()> {
     let service = open::service(settings).await?;
-    let acted = perform(&service, action).await;
+    let result = run_action(&service, action).await;
     service.close().await;
-    acted
+    result
 }
 
-async fn perform(service: &FileService, action: &QuotaAction) -> Result<()> {
+async fn run_action(service: &FileService, action: &QuotaAction) -> Result<()> {
     match action {
         QuotaAction::Show { owner, json } => show(service, owner.as_ref(), *json).await,
         QuotaAction::Set {
@@ -110,9 +112,9 @@ async fn perform(service: &FileService, action: &QuotaAction) -> Result<()> {
         } => {
             let own = service.find_usage(owner).await?.own;
             let quota = OwnQuota {
-                bytes: Choice::over(*bytes, own.bytes),
-                files: Choice::over(*files, own.files),
-                uploads: Choice::over(*uploads, own.uploads),
+                bytes: Choice::or_current(*bytes, own.bytes),
+                files: Choice::or_current(*files, own.files),
+                uploads: Choice::or_current(*uploads, own.uploads),
             };
             Ok(service.set_quota(owner, &quota).await?)
         }
@@ -173,20 +175,20 @@ fn print(
     table.row(&[
         owner,
         &usage.bytes,
-        &Most(quota.bytes),
+        &ShownLimit(quota.bytes),
         &usage.files,
-        &Most(quota.files),
-        &Most(quota.uploads),
+        &ShownLimit(quota.files),
+        &ShownLimit(quota.uploads),
     ])
 }
 
-/// A limit, or that there is none.
-struct Most(Option<u64>);
+/// A limit, shown as `none` if there is none.
+struct ShownLimit(Option<u64>);
 
-impl fmt::Display for Most {
+impl fmt::Display for ShownLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(most) => most.fmt(f),
+            Some(limit) => limit.fmt(f),
             None => f.write_str("none"),
         }
     }

@@ -7,14 +7,14 @@ use domain::Sha1;
 
 use super::{connection::Connection, terminal::Outcome};
 
-/// What to delete.
+/// The files to delete.
 #[derive(Args)]
 pub(crate) struct Rm {
-    /// The files' SHA-1s.
+    /// The SHA-1s of the files.
     #[arg(required = true, value_name = "SHA1")]
     sha1s: Vec<Sha1>,
 
-    /// Give up the right to restore them, also of those that were deleted before.
+    /// Delete the files without the possibility to restore them; also applies to files deleted before.
     #[arg(long)]
     purge: bool,
 

@@ -74,8 +74,8 @@ fn warn_of_local_keys(settings: &Settings, service: &FileService) {
         if settings.roles.serves() && service.is_on_server() {
             tracing::warn!(
                 setting,
-                "the key is that of this data folder; replicas with folders of their own need the \
-                 same one in their settings"
+                "the key is stored in the data folder; replicas with other data folders need the same \
+                 key in their settings"
             );
         }
     }

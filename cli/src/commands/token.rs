@@ -1,4 +1,4 @@
-//! `fileserver token`: makes, lists and revokes tokens.
+//! `fileserver token`: creates, lists and revokes access tokens.
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -9,59 +9,62 @@ use serde_json::json;
 use service::{FileService, NewToken, Token, TokenState};
 
 use super::{Table, fail};
-use crate::{open, settings::Settings};
+use crate::{
+    open,
+    settings::{Settings, SettingsError},
+};
 
-/// What to do with tokens.
+/// The operations on access tokens.
 #[derive(Subcommand)]
 pub(crate) enum TokenAction {
-    /// Make a token, and print it: it is not shown again.
+    /// Create a token, and print it; it is not shown again.
     Create {
-        /// For whom it speaks.
+        /// The owner whose files the token gives access to.
         #[arg(long)]
         owner: Owner,
-        /// What it allows: `files:read`, `files:write`, `metrics:read`, and `admin`, which may act
-        /// for any owner; separated by commas.
+        /// The scopes of the token, separated by commas: `files:read`, `files:write`, `metrics:read`, and
+        /// `admin`, which may act for any owner.
         #[arg(long, value_delimiter = ',', required = true, value_name = "SCOPES")]
         scope: Vec<Scope>,
-        /// How long it can be used, such as `90d` or `12h`; for ever unless given.
+        /// The lifetime of the token, such as `90d` or `12h`. Default: unlimited.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         expires: Option<Duration>,
-        /// What it is for.
+        /// The purpose of the token, as one line of at most 255 bytes.
         #[arg(long, default_value = "", value_parser = label)]
         label: String,
     },
-    /// List tokens, oldest first: id, owner, scopes, made, expires, last used, state, label.
+    /// List tokens, oldest first: id, owner, scopes, created, expires, last used, state, label.
     List {
-        /// Those of one owner only.
+        /// List the tokens of this owner only.
         #[arg(long)]
         owner: Option<Owner>,
-        /// As JSON, one object a line.
+        /// Print JSON, one object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a token: within a second it lets nobody in.
+    /// Revoke a token; after at most one second it is not accepted anywhere.
     Revoke {
-        /// Its id, as it is listed.
+        /// The id of the token, as listed.
         id: RandomId,
     },
 }
 
 #[actix_web::main]
 pub(crate) async fn run(settings: &Settings, action: &TokenAction) -> ExitCode {
-    match act(settings, action).await {
+    match open_and_run(settings, action).await {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
 }
 
-async fn act(settings: &Settings, action: &TokenAction) -> Result<ExitCode> {
+async fn open_and_run(settings: &Settings, action: &TokenAction) -> Result<ExitCode> {
     let service = open::service(settings).await?;
-    let acted = perform(&service, action).await;
+    let result = run_action(&service, action).await;
     service.close().await;
-    acted
+    result
 }
 
-async fn perform(service: &FileService, action: &TokenAction) -> Result<ExitCode> {
+async fn run_action(service: &FileService, action: &TokenAction) -> Result<ExitCode> {
     match action {
         TokenAction::Create {
             owner,
@@ -77,7 +80,7 @@ async fn perform(service: &FileService, action: &TokenAction) -> Result<ExitCode
             };
             let (text, token) = service.create_token(new).await?;
             eprintln!(
-                "token {} of {}, which is shown only now:",
+                "token {} of {}; it is not shown again:",
                 token.id, token.owner
             );
             println!("{}", text.reveal());
@@ -99,7 +102,7 @@ async fn perform(service: &FileService, action: &TokenAction) -> Result<ExitCode
 fn list(service: &FileService, tokens: &[Token], as_json: bool) -> Result<()> {
     let mut table = Table::new(io::stdout().lock());
     for token in tokens {
-        let state = name(token.state(service.now()));
+        let state = state_name(token.state(service.now()));
         if as_json {
             table.line(&json!({
                 "id": token.id.to_string(),
@@ -131,7 +134,7 @@ fn list(service: &FileService, tokens: &[Token], as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn name(state: TokenState) -> &'static str {
+fn state_name(state: TokenState) -> &'static str {
     match state {
         TokenState::Valid => "good",
         TokenState::Expired => "expired",
@@ -139,10 +142,12 @@ fn name(state: TokenState) -> &'static str {
     }
 }
 
-/// A label is one line that can be stored.
-fn label(text: &str) -> Result<String, String> {
+/// Parses a label: one line that the database can store.
+fn label(text: &str) -> Result<String, SettingsError> {
     if text.len() > Owner::MAX_BYTES || text.chars().any(char::is_control) {
-        return Err("a label is one line of at most 255 bytes".to_owned());
+        return Err(SettingsError::new(
+            "a label must be one line of at most 255 bytes",
+        ));
     }
     Ok(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! `fileserver transfer`: moves everything that a store has to another.
+//! `fileserver transfer`: moves all files of a store to another.
 
 use std::{io::IsTerminal as _, process::ExitCode, time::Duration};
 
@@ -13,63 +13,62 @@ use crate::{
     settings::{Settings, quantity},
 };
 
-/// How often to look how far it is.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Pause between two updates of the progress.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is to be moved.
+/// The transfer to start, continue, watch or cancel.
 #[derive(Args)]
 pub(crate) struct Transfer {
-    /// The store that is emptied.
+    /// The store to move files from.
     #[arg(long, value_name = "STORE")]
     from: String,
-    /// The store that gets everything.
+    /// The store to move files to.
     #[arg(long, value_name = "STORE")]
     to: String,
-    /// How many bytes a second to move at most, such as `100MB/s`; unless given, as many as go.
+    /// The largest rate, in bytes per second, such as `100MB/s`. Default: no limit.
     #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
     rate: Option<u64>,
-    /// End the transfer that is running between the two: what it has not moved stays where it is.
+    /// Cancel the running transfer between the two stores; files that are not moved yet stay.
     #[arg(long, conflicts_with_all = ["rate", "watch"])]
     cancel: bool,
-    /// Leave the work to `fileserver worker` and `serve` processes, and watch them.
+    /// Only watch the transfer; `fileserver worker` and `serve` processes move the files.
     #[arg(long)]
     watch: bool,
 }
 
 #[tokio::main]
-pub(crate) async fn run(settings: &Settings, wanted: &Transfer) -> ExitCode {
-    match transfer(settings, wanted).await {
+pub(crate) async fn run(settings: &Settings, command: &Transfer) -> ExitCode {
+    match transfer(settings, command).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => fail(&error),
     }
 }
 
-/// Begins the transfer, or goes on with it, and ends when it has; gives whether everything was
-/// moved.
-async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool> {
+/// Starts or continues the transfer, and waits for its end; returns whether all files were moved.
+async fn transfer(settings: &Settings, command: &Transfer) -> Result<bool> {
     let mut settings = settings.clone();
     if std::io::stderr().is_terminal() {
-        // What is done well is shown by the bar.
+        // The bar shows the progress; only failures are logged.
         "warn".clone_into(&mut settings.log);
     }
     open::log(&settings)?;
     let service = open::service(&settings).await?;
-    if wanted.cancel {
+    if command.cancel {
         let report = service
-            .cancel_transfer_between(&wanted.from, &wanted.to)
+            .cancel_transfer_between(&command.from, &command.to)
             .await?;
         println!("{}", summary(&report));
         service.close().await;
         return Ok(true);
     }
-    let begun = service.start_transfer(&wanted.from, &wanted.to, wanted.rate);
-    let (mut report, is_new) = begun.await?;
+    let started = service.start_transfer(&command.from, &command.to, command.rate);
+    let (mut report, is_new) = started.await?;
     let id = report.transfer.id;
     if !is_new {
-        eprintln!("going on with the transfer {id}");
+        eprintln!("continuing the transfer {id}");
     }
-    let working = if wanted.watch {
+    let worker = if command.watch {
         None
     } else {
         let metrics = open::metrics(&service, None);
@@ -80,16 +79,16 @@ async fn transfer(settings: &Settings, wanted: &Transfer) -> Result<bool> {
     while report.transfer.state == TransferState::Running {
         show(&bar, &report);
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = signals.next() => break,
         }
         report = service.find_transfer(id).await?;
     }
     bar.finish_and_clear();
-    if let Some(working) = working {
-        let patience = Duration::from_secs(settings.shutdown_timeout);
+    if let Some(worker) = worker {
+        let timeout = Duration::from_secs(settings.shutdown_timeout);
         tokio::select! {
-            () = working.stop(patience) => {}
+            () = worker.stop(timeout) => {}
             () = signals.next() => tracing::warn!("stopped at once"),
         }
     }
@@ -126,14 +125,14 @@ fn show(bar: &ProgressBar, report: &TransferReport) {
 
 fn summary(report: &TransferReport) -> String {
     let transfer = &report.transfer;
-    let how = match transfer.state {
-        TransferState::Running => "broken off, and can be gone on with",
-        TransferState::Done if report.failed > 0 => "done, but for what failed",
+    let outcome = match transfer.state {
+        TransferState::Running => "interrupted; start it again to continue",
+        TransferState::Done if report.failed > 0 => "done, except for the failed files",
         TransferState::Done => "done",
         TransferState::Cancelled => "cancelled",
     };
     format!(
-        "{} files of {} from {} to {}, {} failed: {how}",
+        "{} files of {} from {} to {}, {} failed: {outcome}",
         transfer.copied_files,
         HumanBytes(transfer.copied_bytes),
         transfer.from,

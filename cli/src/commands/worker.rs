@@ -1,4 +1,4 @@
-//! `fileserver worker`: does what is not done for a request.
+//! `fileserver worker`: runs background work, or manages dead jobs.
 
 use std::{io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -9,50 +9,50 @@ use service::JobId;
 use super::{Signals, Table, fail};
 use crate::{open, settings::Settings};
 
-/// How many jobs are read together.
-const BATCH: u64 = 500;
+/// Number of jobs that are read together.
+const BATCH_SIZE: u64 = 500;
 
-/// How many dead letters are shown at most.
-const LETTERS: u32 = 1_000;
+/// The largest number of dead letters that are listed.
+const MAX_DEAD_LETTERS: u32 = 1_000;
 
-/// How the worker runs, or what else is to be done about jobs.
+/// The options of a worker, or an operation on dead jobs.
 #[derive(Args)]
 pub(crate) struct WorkerCommand {
-    /// An address to give the worker's numbers on, at `/metrics`, to whoever can reach it.
+    /// The address of the worker's metrics, at `/metrics`, without authentication. Default: none.
     #[arg(long, env = "FILESERVER_WORKER_LISTEN", value_name = "ADDRESS")]
     worker_listen: Option<SocketAddr>,
     #[command(subcommand)]
     action: Option<WorkerAction>,
 }
 
-/// What is to be done about jobs.
+/// The operations on dead jobs.
 #[derive(Subcommand)]
 enum WorkerAction {
-    /// List the copies that failed too often: job, SHA-1, from, to, attempts, error; and what is
-    /// among the broker's dead letters that is no job.
+    /// List dead jobs, whose copies failed too often: job, SHA-1, from, to, attempts, error; and the
+    /// broker's dead letters that are no jobs.
     Dead,
-    /// Let copies be tried again that failed too often.
+    /// Requeue dead jobs, so that their copies are tried again.
     Requeue {
-        /// This job only.
+        /// Requeue this job only.
         job: Option<JobId>,
     },
-    /// Drop the broker's dead letters that are no jobs.
+    /// Discard the broker's dead letters that are no jobs.
     Discard,
 }
 
 #[actix_web::main]
 pub(crate) async fn run(settings: &Settings, command: &WorkerCommand) -> ExitCode {
-    let done = match &command.action {
-        None => work(settings, command.worker_listen).await,
-        Some(action) => act(settings, action).await,
+    let result = match &command.action {
+        None => run_worker(settings, command.worker_listen).await,
+        Some(action) => run_action(settings, action).await,
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<()> {
+async fn run_worker(settings: &Settings, listen: Option<SocketAddr>) -> Result<()> {
     let traces = open::telemetry(settings)?;
     let service = open::service(settings).await?;
     worker::sweep_disks(&service).await;
@@ -63,7 +63,7 @@ async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<()> {
         api::serve_metrics(listen, metrics)?;
     }
     let worker = worker.start();
-    tracing::info!("working");
+    tracing::info!("worker started");
     signals.next().await;
     tracing::info!("stopping");
     tokio::select! {
@@ -77,7 +77,7 @@ async fn work(settings: &Settings, listen: Option<SocketAddr>) -> Result<()> {
     Ok(())
 }
 
-async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
+async fn run_action(settings: &Settings, action: &WorkerAction) -> Result<()> {
     let service = open::service(settings).await?;
     let broker = open::broker(&settings.transfers)?;
     let mut table = Table::new(io::stdout().lock());
@@ -85,7 +85,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
         WorkerAction::Dead => {
             let mut after = None;
             loop {
-                let dead = service.list_dead_jobs(after, BATCH).await?;
+                let dead = service.list_dead_jobs(after, BATCH_SIZE).await?;
                 let Some(last) = dead.last() else {
                     break;
                 };
@@ -97,8 +97,8 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
                 }
             }
             if let Some(broker) = &broker {
-                for letter in broker.dead_letters(LETTERS).await? {
-                    // Jobs are in the database, and told above.
+                for letter in broker.dead_letters(MAX_DEAD_LETTERS).await? {
+                    // Jobs are in the database, and listed above.
                     if !is_job(&letter.body) {
                         table.row(&[&"-", &"-", &"-", &"-", &letter.count, &letter.body])?;
                     }
@@ -106,18 +106,18 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
             }
         }
         WorkerAction::Requeue { job } => {
-            let revived = service.requeue_jobs(*job).await?;
+            let requeued = service.requeue_jobs(*job).await?;
             if let (None, Some(broker)) = (job, &broker) {
                 broker.requeue_dead_letters().await?;
             }
-            table.line(&format_args!("{revived} jobs are tried again"))?;
+            table.line(&format_args!("{requeued} jobs are tried again"))?;
         }
         WorkerAction::Discard => {
             let Some(broker) = &broker else {
                 bail!("the settings have no broker");
             };
             let dropped = broker.purge_unreadable().await?;
-            table.line(&format_args!("{dropped} letters are gone"))?;
+            table.line(&format_args!("{dropped} dead letters are discarded"))?;
         }
     }
     if let Some(broker) = broker {
@@ -127,7 +127,7 @@ async fn act(settings: &Settings, action: &WorkerAction) -> Result<()> {
     Ok(())
 }
 
-/// Whether a message is one of those that announce jobs.
+/// Returns whether a message is that of a job.
 fn is_job(body: &str) -> bool {
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     body["job"].is_i64()

@@ -1,11 +1,11 @@
-//! The options of the HTTP API.
+//! The options of the HTTP API, from the settings.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use api::{ApiOptions, AuthOptions, BodyTimeout, LimitOptions};
 
-use crate::settings::{Settings, each};
+use crate::settings::{Settings, split_list};
 
 /// Turns settings into the options of the HTTP API.
 pub(crate) fn api_options(settings: &Settings) -> Result<ApiOptions> {
@@ -16,12 +16,12 @@ pub(crate) fn api_options(settings: &Settings) -> Result<ApiOptions> {
         roles: settings.roles.roles(),
         header_timeout: Duration::from_secs(access.header_timeout.get().into()),
         trusted_proxies: access.trusted_proxies.clone(),
-        cors_origins: each(&settings.cors_origins),
+        cors_origins: split_list(&settings.cors_origins),
         public_url: settings.public_url.clone().unwrap_or_default(),
         accel_redirect: settings.accel_redirect.clone(),
         downloads: settings.stores.downloads()?,
         auth: AuthOptions {
-            own_tokens: access.takes_own_tokens(),
+            own_tokens: access.accepts_own_tokens(),
             jwt: access.jwt()?,
         },
         limits: LimitOptions {

@@ -1,4 +1,4 @@
-//! The database, with its schema.
+//! Opening the database, with its schema.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Database> {
     );
 }
 
-/// Applies migrations if the settings allow it, and returns those that are missing still.
+/// Applies migrations if the settings allow it, and returns those that are still missing.
 async fn migrate_and_connect(settings: &Settings) -> persistence::Result<(Vec<String>, Database)> {
     let schema = Database::schema(&settings.database()).await?;
     if !settings.no_migrate {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use domain::Sha256;
 use service::{CursorKey, LinkKeys};
 
-use crate::settings::{Settings, each};
+use crate::settings::{Settings, split_list};
 
 /// The key that signs cursors.
 pub(super) fn cursor_key(settings: &Settings) -> Result<CursorKey> {
@@ -25,7 +25,7 @@ pub(super) fn cursor_key(settings: &Settings) -> Result<CursorKey> {
 
 /// The keys that sign links; the first one signs, all of them verify.
 pub(super) fn link_keys(settings: &Settings) -> Result<LinkKeys> {
-    let mut all = each(&settings.link_keys);
+    let mut all = split_list(&settings.link_keys);
     if all.is_empty() {
         all.push(stored_key(&settings.data_dir.join("link.key"))?);
     }

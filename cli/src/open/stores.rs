@@ -9,7 +9,7 @@ use storage::{Bucket, Disk, Store};
 
 use crate::settings::{PolicyKind, Settings, StoreConfig, Transfers};
 
-/// Opens all stores, and determines where uploads go.
+/// Opens all stores, and selects the one that receives uploads.
 pub(crate) async fn stores(settings: &Settings) -> Result<Stores> {
     let (transfers, data) = (&settings.transfers, settings.data_dir.as_path());
     let mut all = Vec::new();
@@ -18,7 +18,7 @@ pub(crate) async fn stores(settings: &Settings) -> Result<Stores> {
         let config = settings.stores.config(name)?;
         // The objects of one of two equal stores would look like orphans of the other.
         if let Some(other) = locations.insert(config.location(data), name) {
-            bail!("the stores `{other}` and `{name}` are the same place");
+            bail!("the stores `{other}` and `{name}` have the same location");
         }
         all.push(open(name, config, data).await?);
     }

@@ -1,15 +1,15 @@
-//! Which part of the work a process of `serve` does.
+//! Settings of the roles of a process.
 
 use clap::{Args, ValueEnum};
 
 use super::SettingsError;
 
-/// Which part of the work a process does.
+/// The roles of a process.
 #[derive(Args, Clone)]
 pub(crate) struct Roles {
-    /// What `serve` does: it answers requests about files (`api`), takes what is uploaded
-    /// (`upload`), gives what is downloaded (`download`), and does what is done for no request
-    /// (`worker`); several, separated by commas; unless given, all. Other requests are answered 421.
+    /// The roles of `serve`, separated by commas: requests about files (`api`), uploads (`upload`),
+    /// downloads (`download`) and background work (`worker`). Other requests are answered with 421.
+    /// Default: all roles.
     #[arg(
         long,
         env = "FILESERVER_ROLE",
@@ -19,27 +19,27 @@ pub(crate) struct Roles {
     )]
     role: Vec<Role>,
 
-    /// Let other processes do what is not done for a request: copies, purging, sweeping; as
-    /// `--role api,upload,download`.
+    /// Leave background work (copies, purging, sweeping) to other processes, as
+    /// `--role api,upload,download` does.
     #[arg(long, env = "FILESERVER_NO_WORKER", global = true)]
     no_worker: bool,
 }
 
-/// A part of the work.
+/// A role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     /// Requests about files.
     Api,
-    /// Requests that upload one.
+    /// Uploads.
     Upload,
-    /// Requests that download one.
+    /// Downloads.
     Download,
-    /// What is done for no request.
+    /// Background work.
     Worker,
 }
 
 impl Roles {
-    /// Whether a process has a role.
+    /// Returns whether a process has a role.
     pub(crate) fn has(&self, role: Role) -> bool {
         if role == Role::Worker && self.no_worker {
             return false;
@@ -47,14 +47,14 @@ impl Roles {
         self.role.is_empty() || self.role.contains(&role)
     }
 
-    /// Whether it answers other requests than those about itself.
+    /// Returns whether a process serves other requests than those about its own state.
     pub(crate) fn serves(&self) -> bool {
         [Role::Api, Role::Upload, Role::Download]
             .into_iter()
             .any(|role| self.has(role))
     }
 
-    /// The roles that answer requests.
+    /// The roles that serve requests.
     pub(crate) fn roles(&self) -> api::Roles {
         [
             (Role::Api, api::Role::Api),
@@ -62,15 +62,19 @@ impl Roles {
             (Role::Download, api::Role::Download),
         ]
         .into_iter()
-        .filter_map(|(role, answers)| self.has(role).then_some(answers))
+        .filter_map(|(role, served)| self.has(role).then_some(served))
         .collect()
     }
 
     /// Refuses a worker that is both enabled and disabled.
+    ///
+    /// # Errors
+    ///
+    /// If `role` contains `worker`, and `no_worker` is set.
     pub(crate) fn refuse_contradiction(&self) -> Result<(), SettingsError> {
         if self.no_worker && self.role.contains(&Role::Worker) {
             return Err(SettingsError::new(
-                "`role` has `worker`, and `no_worker` says the opposite",
+                "`role` contains `worker`, and `no_worker` contradicts it",
             ));
         }
         Ok(())
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_does_everything_unless_told() {
+    fn a_process_has_all_roles_by_default() {
         let all = [Role::Api, Role::Upload, Role::Download, Role::Worker];
         assert!(all.into_iter().all(|role| roles(&[], false).has(role)));
         let without = roles(&[], true);

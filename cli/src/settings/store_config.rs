@@ -12,13 +12,13 @@ use std::{
 use api::DownloadMode;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, IntoDeserializer as _, value},
+    de::{Error as _, IntoDeserializer as _, value::Error as ValueError},
 };
 use storage::{BucketKind, BucketOptions, Secret};
 
-use super::{quantity, resolve};
+use super::{SettingsError, quantity, value::resolve};
 
-/// A store to open, and how its files reach the clients that download them.
+/// A store to open, and the way in which its files reach the clients that download them.
 pub(crate) enum StoreConfig {
     /// A folder on a local disk.
     Disk {
@@ -86,14 +86,15 @@ impl StoreConfig {
     /// # Errors
     ///
     /// If a key is missing, unknown to this kind of store, or malformed.
-    pub(super) fn read(table: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub(super) fn read(table: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
         let mut resolved = BTreeMap::new();
         for (key, value) in table {
-            let value = resolve(value).map_err(|reason| format!("`{key}`: {reason}"))?;
+            let value =
+                resolve(value).map_err(|error| SettingsError::new(format!("`{key}`: {error}")))?;
             resolved.insert(key.clone(), value);
         }
         let table = StoreTable::deserialize(resolved.into_deserializer());
-        match table.map_err(|error: value::Error| error.to_string())? {
+        match table.map_err(|error: ValueError| SettingsError::new(error.to_string()))? {
             StoreTable::Disk(DiskTable { path, downloads }) => Ok(Self::Disk {
                 path,
                 downloads: downloads.into(),
@@ -103,14 +104,14 @@ impl StoreConfig {
         }
     }
 
-    /// How the store's files reach the clients that download them.
+    /// The way in which the store's files reach the clients that download them.
     pub(super) fn downloads(&self) -> DownloadMode {
         match self {
             Self::Disk { downloads, .. } | Self::Bucket { downloads, .. } => *downloads,
         }
     }
 
-    /// Identifies the place of the objects; two stores must not share it.
+    /// Identifies the location of the objects, which two stores must not share.
     pub(crate) fn location(&self, data: &Path) -> String {
         match self {
             Self::Disk { path, .. } => data.join(path).display().to_string(),
@@ -123,7 +124,7 @@ impl StoreConfig {
 }
 
 impl BucketTable {
-    fn read(self, kind: BucketKind) -> Result<StoreConfig, String> {
+    fn read(self, kind: BucketKind) -> Result<StoreConfig, SettingsError> {
         // One half of a segment is at least as large as the smallest part of a multipart upload.
         let smallest: u64 = match kind {
             BucketKind::S3 => 10 << 20,
@@ -131,9 +132,9 @@ impl BucketTable {
         };
         if !(smallest..=1 << 30).contains(&self.segment_size) {
             let smallest = smallest >> 20;
-            return Err(format!(
+            return Err(SettingsError::new(format!(
                 "`segment_size` must be between {smallest} MiB and 1 GiB"
-            ));
+            )));
         }
         let options = BucketOptions {
             kind,
@@ -145,7 +146,8 @@ impl BucketTable {
             prefix: self.prefix,
             // Aliyun accepts no other addressing, and other services rarely accept it.
             virtual_host: self.virtual_host.unwrap_or(kind == BucketKind::Oss),
-            segment_size: usize::try_from(self.segment_size).map_err(|error| error.to_string())?,
+            segment_size: usize::try_from(self.segment_size)
+                .map_err(|error| SettingsError::new(format!("`segment_size`: {error}")))?,
             timeout: self.timeout,
         };
         Ok(StoreConfig::Bucket {

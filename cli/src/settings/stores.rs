@@ -1,4 +1,4 @@
-//! Where the bytes are kept, and where they are copied to.
+//! Settings of the stores, and of the transfers between them.
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -6,15 +6,19 @@ use api::{DISK, DownloadMode};
 use clap::{Args, ValueEnum};
 use domain::Backoff;
 
-use super::{SettingsError, parse, resolve, store_config::StoreConfig};
+use super::{
+    SettingsError,
+    store_config::StoreConfig,
+    value::{parse, resolve},
+};
 
-/// What the environment's variables of stores begin with.
-const VARIABLES: &str = "FILESERVER_STORES_";
+/// The prefix of the environment variables of stores.
+const VARIABLE_PREFIX: &str = "FILESERVER_STORES_";
 
-/// The longest wait before a copy is tried again.
-const MAX_RETRY_WAIT: Duration = Duration::from_hours(1);
+/// The longest wait between two attempts of a copy.
+const MAX_RETRY_DELAY: Duration = Duration::from_hours(1);
 
-/// What a store can be told; the longest of those that end alike come first.
+/// The keys of stores; of keys with the same end, the longer comes first.
 const KEYS: [&str; 13] = [
     "secret_access_key",
     "access_key_secret",
@@ -31,16 +35,15 @@ const KEYS: [&str; 13] = [
     "path",
 ];
 
-/// Where uploads go, and where they are copied to.
+/// The store of uploads, and the transfers to other stores.
 #[derive(Args, Clone)]
 pub(crate) struct Transfers {
-    /// The store that takes what is uploaded: `disk`, which is in the data folder, or one that the
-    /// settings name.
+    /// The store that receives uploads: `disk`, which is in the data folder, or one of the settings.
     #[arg(long, env = "FILESERVER_PRIMARY", default_value = DISK, global = true, value_name = "STORE", value_parser = resolve)]
     pub(crate) primary: String,
 
-    /// What becomes of an upload once its client has been answered: it stays where it is (`none`),
-    /// it is moved to another store (`move`), or another store gets a copy (`copy`).
+    /// The treatment of an upload after the response to its client: it stays in its store (`none`), is
+    /// moved to another store (`move`), or is copied to another store (`copy`).
     #[arg(
         long,
         env = "FILESERVER_TRANSFER_POLICY",
@@ -54,37 +57,38 @@ pub(crate) struct Transfers {
     #[arg(long, env = "FILESERVER_TRANSFER_TO", global = true, value_name = "STORE", value_parser = resolve)]
     pub(crate) transfer_to: Option<String>,
 
-    /// The `RabbitMQ` that carries jobs to the workers, `amqp://...`; unless given, they find them in
-    /// the database. On the command line it is `env:NAME` or `file:PATH`, since it has a password.
+    /// The URL of the `RabbitMQ` that delivers jobs to the workers, `amqp://...`. Default: none, workers
+    /// poll the database. On the command line, write it as `env:NAME` or `file:PATH`, since it
+    /// contains a password.
     #[arg(long, env = "FILESERVER_TRANSFER_BROKER", global = true, hide_env_values = true, hide_default_value = true, value_name = "URL", value_parser = resolve)]
     pub(crate) transfer_broker: Option<String>,
 
-    /// What the broker's queues are called by; services that share a broker need one each.
+    /// The prefix of the broker's queues; services that share a broker need different prefixes.
     #[arg(long, env = "FILESERVER_TRANSFER_QUEUE", default_value = "fileserver", global = true, value_name = "NAME", value_parser = resolve)]
     pub(crate) transfer_queue: String,
 
-    /// How many copies a process makes at a time.
+    /// The largest number of concurrent copies of a process.
     #[arg(long, env = "FILESERVER_TRANSFER_COPIES", default_value = "8", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) transfer_copies: NonZeroU32,
 
-    /// How often a copy is tried before it waits for somebody to look at it.
+    /// The number of attempts of a copy, after which it is dead until an operator requeues it.
     #[arg(long, env = "FILESERVER_TRANSFER_ATTEMPTS", default_value = "12", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) transfer_attempts: NonZeroU32,
 
-    /// How many seconds to wait at most before a copy is tried a second time; later waits double.
+    /// The longest wait, in seconds, before the second attempt of a copy; each later wait doubles it.
     #[arg(long, env = "FILESERVER_TRANSFER_RETRY", default_value = "5", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
     pub(crate) transfer_retry: NonZeroU32,
 
-    /// How many seconds the old copy stays of what was moved, for the downloads that run.
+    /// Time, in seconds, until the old copy of a moved file is removed, for running downloads.
     #[arg(long, env = "FILESERVER_COPY_GRACE", default_value = "3600", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
     pub(crate) copy_grace: u32,
 
-    /// How many seconds old an object has to be, to which no row leads, to be taken for left behind.
+    /// The age, in seconds, from which an object that no row points at is an orphan.
     #[arg(long, env = "FILESERVER_ORPHAN_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
     pub(crate) orphan_age: u32,
 }
 
-/// What becomes of uploads.
+/// The treatment of uploads.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PolicyKind {
     /// They stay where they are.
@@ -95,43 +99,49 @@ pub(crate) enum PolicyKind {
     Copy,
 }
 
-/// The stores that are named, and what is said of each.
+/// The stores by name, with the keys and values of each.
 #[derive(Clone, Default)]
 pub(crate) struct StoreTables(BTreeMap<String, BTreeMap<String, String>>);
 
 impl StoreTables {
-    /// Notes what is said of a store.
+    /// Sets a key of a store.
     ///
     /// # Errors
     ///
-    /// When no store is called so, or can be told that.
-    pub(crate) fn set(&mut self, name: &str, key: &str, value: String) -> Result<(), String> {
-        let is_plain =
+    /// If the name is not a valid name of a store, or stores have no such key.
+    pub(crate) fn set(
+        &mut self,
+        name: &str,
+        key: &str,
+        value: String,
+    ) -> Result<(), SettingsError> {
+        let is_allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_plain) {
-            return Err(format!(
-                "a store's name has lower-case letters, digits and `-`, not `{name}`"
-            ));
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_allowed) {
+            return Err(SettingsError::new(format!(
+                "the name of a store has 1 to 64 lower-case letters, digits and `-`, not `{name}`"
+            )));
         }
         if !KEYS.contains(&key) {
             let keys = KEYS.join(", ");
-            return Err(format!("a store has no `{key}`; there are {keys}"));
+            let reason = format!("a store has no key `{key}`; the keys are {keys}");
+            return Err(SettingsError::new(reason));
         }
         let table = self.0.entry(name.to_owned()).or_default();
         table.insert(key.to_owned(), value);
         Ok(())
     }
 
-    /// Reads what the environment says of stores: `FILESERVER_STORES_CEPH_ENDPOINT` is the
-    /// `endpoint` of `ceph`.
+    /// Reads the environment variables of stores: `FILESERVER_STORES_CEPH_ENDPOINT` is the `endpoint`
+    /// of `ceph`. Variables of another form are ignored.
     ///
     /// # Errors
     ///
-    /// When a variable looks like a store's, and is none.
+    /// If a variable names a store that cannot be named so.
     pub(crate) fn read_environment(
         &mut self,
         variables: impl Iterator<Item = (String, String)>,
-    ) -> Result<(), String> {
+    ) -> Result<(), SettingsError> {
         for (variable, value) in variables {
             if let Some((name, key)) = split_variable(&variable) {
                 self.set(&name, key, value)?;
@@ -140,7 +150,7 @@ impl StoreTables {
         Ok(())
     }
 
-    /// Whether a variable of the environment is about a store.
+    /// Returns whether an environment variable sets a key of a store.
     pub(crate) fn is_variable(name: &str) -> bool {
         split_variable(name).is_some()
     }
@@ -164,7 +174,7 @@ impl StoreTables {
             .map_err(|reason| SettingsError::new(format!("the store `{name}`: {reason}")))
     }
 
-    /// How each store's files reach the clients that download them.
+    /// The way in which each store's files reach the clients that download them.
     ///
     /// # Errors
     ///
@@ -178,7 +188,7 @@ impl StoreTables {
 }
 
 fn split_variable(variable: &str) -> Option<(String, &'static str)> {
-    let rest = variable.strip_prefix(VARIABLES)?.to_ascii_lowercase();
+    let rest = variable.strip_prefix(VARIABLE_PREFIX)?.to_ascii_lowercase();
     KEYS.into_iter().find_map(|key| {
         let name = rest.strip_suffix(key)?.strip_suffix('_')?;
         (!name.is_empty()).then(|| (name.replace('_', "-"), key))
@@ -190,7 +200,7 @@ impl Transfers {
     pub(crate) fn backoff(&self) -> Backoff {
         Backoff {
             first: Duration::from_secs(self.transfer_retry.get().into()),
-            longest: MAX_RETRY_WAIT,
+            longest: MAX_RETRY_DELAY,
             tries: self.transfer_attempts.get(),
         }
     }
@@ -200,11 +210,11 @@ impl Transfers {
 mod tests {
     use super::*;
 
-    fn tables(said: &[(&str, &str)]) -> StoreTables {
+    fn tables(pairs: &[(&str, &str)]) -> StoreTables {
         let mut tables = StoreTables::default();
-        let variables = said
+        let variables = pairs
             .iter()
-            .map(|(name, value)| (format!("{VARIABLES}{name}"), (*value).to_owned()));
+            .map(|(name, value)| (format!("{VARIABLE_PREFIX}{name}"), (*value).to_owned()));
         tables.read_environment(variables).unwrap();
         tables
     }
@@ -218,9 +228,9 @@ mod tests {
     ];
 
     #[test]
-    fn a_store_can_be_told_by_the_environment() {
+    fn a_store_is_configured_by_the_environment() {
         let StoreConfig::Bucket { options, .. } = tables(&CEPH).config("ceph").unwrap() else {
-            panic!("it is a bucket");
+            panic!("not a bucket");
         };
         assert_eq!(options.endpoint, "http://127.0.0.1:7480");
         assert_eq!(options.access_key_id, "who");
@@ -232,10 +242,10 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told() {
+    fn malformed_keys_are_reported() {
         let refusal = |key: &str, value: &str| {
-            let said: Vec<_> = CEPH.into_iter().chain([(key, value)]).collect();
-            tables(&said).config("ceph").err().unwrap().to_string()
+            let pairs: Vec<_> = CEPH.into_iter().chain([(key, value)]).collect();
+            tables(&pairs).config("ceph").err().unwrap().to_string()
         };
         assert!(refusal("CEPH_KIND", "tape").contains("tape"));
         assert!(refusal("CEPH_ENDPOINT", "here").contains("endpoint"));

@@ -1,4 +1,4 @@
-//! Settings of where traces go.
+//! Settings of the export of traces.
 
 use std::collections::HashMap;
 
@@ -8,29 +8,32 @@ use reqwest::{
     Url,
     header::{HeaderName, HeaderValue},
 };
-
 use telemetry::traces::TraceOptions;
 
-use super::{SettingsError, parse, resolve};
+use super::{
+    SettingsError,
+    value::{parse, resolve},
+};
 
-/// Where a collector takes traces, below its address.
+/// The path of traces, below the address of a collector.
 const PATH: &str = "v1/traces";
 
-/// Where traces go.
+/// The collector of traces, and the share of requests that are traced.
 #[derive(Args, Clone)]
 pub(crate) struct Traces {
-    /// The OpenTelemetry collector that gets traces, by OTLP over HTTP, such as
-    /// `http://127.0.0.1:4318`; unless given, there are none.
+    /// The address of the OpenTelemetry collector that receives traces by OTLP over HTTP, such as
+    /// `http://127.0.0.1:4318`. Default: none, traces are disabled.
     #[arg(long, env = "FILESERVER_OTLP_ENDPOINT", global = true, value_name = "URL", value_parser = resolve)]
     pub(crate) otlp_endpoint: Option<String>,
 
-    /// Header fields for the collector, such as `Authorization=Bearer%20...`, separated by commas; on
-    /// the command line it is `env:NAME` or `file:PATH`, since it has a secret.
+    /// Header fields of requests to the collector, such as `Authorization=Bearer%20...`, separated by
+    /// commas. On the command line, write them as `env:NAME` or `file:PATH`, since they contain a
+    /// secret.
     #[arg(long, env = "FILESERVER_OTLP_HEADERS", global = true, hide_env_values = true, hide_default_value = true, value_name = "FIELDS", value_parser = resolve)]
     pub(crate) otlp_headers: Option<String>,
 
-    /// Which part of the requests is traced, from 0 to 1; those that come with a `traceparent` are
-    /// traced if it says so.
+    /// The share of requests that are traced, from 0 to 1. For a request with a `traceparent`, that
+    /// field decides instead.
     #[arg(long, env = "FILESERVER_TRACE_RATIO", default_value = "1", global = true, value_name = "RATIO", value_parser = ratio)]
     pub(crate) trace_ratio: f64,
 }
@@ -50,11 +53,12 @@ impl Traces {
                 )),
             };
         };
-        let url = url(endpoint)
-            .map_err(|reason| SettingsError::new(format!("`otlp_endpoint` {reason}")))?;
-        let headers = self.otlp_headers.as_deref().map(fields).transpose();
-        let headers =
-            headers.map_err(|reason| SettingsError::new(format!("`otlp_headers` {reason}")))?;
+        let url = collector_url(endpoint)?;
+        let headers = self
+            .otlp_headers
+            .as_deref()
+            .map(header_fields)
+            .transpose()?;
         Ok(Some(TraceOptions {
             url,
             headers: headers.unwrap_or_default(),
@@ -63,40 +67,48 @@ impl Traces {
     }
 }
 
-fn url(endpoint: &str) -> Result<Url, String> {
+/// Parses the address of a collector, and appends the path of traces.
+fn collector_url(endpoint: &str) -> Result<Url, SettingsError> {
+    let wrong = |reason: &str| SettingsError::new(format!("`otlp_endpoint` {reason}"));
     let mut url: Url = endpoint
         .parse()
-        .map_err(|error| format!("is no URL: {error}"))?;
+        .map_err(|error| wrong(&format!("is not a URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err("begins with `http://` or `https://`".to_owned());
+        return Err(wrong("must begin with `http://` or `https://`"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("has no name and no password in it; they go into `otlp_headers`".to_owned());
+        return Err(wrong(
+            "must not contain a user name or password; use `otlp_headers`",
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("has no query".to_owned());
+        return Err(wrong("must not have a query or a fragment"));
     }
     let path = format!("{}/{PATH}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     Ok(url)
 }
 
-fn fields(text: &str) -> Result<HashMap<String, String>, &'static str> {
+/// Parses header fields; the message of an error contains none of the text, which may be a secret.
+fn header_fields(text: &str) -> Result<HashMap<String, String>, SettingsError> {
+    let wrong = |reason: &str| SettingsError::new(format!("`otlp_headers` {reason}"));
     let field = |field: &str| {
-        let (name, value) = field.split_once('=').ok_or("are `NAME=VALUE`")?;
-        let name: HeaderName = name.trim().parse().map_err(|_| "has a name that is none")?;
+        let pair = field.split_once('=');
+        let (name, value) = pair.ok_or_else(|| wrong("must be a list of `NAME=VALUE`"))?;
+        let name = name.trim().parse::<HeaderName>();
+        let name = name.map_err(|_| wrong("contains an invalid field name"))?;
         let value = percent_decode_str(value.trim()).decode_utf8();
-        let value = value.map_err(|_| "has a value that is no text")?;
-        HeaderValue::from_str(&value).map_err(|_| "has a value that no field can have")?;
+        let value = value.map_err(|_| wrong("contains a value that is not UTF-8"))?;
+        HeaderValue::from_str(&value).map_err(|_| wrong("contains an invalid field value"))?;
         Ok((name.to_string(), value.into_owned()))
     };
     text.split(',').map(field).collect()
 }
 
-fn ratio(value: &str) -> Result<f64, String> {
+fn ratio(value: &str) -> Result<f64, SettingsError> {
     let ratio = parse::<f64>(value)?;
     if !(0.0..=1.0).contains(&ratio) {
-        return Err("it is from 0 to 1".to_owned());
+        return Err(SettingsError::new("must be between 0 and 1"));
     }
     Ok(ratio)
 }
@@ -106,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_collector_is_named_by_where_it_is() {
+    fn a_collector_is_named_by_its_base_url() {
         for (endpoint, expected) in [
             ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
             (
@@ -114,7 +126,7 @@ mod tests {
                 "https://a.example/otlp/v1/traces",
             ),
         ] {
-            assert_eq!(url(endpoint).unwrap().as_str(), expected);
+            assert_eq!(collector_url(endpoint).unwrap().as_str(), expected);
         }
         for endpoint in [
             "",
@@ -124,14 +136,14 @@ mod tests {
             "http://me:secret@collector",
             "http://collector?a=b",
         ] {
-            let refusal = url(endpoint).unwrap_err();
+            let refusal = collector_url(endpoint).unwrap_err().to_string();
             assert!(!refusal.contains("secret"), "{refusal}");
         }
     }
 
     #[test]
-    fn fields_may_have_anything_in_them() {
-        let read = fields("Authorization=Bearer%20a%2Cb, x-tenant = one ").unwrap();
+    fn field_values_are_percent_decoded() {
+        let read = header_fields("Authorization=Bearer%20a%2Cb, x-tenant = one ").unwrap();
         assert_eq!(read["authorization"], "Bearer a,b");
         assert_eq!(read["x-tenant"], "one");
         for wrong in [
@@ -142,13 +154,13 @@ mod tests {
             "a=%ff",
             "",
         ] {
-            let refusal = fields(wrong).unwrap_err();
+            let refusal = header_fields(wrong).unwrap_err().to_string();
             assert!(!refusal.contains("secret"), "{refusal}");
         }
     }
 
     #[test]
-    fn a_ratio_is_a_part() {
+    fn a_ratio_is_between_0_and_1() {
         for right in ["0", "1", "0.25"] {
             assert!(ratio(right).is_ok());
         }
