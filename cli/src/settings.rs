@@ -209,7 +209,7 @@ impl Settings {
     pub(crate) fn refuse_open_access(&self) -> Result<(), SettingsError> {
         if self.access.is_open() && !self.listen.ip().is_loopback() {
             return Err(SettingsError::new(format!(
-                "without authentication, `listen` must be a loopback address, not {}",
+                "without authentication the service listens on a loopback address only, not on {}",
                 self.listen
             )));
         }

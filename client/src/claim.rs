@@ -1,4 +1,4 @@
-//! Claims: a file that the service has already need not be sent, if one proves to have it.
+//! Claims: a file that the server has already is stored without sending it, by a proof of possession.
 
 use std::io;
 
@@ -17,13 +17,13 @@ use crate::{
     exchange::read_json,
     observer::Notice,
     put::FileInfo,
-    source::{WholeFile, blocking, read_at},
+    source::{HashedFile, blocking, read_at},
 };
 
-/// How many bytes are read at once.
+/// The number of bytes that are read at once.
 const READ_SIZE: u64 = 1024 * 1024;
 
-/// What the service wants to be proved.
+/// The server's challenge: the ranges of the file that the proof must cover.
 #[derive(Deserialize)]
 struct Claim {
     id: String,
@@ -32,19 +32,23 @@ struct Claim {
     ranges: Vec<Span>,
 }
 
-/// Some bytes of the file.
+/// A range of the file.
 #[derive(Clone, Copy, Deserialize)]
 struct Span {
     offset: u64,
     length: u64,
 }
 
-/// Tries to get a file without sending it; tells whether that worked.
+/// Tries to store a file without sending it; returns whether that succeeded.
 ///
-/// If it did not, for whatever reason but that the file cannot be read, an upload will do.
+/// A failed claim is a notice, since an upload can follow.
+///
+/// # Errors
+///
+/// If the file cannot be read.
 pub(super) async fn claim(
     client: &Client,
-    file: &WholeFile,
+    file: &HashedFile,
     info: &FileInfo,
 ) -> Result<bool, ClientError> {
     match attempt(client, file, info).await {
@@ -57,23 +61,25 @@ pub(super) async fn claim(
     }
 }
 
-async fn attempt(client: &Client, file: &WholeFile, info: &FileInfo) -> Result<(), ClientError> {
-    let asked = client.request(Method::POST, "claims").json(&json!({
+async fn attempt(client: &Client, file: &HashedFile, info: &FileInfo) -> Result<(), ClientError> {
+    let request = client.request(Method::POST, "claims").json(&json!({
         "file_sha1": file.content.sha1,
         "file_sha256": file.content.sha256,
         "file_size": file.content.size,
         "file_name": info.name,
         "content_type": info.media_type,
     }));
-    let claim: Claim = read_json(client.send(asked).await?).await?;
+    let claim: Claim = read_json(client.send(request).await?).await?;
     let pieces = pieces(&claim.ranges, file.content.size)?;
     let nonce = BASE64_STANDARD.decode(&claim.nonce).ok();
     let nonce: Option<[u8; 32]> = nonce.and_then(|bytes| bytes.try_into().ok());
-    let nonce = Nonce::from(nonce.ok_or_else(|| ClientError::protocol_error("the nonce is none"))?);
+    let nonce = Nonce::from(
+        nonce.ok_or_else(|| ClientError::protocol_error("the nonce of the claim is malformed"))?,
+    );
     let id: RandomId = claim
         .id
         .parse()
-        .map_err(|_| ClientError::protocol_error("the claim's id is none"))?;
+        .map_err(|_| ClientError::protocol_error("the id of the claim is malformed"))?;
     let path = format!("claims/{id}");
     let (file, sha1) = (file.file.clone(), file.content.sha1);
     let proof = blocking(move || {
@@ -90,7 +96,7 @@ async fn attempt(client: &Client, file: &WholeFile, info: &FileInfo) -> Result<(
     client.send(request).await.map(drop)
 }
 
-/// Splits ranges into pieces that can be read at once.
+/// Checks ranges, and splits them into pieces that can be read at once.
 fn pieces(ranges: &[Span], size: u64) -> Result<Vec<Span>, ClientError> {
     let mut pieces = Vec::new();
     let mut sum: u64 = 0;
@@ -99,7 +105,7 @@ fn pieces(ranges: &[Span], size: u64) -> Result<Vec<Span>, ClientError> {
         let end = range.offset.checked_add(range.length);
         if end.is_none_or(|end| end > size) || sum > size {
             return Err(ClientError::protocol_error(
-                "the ranges do not lie within the file",
+                "the ranges of the claim are outside the file",
             ));
         }
         let mut rest = *range;
@@ -113,7 +119,7 @@ fn pieces(ranges: &[Span], size: u64) -> Result<Vec<Span>, ClientError> {
     Ok(pieces)
 }
 
-/// Proves to have a file's bytes, those that the service picked.
+/// Computes the proof of possession from the bytes in the ranges.
 fn prove(
     nonce: &Nonce,
     id: &RandomId,
@@ -129,7 +135,7 @@ fn prove(
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn ranges_lie_within_the_file_and_are_read_piece_by_piece() {

@@ -147,7 +147,7 @@ fn http(base: &Url) -> Result<reqwest::Client, ClientError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     fn client(server: &str, token: Option<&str>) -> Result<Client, ClientError> {
         Client::new(server, token)

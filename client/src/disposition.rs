@@ -1,4 +1,4 @@
-//! The file name that a download comes with.
+//! The file name in the header of a download.
 
 use domain::FileName;
 use percent_encoding::percent_decode_str;
@@ -75,7 +75,7 @@ fn sanitize(name: &str) -> Option<FileName> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     fn read(value: &str) -> Option<String> {
         file_name(value).map(String::from)

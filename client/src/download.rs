@@ -1,4 +1,4 @@
-//! A download, which goes on where it broke off.
+//! Downloads, which resume after interruptions.
 
 use std::{io::Write, sync::Arc};
 
@@ -21,50 +21,47 @@ use crate::{
     source::blocking,
 };
 
-/// How many bytes are hashed and written at once.
+/// The number of bytes that are hashed and written at once.
 const BATCH_SIZE: usize = 1024 * 1024;
 
-/// A download that has begun.
+/// A download whose response has begun.
+///
+/// [`write_to`](Self::write_to) receives its bytes.
 pub struct Download<'a> {
     client: &'a Client,
     sha1: Sha1,
     response: Response,
-    /// How many bytes the file has, if the server says so.
+    /// The size of the file in bytes, if the server states it.
     pub size: Option<u64>,
     etag: Option<HeaderValue>,
     retry: RetryPolicy,
 }
 
-/// Where a download's bytes go.
+/// The output of a download, which hashes the bytes that it writes.
 struct Sink {
-    /// None if writing failed.
+    /// `None` after a write failed.
     output: Option<(Box<dyn Write + Send>, ContentHasher)>,
-    waiting: Vec<Bytes>,
-    waiting_size: usize,
-    /// How many bytes were written.
-    done: u64,
+    pending: Vec<Bytes>,
+    pending_size: usize,
+    /// The number of bytes that were written.
+    written: u64,
     observer: Arc<dyn Observer>,
 }
 
 impl Client {
-    /// Begins the download of a file.
+    /// Starts the download of a file.
     ///
     /// # Errors
     ///
-    /// If the server refuses it.
+    /// If the server refuses the request, or cannot be reached.
     pub async fn get(&self, sha1: Sha1) -> Result<Download<'_>, ClientError> {
-        Download::begin(self, sha1).await
+        Download::start(self, sha1).await
     }
 }
 
 impl<'a> Download<'a> {
-    /// Asks for a file.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not give it.
-    pub(crate) async fn begin(client: &'a Client, sha1: Sha1) -> Result<Self, ClientError> {
-        let response = client.ask(|| client.request(Method::GET, &path(&sha1)));
+    pub(crate) async fn start(client: &'a Client, sha1: Sha1) -> Result<Self, ClientError> {
+        let response = client.send_with_retry(|| client.request(Method::GET, &path(&sha1)));
         let response = response.await?;
         Ok(Self {
             client,
@@ -76,24 +73,28 @@ impl<'a> Download<'a> {
         })
     }
 
-    /// What the file is called, if it is called something that a file here can be.
+    /// The name of the file, if the server states one that is valid on this machine; never a path.
+    #[must_use]
     pub fn name(&self) -> Option<FileName> {
         let value = self.response.headers().get(CONTENT_DISPOSITION)?;
         disposition::file_name(value.to_str().ok()?)
     }
 
-    /// Writes the file.
+    /// Writes the bytes of the file, and verifies their SHA-1 at the end.
+    ///
+    /// After an interruption it resumes behind the last byte that was written.
     ///
     /// # Errors
     ///
-    /// Also when what was written turns out to be another file in the end.
+    /// If the output fails, the server refuses the file, there is no progress for too long, or the bytes
+    /// that were written have another SHA-1.
     pub async fn write_to(mut self, output: Box<dyn Write + Send>) -> Result<(), ClientError> {
         self.client.observer.begin(Phase::Receiving, self.size);
         let mut sink = Sink {
             output: Some((output, ContentHasher::default())),
-            waiting: Vec::new(),
-            waiting_size: 0,
-            done: 0,
+            pending: Vec::new(),
+            pending_size: 0,
+            written: 0,
             observer: Arc::clone(&self.client.observer),
         };
         let mut skip = 0;
@@ -102,24 +103,24 @@ impl<'a> Download<'a> {
                 return Err(error);
             }
             sink.flush().await?;
-            if self.size == Some(sink.done) {
+            if self.size == Some(sink.written) {
                 break;
             }
-            skip = self.resume(sink.done, error).await?;
+            skip = self.resume(sink.written, error).await?;
         }
         let (mut output, hasher) = sink.finish().await?;
         blocking(move || output.flush()).await?;
         let content = hasher.finish();
         if content.sha1 != self.sha1 {
             return Err(ClientError::local(format!(
-                "what came is another file, {}",
+                "the server sent another file, {}",
                 content.sha1
             )));
         }
         Ok(())
     }
 
-    /// Copies what the answer still has, but for what is written already.
+    /// Copies the rest of the response, without the `skip` bytes that are written already.
     async fn copy(&mut self, sink: &mut Sink, mut skip: u64) -> Result<(), ClientError> {
         while let Some(mut piece) = next_piece(&mut self.response).await? {
             let known = piece.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
@@ -133,19 +134,19 @@ impl<'a> Download<'a> {
         sink.flush().await
     }
 
-    /// Asks for the rest; tells how many bytes of the answer are written already.
-    async fn resume(&mut self, done: u64, mut error: ClientError) -> Result<u64, ClientError> {
+    /// Requests the rest; returns how many bytes of the response are written already.
+    async fn resume(&mut self, written: u64, mut error: ClientError) -> Result<u64, ClientError> {
         loop {
             self.retry.wait_before_retry(self.client, error).await?;
             let mut request = self.client.request(Method::GET, &path(&self.sha1));
-            if let Some(etag) = self.etag.as_ref().filter(|_| done > 0) {
+            if let Some(etag) = self.etag.as_ref().filter(|_| written > 0) {
                 request = request
-                    .header(RANGE, format!("bytes={done}-"))
+                    .header(RANGE, format!("bytes={written}-"))
                     .header(IF_RANGE, etag);
             }
             match self.client.send(request).await {
                 Ok(response) => {
-                    let skip = written_already(&response, done);
+                    let skip = bytes_to_skip(&response, written);
                     self.response = response;
                     return skip;
                 }
@@ -157,34 +158,34 @@ impl<'a> Download<'a> {
 
 impl Sink {
     async fn write(&mut self, piece: Bytes) -> Result<(), ClientError> {
-        self.waiting_size += piece.len();
-        self.waiting.push(piece);
-        if self.waiting_size >= BATCH_SIZE {
+        self.pending_size += piece.len();
+        self.pending.push(piece);
+        if self.pending_size >= BATCH_SIZE {
             self.flush().await?;
         }
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), ClientError> {
-        let pieces = std::mem::take(&mut self.waiting);
-        let size = std::mem::take(&mut self.waiting_size) as u64;
+        let pieces = std::mem::take(&mut self.pending);
+        let size = std::mem::take(&mut self.pending_size) as u64;
         let (mut output, mut hasher) = self.take()?;
-        let written = blocking(move || {
+        let write = blocking(move || {
             for piece in pieces {
                 hasher.update(&piece);
                 output.write_all(&piece)?;
             }
             Ok((output, hasher))
         });
-        self.output = Some(written.await?);
-        self.done += size;
-        self.observer.advance(self.done);
+        self.output = Some(write.await?);
+        self.written += size;
+        self.observer.advance(self.written);
         Ok(())
     }
 
     fn take(&mut self) -> Result<(Box<dyn Write + Send>, ContentHasher), ClientError> {
         let output = self.output.take();
-        output.ok_or_else(|| ClientError::local("it cannot be written any more"))
+        output.ok_or_else(|| ClientError::local("the output failed before"))
     }
 
     async fn finish(mut self) -> Result<(Box<dyn Write + Send>, ContentHasher), ClientError> {
@@ -197,17 +198,20 @@ fn path(sha1: &Sha1) -> String {
     format!("files/{sha1}/content")
 }
 
-/// How many bytes of an answer for the rest were written already; all of them may come again.
-fn written_already(response: &Response, done: u64) -> Result<u64, ClientError> {
+/// The number of bytes at the beginning of a response that are written already. A server that ignores
+/// the range sends the whole file.
+fn bytes_to_skip(response: &Response, written: u64) -> Result<u64, ClientError> {
     if response.status() != StatusCode::PARTIAL_CONTENT {
-        return Ok(done);
+        return Ok(written);
     }
     let start = header(response, &CONTENT_RANGE).and_then(first_byte);
-    let skip = start.and_then(|start| done.checked_sub(start));
-    skip.ok_or_else(|| ClientError::protocol_error("it is another range than was asked for"))
+    let skip = start.and_then(|start| written.checked_sub(start));
+    skip.ok_or_else(|| {
+        ClientError::protocol_error("the response has another range than the request")
+    })
 }
 
-/// Where the range of a `Content-Range` begins (RFC 9110 §14.4).
+/// The first byte of the range in a `Content-Range` (RFC 9110 §14.4).
 fn first_byte(value: &str) -> Option<u64> {
     let range = value.strip_prefix("bytes ")?;
     range.split_once('-')?.0.parse().ok()
@@ -215,7 +219,7 @@ fn first_byte(value: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn a_range_begins_with_its_first_byte() {

@@ -19,8 +19,8 @@ pub enum ClientError {
     /// No byte moved on the connection for too long.
     #[error("no data for {} seconds", IDLE_TIMEOUT.as_secs())]
     Idle,
-    /// The server's answer violates the protocol.
-    #[error("unexpected answer of the server: {0}")]
+    /// The server's response violates the protocol.
+    #[error("unexpected response of the server: {0}")]
     Protocol(String),
     /// Something failed on this machine.
     #[error("{0}")]
@@ -28,7 +28,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// An error of this machine, such as one of its files.
+    /// Wraps an error of this machine, such as one of its files.
     pub fn local(reason: impl fmt::Display) -> Self {
         Self::Local(reason.to_string())
     }
@@ -75,7 +75,7 @@ pub struct Refusal {
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// The problem in an answer (RFC 9457).
+/// The problem in a response (RFC 9457).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Problem {
@@ -85,7 +85,7 @@ struct Problem {
 }
 
 impl Refusal {
-    /// Reads an answer; a body that is no problem is ignored.
+    /// Reads a response; a body that is not a problem is ignored.
     pub(crate) fn new(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = headers
             .get(reqwest::header::RETRY_AFTER)
@@ -112,7 +112,7 @@ impl Refusal {
         }
     }
 
-    /// Returns whether the problem's URI ends with a kind.
+    /// Returns whether the problem has this type: the last part of its URI.
     fn is(&self, kind: &str) -> bool {
         self.problem.r#type.rsplit(':').next() == Some(kind)
     }
@@ -147,7 +147,7 @@ pub(crate) fn refused(status: u16, body: &str, retry_after: Option<u64>) -> Clie
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     const COLLISION: &str = r#"{"type": "urn:fileserver:problem:digest-collision"}"#;
 
@@ -165,14 +165,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_the_servers_words() {
-        let told = |status, body| refused(status, body, None).to_string();
+    fn a_refusal_shows_the_problem_of_the_server() {
+        let shown = |status, body| refused(status, body, None).to_string();
         let problem = r#"{"type": "urn:x:not-found", "title": "None.", "detail": "gone"}"#;
-        assert_eq!(told(404, problem), "None: gone");
-        assert_eq!(told(404, r#"{"title": "None."}"#), "None");
-        assert_eq!(told(404, r#"{"title": "None.", "detail": "none"}"#), "None");
-        assert_eq!(told(502, "<html>"), "the server answered 502 Bad Gateway");
+        assert_eq!(shown(404, problem), "None: gone");
+        assert_eq!(shown(404, r#"{"title": "None."}"#), "None");
+        assert_eq!(
+            shown(404, r#"{"title": "None.", "detail": "none"}"#),
+            "None"
+        );
+        assert_eq!(shown(502, "<html>"), "the server answered 502 Bad Gateway");
         let changed = r#"{"type": "urn:fileserver:problem:digest-mismatch", "detail": "wrong"}"#;
-        assert!(told(422, changed).contains("changed during the upload"));
+        assert!(shown(422, changed).contains("changed during the upload"));
     }
 }

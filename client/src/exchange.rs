@@ -1,4 +1,4 @@
-//! Requests and their answers.
+//! Sending requests and reading responses.
 
 use std::{
     future::Future,
@@ -24,18 +24,18 @@ use crate::{
     retry::RetryPolicy,
 };
 
-/// A connection on which nothing moves for so long is given up; so long the server may work on an
-/// answer, too.
+/// Time without a byte after which a connection is given up, and time that the server has to begin its
+/// response.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// No answer that is read as a whole has more bytes.
+/// The largest body, in bytes, of a response that is read into memory.
 const MAX_BODY_SIZE: usize = 16 * 1024 * 1024;
 
-/// What is sent at once, and then counted as having moved.
+/// The size, in bytes, of the pieces of a request's body; each counts as progress when it is sent.
 const PIECE_SIZE: usize = 128 * 1024;
 
 impl ClientError {
-    /// A connection's failure; the URL, which may be long, is left out.
+    /// Wraps the failure of a connection, without the URL, which may be long.
     pub(super) fn connection_error(error: reqwest::Error) -> Self {
         Self::Connection(error.without_url())
     }
@@ -46,59 +46,60 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Also when the answer is any but a success.
+    /// If the connection fails, or the status of the response is not a success.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        self.send_moving(request, &AtomicU64::new(0)).await
+        self.send_with_timeout(request, &AtomicU64::new(0)).await
     }
 
-    /// Sends a request with a body once, and tells how many of its bytes were sent so far.
+    /// Sends a request with a body once, and calls `on_sent` with the number of bytes sent so far.
     pub(super) async fn send_body(
         &self,
         request: RequestBuilder,
         body: Bytes,
-        sent: impl Fn(u64) + Send + 'static,
+        on_sent: impl Fn(u64) + Send + 'static,
     ) -> Result<Response, ClientError> {
-        let moved = Arc::new(AtomicU64::new(0));
+        let transferred = Arc::new(AtomicU64::new(0));
         let request = request.header(CONTENT_LENGTH, body.len());
-        let (mut rest, counted) = (body, moved.clone());
+        let (mut rest, counted) = (body, transferred.clone());
         let pieces = std::iter::from_fn(move || {
             let piece = rest.split_to(rest.len().min(PIECE_SIZE));
             let size = piece.len() as u64;
-            sent(counted.fetch_add(size, Ordering::Relaxed));
+            on_sent(counted.fetch_add(size, Ordering::Relaxed));
             (size > 0).then_some(Ok::<_, std::io::Error>(piece))
         });
-        self.send_moving(
+        self.send_with_timeout(
             request.body(Body::wrap_stream(stream::iter(pieces))),
-            &moved,
+            &transferred,
         )
         .await
     }
 
-    async fn send_moving(
+    async fn send_with_timeout(
         &self,
         request: RequestBuilder,
-        moved: &AtomicU64,
+        transferred: &AtomicU64,
     ) -> Result<Response, ClientError> {
         let repeated = request.try_clone();
-        let mut response = while_moving(request.send(), moved).await?;
+        let mut response = with_idle_timeout(request.send(), transferred).await?;
         self.was_reached.store(true, Ordering::Relaxed);
         if response.status() == StatusCode::TEMPORARY_REDIRECT
             && let Some(repeated) = repeated
             && let Some(redirected_request) = Self::redirected_request(repeated, &response)?
         {
-            response = while_moving(redirected_request.send(), moved).await?;
+            response = with_idle_timeout(redirected_request.send(), transferred).await?;
         }
         if response.status().is_success() {
             return Ok(response);
         }
         let (status, headers) = (response.status(), response.headers().clone());
-        // What the status code says is enough if the body does not come.
+        // Without a body, the status has to do.
         let body = read_body(response).await.unwrap_or_default();
         Err(ClientError::Refused(Refusal::new(status, &headers, &body)))
     }
 
-    /// The same request for a file's bytes to where the server says that they are, which is not to
-    /// learn the token.
+    /// Builds a request for the same bytes at the `Location` of a redirect.
+    ///
+    /// It has no token: the other server must not learn it.
     fn redirected_request(
         request: RequestBuilder,
         response: &Response,
@@ -112,16 +113,16 @@ impl Client {
             return Ok(None);
         }
         let url = request.url().join(location).map_err(|error| {
-            // The URL is as good as the file.
-            ClientError::protocol_error(format!("the location of the bytes is no URL: {error}"))
+            // The message omits the URL, which gives access to the file.
+            ClientError::protocol_error(format!("the location of the bytes is not a URL: {error}"))
         })?;
         let mut headers = request.headers().clone();
         headers.remove(AUTHORIZATION);
         Ok(Some(Self::anonymous_client()?.get(url).headers(headers)))
     }
 
-    /// Sends a request, which can be made repeatedly, until it succeeds or patience ends.
-    pub(crate) async fn ask(
+    /// Sends a request, and repeats it after temporary errors until the retry policy ends.
+    pub(crate) async fn send_with_retry(
         &self,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Response, ClientError> {
@@ -129,15 +130,19 @@ impl Client {
         loop {
             match self.send(request()).await {
                 Err(error) => retry.wait_before_retry(self, error).await?,
-                answered => return answered,
+                result => return result,
             }
         }
     }
 
-    /// What the server tells about one of the caller's files, if there is such a file.
+    /// Finds one of the caller's files; `None` if there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// If the server refuses the request, or cannot be reached.
     pub async fn find(&self, sha1: &Sha1) -> Result<Option<FileMeta>, ClientError> {
         let request = || self.request(Method::GET, &format!("files/{sha1}"));
-        match self.ask(request).await {
+        match self.send_with_retry(request).await {
             Ok(response) => read_json(response).await.map(Some),
             Err(error) if error.is_gone() => Ok(None),
             Err(error) => Err(error),
@@ -145,12 +150,12 @@ impl Client {
     }
 }
 
-/// The value of an answer's header field, if it is text.
+/// The value of a response's header field, if it is text.
 pub(super) fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// Reads an answer's body as JSON.
+/// Reads a response's body as JSON.
 pub(crate) async fn read_json<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
     let body = read_body(response).await?;
     serde_json::from_slice(&body).map_err(|error| ClientError::protocol_error(error.to_string()))
@@ -160,29 +165,29 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, ClientError> {
     let mut body = Vec::new();
     while let Some(piece) = next_piece(&mut response).await? {
         if body.len() + piece.len() > MAX_BODY_SIZE {
-            return Err(ClientError::protocol_error("there is no end to it"));
+            return Err(ClientError::protocol_error("the body is too large"));
         }
         body.extend_from_slice(&piece);
     }
     Ok(body)
 }
 
-/// The next bytes of an answer's body, or none at its end.
+/// The next bytes of a response's body, or `None` at its end.
 pub(super) async fn next_piece(response: &mut Response) -> Result<Option<Bytes>, ClientError> {
-    while_moving(response.chunk(), &AtomicU64::new(0)).await
+    with_idle_timeout(response.chunk(), &AtomicU64::new(0)).await
 }
 
-/// Waits as long as what moves grows.
-async fn while_moving<T>(
+/// Waits for a future while the count of transferred bytes grows; fails after the idle timeout.
+async fn with_idle_timeout<T>(
     future: impl Future<Output = reqwest::Result<T>>,
-    moved: &AtomicU64,
+    transferred: &AtomicU64,
 ) -> Result<T, ClientError> {
     let mut future = std::pin::pin!(future);
     loop {
-        let before = moved.load(Ordering::Relaxed);
+        let before = transferred.load(Ordering::Relaxed);
         match tokio::time::timeout(IDLE_TIMEOUT, &mut future).await {
             Ok(result) => return result.map_err(ClientError::connection_error),
-            Err(_) if moved.load(Ordering::Relaxed) > before => {}
+            Err(_) if transferred.load(Ordering::Relaxed) > before => {}
             Err(_) => return Err(ClientError::Idle),
         }
     }

@@ -46,7 +46,7 @@ impl Client {
         query.extend(options.name.clone().map(|name| ("name", name)));
         query.extend(options.cursor.clone().map(|cursor| ("cursor", cursor)));
         let request = || self.request(Method::GET, "files").query(&query);
-        read_json(self.ask(request).await?).await
+        read_json(self.send_with_retry(request).await?).await
     }
 
     /// Renames a file.
@@ -61,7 +61,7 @@ impl Client {
             let request = request.header(CONTENT_TYPE, "application/merge-patch+json");
             request.body(patch.clone())
         };
-        self.ask(request).await.map(drop)
+        self.send_with_retry(request).await.map(drop)
     }
 
     /// Deletes a file; with `purge` it cannot be restored.
@@ -80,10 +80,10 @@ impl Client {
                 request
             }
         };
-        match self.ask(request).await {
-            // An earlier attempt deleted the file, and its answer was lost.
+        match self.send_with_retry(request).await {
+            // An earlier attempt deleted the file, and its response was lost.
             Err(error) if error.is_gone() && attempts.get() > 1 => Ok(()),
-            answered => answered.map(drop),
+            result => result.map(drop),
         }
     }
 }

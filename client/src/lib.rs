@@ -1,10 +1,10 @@
 //! A client of the file service, for Rust programs.
 //!
-//! [`Client`] stores, fetches, lists, renames and deletes files. A transfer survives broken connections and
+//! [`Client`] uploads, downloads, lists, renames and deletes files. A transfer survives broken connections and
 //! restarts of the server. [`Observer`] receives its progress.
 //!
 //! ```no_run
-//! use client::{Client, FileInfo, Input, ListOptions};
+//! use fileserver_client::{Client, FileInfo, Input, ListOptions};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::new("https://files.example.org", Some("the-token"))?;

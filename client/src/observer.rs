@@ -15,14 +15,14 @@ pub enum Phase {
     Receiving,
 }
 
-/// An event during a transfer that its user may want to know of.
+/// An event during a transfer, for its user.
 #[derive(Debug)]
 pub enum Notice<'a> {
     /// A request failed, and is being repeated.
     Retrying(&'a ClientError),
-    /// The server has no state of the upload any more, so that it starts again.
+    /// The server lost the state of the upload, so it starts again.
     Restarting,
-    /// The file could not be stored without sending it, so that it is sent.
+    /// The file could not be stored without sending it, so it is sent.
     NotInstant(&'a ClientError),
 }
 
@@ -38,15 +38,15 @@ impl fmt::Display for Notice<'_> {
 
 /// Receives the progress and the notices of transfers.
 ///
-/// Every method does nothing by default. They are called from several threads.
+/// The methods do nothing by default. Several threads call them.
 pub trait Observer: Send + Sync {
-    /// A phase begins, of this many bytes if the number is known.
+    /// A phase begins; `length` is its number of bytes, if it is known.
     fn begin(&self, _phase: Phase, _length: Option<u64>) {}
 
-    /// So many bytes of the phase are done.
+    /// The phase has reached this position, in bytes.
     fn advance(&self, _position: u64) {}
 
-    /// Something happened.
+    /// An event happened.
     fn notice(&self, _notice: Notice<'_>) {}
 }
 

@@ -1,4 +1,4 @@
-//! Storing a file on the server with as little sending as possible.
+//! Storing a file on the server with as little traffic as possible.
 
 use domain::{FileName, MediaType, Sha1};
 
@@ -7,15 +7,16 @@ use crate::{
     connection::Client,
     error::ClientError,
     observer::Phase,
-    source::{Input, Source, WholeFile},
-    stream::Stream,
-    upload::Upload,
+    source::{HashedFile, Input, Source},
+    stream::StreamSource,
+    upload::ResumableUpload,
 };
 
-/// The size, in bytes, from which a claim is tried: a smaller file is sent in less time.
+/// The size, in bytes, from which a claim is tried: sending a smaller file takes less time.
 const MIN_CLAIM_SIZE: u64 = 1024 * 1024;
 
 /// The name and the media type of a file.
+#[derive(Debug, Clone)]
 pub struct FileInfo {
     /// The name.
     pub name: FileName,
@@ -24,10 +25,11 @@ pub struct FileInfo {
 }
 
 /// The way in which the server got a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutOutcome {
     /// The file was sent.
     Uploaded,
-    /// The server had the content, and the client proved that it has it, too.
+    /// The server had the content already, and the client proved that it has it, too.
     Instant,
     /// The caller had the file on the server already, under this name.
     Existing(FileName),
@@ -36,13 +38,13 @@ pub enum PutOutcome {
 impl Client {
     /// Stores a file on the server, and sends as little of it as possible.
     ///
-    /// Content that the caller has on the server already is not sent, nor is content that another owner
-    /// has: there the client proves that it has the content, too. Everything else is sent by a
-    /// resumable upload.
+    /// Content that the caller has on the server already is not sent. If another owner has the content,
+    /// the client proves that it has it, too. Everything else is sent by a resumable upload. Returns the
+    /// file's SHA-1, and the way in which the server got it.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or the server refuses it.
+    /// If the input cannot be read, the server refuses the file, or there is no progress for too long.
     pub async fn put(
         &self,
         input: Input,
@@ -52,8 +54,8 @@ impl Client {
             Input::File(file) => {
                 let length = file.metadata().map_err(ClientError::local)?.len();
                 self.observer.begin(Phase::Hashing, Some(length));
-                let file = WholeFile::hash(file, &self.observer).await?;
-                if let Some(outcome) = without_sending(self, &file, info).await? {
+                let file = HashedFile::hash(file, &self.observer).await?;
+                if let Some(outcome) = store_without_upload(self, &file, info).await? {
                     return Ok((file.content.sha1, outcome));
                 }
                 self.observer.begin(Phase::Sending, Some(file.content.size));
@@ -61,21 +63,21 @@ impl Client {
             }
             Input::Stream(input) => {
                 self.observer.begin(Phase::Sending, None);
-                Source::Stream(Stream::new(input))
+                Source::Stream(StreamSource::new(input))
             }
         };
-        let content = Upload::new(self, source, info).run().await?;
+        let content = ResumableUpload::new(self, source, info).run().await?;
         Ok((content.sha1, PutOutcome::Uploaded))
     }
 }
 
 /// Stores a file without sending it, if that is possible.
-async fn without_sending(
+async fn store_without_upload(
     client: &Client,
-    file: &WholeFile,
+    file: &HashedFile,
     info: &FileInfo,
 ) -> Result<Option<PutOutcome>, ClientError> {
-    // Different content may have the same SHA-1, which the upload reports.
+    // Different content may have the same SHA-1; the upload reports such a collision.
     let same = client.find(&file.content.sha1).await?;
     if let Some(meta) = same.filter(|meta| meta.file_sha256 == file.content.sha256) {
         return Ok(Some(PutOutcome::Existing(meta.file_name)));

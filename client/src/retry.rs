@@ -19,7 +19,7 @@ const BACKOFF: Backoff = Backoff {
 /// Time without progress after which a transfer fails.
 const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The same for a server that never answered, and may not exist.
+/// The same timeout for a server that never answered, and may not exist.
 const FIRST_CONTACT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest wait that the server's `Retry-After` can demand.
@@ -34,7 +34,7 @@ pub(super) struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Notes progress: earlier failures no longer count.
+    /// Forgets earlier failures after progress.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
@@ -43,7 +43,7 @@ impl RetryPolicy {
     ///
     /// # Errors
     ///
-    /// The error, if it is permanent, or there was no progress for too long.
+    /// Returns the given error if it is permanent, or there was no progress for too long.
     pub(super) async fn wait_before_retry(
         &mut self,
         client: &Client,
@@ -77,21 +77,22 @@ impl RetryPolicy {
             return None;
         }
         self.failed = self.failed.saturating_add(1);
-        let asked = match error {
+        let retry_after = match error {
             ClientError::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
         let wait = BACKOFF.wait(self.failed, chance)?;
-        Some(wait.max(asked.min(MAX_RETRY_AFTER)))
+        Some(wait.max(retry_after.min(MAX_RETRY_AFTER)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{super::error::refused, *};
+    use super::*;
+    use crate::error::refused;
 
     #[test]
-    fn tries_end_when_nothing_went_on_for_too_long() {
+    fn attempts_end_after_too_long_without_progress() {
         let (start, mut retry) = (Instant::now(), RetryPolicy::default());
         let mut wait = |after: u64| {
             let now = start + Duration::from_secs(after);

@@ -1,4 +1,4 @@
-//! Where an upload's bytes come from: a file, which can be read again, or a stream, which cannot.
+//! The sources of uploads: a file, which can be read again, or a stream, which cannot.
 
 use std::{
     fs::File,
@@ -11,29 +11,33 @@ use std::{
 use bytes::Bytes;
 use domain::{Content, ContentHasher};
 
-use crate::{error::ClientError, observer::Observer, stream::Stream};
+use crate::{error::ClientError, observer::Observer, stream::StreamSource};
 
-/// How many bytes one request uploads; no more of a stream are kept.
+/// The number of bytes that one request uploads, and that a stream keeps in memory.
 pub(super) const CHUNK_SIZE: usize = 8 * 1024 * 1024;
 
-/// How many bytes are read and hashed at once.
+/// The number of bytes that are read and hashed at once.
 const READ_SIZE: usize = 1024 * 1024;
 
-/// What was named to be uploaded.
+/// The input of an upload.
 pub enum Input {
     /// A file, which can be read repeatedly.
     File(File),
-    /// What can be read once only.
+    /// An input that can be read only once, such as a pipe.
     Stream(Box<dyn Read + Send>),
 }
 
 impl Input {
-    /// Opens a file; what is no regular file is a stream.
+    /// Opens a path; one that is no regular file, such as a pipe, is a stream.
+    ///
+    /// # Errors
+    ///
+    /// If the path cannot be opened, or is a folder.
     pub fn open(path: &Path) -> Result<Self, ClientError> {
         let file = File::open(path).map_err(ClientError::local)?;
         let kind = file.metadata().map_err(ClientError::local)?.file_type();
         if kind.is_dir() {
-            return Err(ClientError::local("it is a folder"));
+            return Err(ClientError::local("a folder cannot be uploaded"));
         }
         Ok(if kind.is_file() {
             Self::File(file)
@@ -43,21 +47,21 @@ impl Input {
     }
 }
 
-/// Where an upload's bytes come from.
+/// The source of an upload.
 pub(super) enum Source {
-    File(WholeFile),
-    Stream(Stream),
+    File(HashedFile),
+    Stream(StreamSource),
 }
 
-/// Some bytes of an upload.
+/// Consecutive bytes of an upload.
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// How many bytes the whole upload has, once that is known.
+    /// The size of the whole upload in bytes, once it is known.
     pub(super) total: Option<u64>,
 }
 
 impl Source {
-    /// What the bytes are, if all of them were read.
+    /// The digests and the size of the source, once all bytes were read.
     pub(super) fn content(&self) -> Option<Content> {
         match self {
             Self::File(file) => Some(file.content),
@@ -65,11 +69,11 @@ impl Source {
         }
     }
 
-    /// The next bytes from an offset on.
+    /// Reads the bytes at an offset.
     ///
     /// # Errors
     ///
-    /// When they cannot be read, or not any more.
+    /// If they cannot be read, or a stream has passed them.
     pub(super) async fn chunk(&mut self, offset: u64) -> Result<Chunk, ClientError> {
         match self {
             Self::File(file) => file.chunk(offset).await,
@@ -78,14 +82,14 @@ impl Source {
     }
 }
 
-/// A file and what it was when it was hashed.
-pub(super) struct WholeFile {
+/// A file, with its digests and size at the time when it was hashed.
+pub(super) struct HashedFile {
     pub(super) file: Arc<File>,
     pub(super) content: Content,
 }
 
-impl WholeFile {
-    /// Reads a file once, to learn what it is.
+impl HashedFile {
+    /// Reads a file once, and computes its digests.
     pub(super) async fn hash(
         file: File,
         observer: &Arc<dyn Observer>,
@@ -125,7 +129,7 @@ impl WholeFile {
     }
 }
 
-/// Reads so many bytes, or fewer at the file's end.
+/// Reads `size` bytes, or fewer at the end of the file.
 pub(super) fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; size];
     let mut filled = 0;
@@ -141,25 +145,26 @@ pub(super) fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u
     Ok(bytes)
 }
 
-/// Does what blocks where that keeps nobody waiting.
+/// Runs blocking work on a thread for such work.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ClientError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(ClientError::local)?
+    let result = tokio::task::spawn_blocking(work).await;
+    result
+        .map_err(ClientError::local)?
         .map_err(ClientError::local)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[tokio::test]
-    async fn a_file_is_read_from_anywhere_and_is_not_to_shrink() {
+    async fn a_file_is_read_at_any_offset_and_must_not_shrink() {
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&path, b"abc").unwrap();
         let opened = File::open(path.path()).unwrap();
-        let file = WholeFile::hash(opened, &(Arc::new(()) as Arc<dyn Observer>))
+        let file = HashedFile::hash(opened, &(Arc::new(()) as Arc<dyn Observer>))
             .await
             .unwrap();
         assert_eq!(file.content.size, 3);

@@ -1,4 +1,4 @@
-//! An upload's bytes that can be read once only, such as those of standard input.
+//! A source that can be read only once, such as standard input.
 
 use std::io::Read;
 
@@ -10,57 +10,61 @@ use crate::{
     source::{CHUNK_SIZE, Chunk, blocking},
 };
 
-/// What can be read once only, of which the last chunk is kept.
-pub(super) struct Stream {
-    /// None if reading failed.
+/// A source that can be read only once; it keeps its last chunk, so that a request can be repeated.
+pub(super) struct StreamSource {
+    /// `None` after a read failed.
     input: Option<Box<dyn Read + Send>>,
-    /// Where the chunk begins that is kept.
+    /// The offset of the buffered chunk.
     start: u64,
     buffered: Bytes,
     hasher: ContentHasher,
-    ended: bool,
+    is_at_end: bool,
 }
 
-impl Stream {
+impl StreamSource {
     pub(super) fn new(input: Box<dyn Read + Send>) -> Self {
         Self {
             input: Some(input),
             start: 0,
             buffered: Bytes::new(),
             hasher: ContentHasher::default(),
-            ended: false,
+            is_at_end: false,
         }
     }
 
-    /// What the bytes are, if all of them were read.
+    /// The digests and the size of the source, once all bytes were read.
     pub(super) fn content(&self) -> Option<Content> {
-        self.ended.then(|| self.hasher.clone().finish())
+        self.is_at_end.then(|| self.hasher.clone().finish())
     }
 
-    /// The bytes from an offset on that are kept, or those after them.
+    /// Returns the buffered bytes from an offset on, or reads the chunk after them.
+    ///
+    /// # Errors
+    ///
+    /// If the offset is not within the buffered chunk or at its end, or the input cannot be read.
     pub(super) async fn chunk(&mut self, offset: u64) -> Result<Chunk, ClientError> {
         let end = self.start + self.buffered.len() as u64;
-        if offset == end && !self.ended {
+        if offset == end && !self.is_at_end {
             self.read().await?;
         }
-        let past = offset.checked_sub(self.start);
-        let past = past.and_then(|past| usize::try_from(past).ok());
-        let Some(past) = past.filter(|past| *past <= self.buffered.len()) else {
+        let skip = offset.checked_sub(self.start);
+        let skip = skip.and_then(|skip| usize::try_from(skip).ok());
+        let Some(skip) = skip.filter(|skip| *skip <= self.buffered.len()) else {
             return Err(ClientError::local(
-                "the server lost what it had, and what was read cannot be read again",
+                "the server lost bytes of the upload, and the input cannot be read again",
             ));
         };
         let end = self.start + self.buffered.len() as u64;
         Ok(Chunk {
-            bytes: self.buffered.slice(past..),
-            total: self.ended.then_some(end),
+            bytes: self.buffered.slice(skip..),
+            total: self.is_at_end.then_some(end),
         })
     }
 
-    /// Replaces the chunk that is kept by the next.
+    /// Replaces the buffered chunk by the next one.
     async fn read(&mut self) -> Result<(), ClientError> {
         let Some(mut input) = self.input.take() else {
-            return Err(ClientError::local("it cannot be read any more"));
+            return Err(ClientError::local("the input failed before"));
         };
         let mut hasher = self.hasher.clone();
         let read = move || {
@@ -77,7 +81,7 @@ impl Stream {
         let (input, hasher, bytes) = blocking(read).await?;
         self.input = Some(input);
         self.hasher = hasher;
-        self.ended = bytes.len() < CHUNK_SIZE;
+        self.is_at_end = bytes.len() < CHUNK_SIZE;
         self.buffered = bytes.into();
         Ok(())
     }
@@ -87,14 +91,14 @@ impl Stream {
 mod tests {
     use std::io;
 
-    use crate::*;
+    use super::*;
 
-    fn stream(input: impl Read + Send + 'static) -> Stream {
-        Stream::new(Box::new(input))
+    fn stream(input: impl Read + Send + 'static) -> StreamSource {
+        StreamSource::new(Box::new(input))
     }
 
     #[tokio::test]
-    async fn of_a_stream_the_last_chunk_can_be_read_again() {
+    async fn the_last_chunk_of_a_stream_can_be_read_again() {
         let bytes: Vec<u8> = (0..CHUNK_SIZE + 10).map(|at| at.to_le_bytes()[1]).collect();
         let mut source = stream(io::Cursor::new(bytes.clone()));
         let first = source.chunk(0).await.unwrap();
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_a_stream_may_be_learnt_after_its_last_byte() {
+    async fn the_end_of_a_stream_may_be_found_after_its_last_byte() {
         let mut source = stream(io::Cursor::new(vec![1; CHUNK_SIZE]));
         assert_eq!(source.chunk(0).await.unwrap().total, None);
         let end = source.chunk(CHUNK_SIZE as u64).await.unwrap();

@@ -1,4 +1,4 @@
-//! The fields of tus 1.0.0.
+//! The header fields of tus 1.0.0.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::{Content, Sha1};
@@ -12,19 +12,19 @@ pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-len
 pub(super) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
-/// How far the server says that an upload is.
+/// The status of an upload, as the server reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct UploadStatus {
     pub(super) offset: u64,
-    /// How many bytes the server knows that there will be.
+    /// The size of the whole upload in bytes, if the server knows it.
     pub(super) length: Option<u64>,
 }
 
-impl Progress {
-    /// Reads what an answer says about an upload.
+impl UploadStatus {
+    /// Reads the status of an upload in the header of a response.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, ClientError> {
         let offset = number(headers, &UPLOAD_OFFSET)?
-            .ok_or_else(|| ClientError::protocol_error("it does not say how far the upload is"))?;
+            .ok_or_else(|| ClientError::protocol_error("the offset of the upload is missing"))?;
         let length = number(headers, &UPLOAD_LENGTH)?;
         Ok(Self { offset, length })
     }
@@ -34,7 +34,7 @@ impl Progress {
     }
 }
 
-/// Writes an `Upload-Metadata` of what is known about a file before it is uploaded.
+/// Builds the `Upload-Metadata` of a file, with its digests if they are known.
 pub(super) fn metadata(info: &FileInfo, content: Option<&Content>) -> String {
     let mut pairs = vec![
         ("filename", info.name.to_string()),
@@ -51,36 +51,36 @@ pub(super) fn metadata(info: &FileInfo, content: Option<&Content>) -> String {
     pairs.join(",")
 }
 
-/// The number that a field has, if it is there.
+/// Parses a field that is a number; `None` if it is missing.
 pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, ClientError> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
     };
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
-    let wrong = || ClientError::protocol_error(format!("{name} is no number"));
-    number.map(Some).ok_or_else(wrong)
+    let malformed = || ClientError::protocol_error(format!("{name} is not a number"));
+    number.map(Some).ok_or_else(malformed)
 }
 
-/// The SHA-1 in a stored file's location.
+/// The SHA-1 in the location of a stored file.
 pub(super) fn sha1_of(location: &str) -> Option<Sha1> {
     location.rsplit('/').next()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn an_upload_is_complete_when_the_server_knows_its_end() {
-        let progress = |offset, length| Progress { offset, length };
-        assert!(progress(0, Some(0)).is_complete());
-        assert!(progress(5, Some(5)).is_complete());
-        assert!(!progress(4, Some(5)).is_complete());
-        assert!(!progress(5, None).is_complete());
+        let status = |offset, length| UploadStatus { offset, length };
+        assert!(status(0, Some(0)).is_complete());
+        assert!(status(5, Some(5)).is_complete());
+        assert!(!status(4, Some(5)).is_complete());
+        assert!(!status(5, None).is_complete());
     }
 
     #[test]
-    fn what_is_no_number_is_not_taken_for_one() {
+    fn a_malformed_number_is_refused() {
         let number = |value: &str| {
             let headers = [(UPLOAD_OFFSET, value.parse().unwrap())];
             number(&HeaderMap::from_iter(headers), &UPLOAD_OFFSET)
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_files_location_ends_with_its_name() {
+    fn the_location_of_a_stored_file_ends_with_its_sha1() {
         let sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d";
         let location = format!("/files/{sha1}");
         assert_eq!(sha1_of(&location).unwrap().to_string(), sha1);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_digests_are_announced_in_base64() {
+    fn names_and_digests_are_sent_in_base64() {
         let info = FileInfo {
             name: "数.txt".parse().unwrap(),
             media_type: "text/plain".parse().unwrap(),

@@ -1,12 +1,12 @@
-//! A resumable upload (tus 1.0.0), which goes on wherever the server says that it is.
+//! Resumable uploads (tus 1.0.0), which continue at the offset that the server reports.
+
+use std::sync::Arc;
 
 use domain::{Content, Sha1};
 use reqwest::{
     Method, RequestBuilder, Response, Url,
     header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION},
 };
-
-use std::sync::Arc;
 
 use crate::{
     connection::Client,
@@ -17,23 +17,23 @@ use crate::{
     retry::RetryPolicy,
     source::Source,
     tus::{
-        self, Progress, TUS_RESUMABLE, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA,
-        UPLOAD_OFFSET,
+        self, TUS_RESUMABLE, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET,
+        UploadStatus,
     },
 };
 
-/// How often an upload is begun anew that the server has forgotten.
+/// The largest number of attempts to start an upload whose state the server keeps losing.
 const MAX_STARTS: u32 = 3;
 
-/// An upload that is being made.
-pub(super) struct Upload<'a> {
+/// An upload in progress.
+pub(super) struct ResumableUpload<'a> {
     client: &'a Client,
     source: Source,
     info: &'a FileInfo,
     retry: RetryPolicy,
 }
 
-impl<'a> Upload<'a> {
+impl<'a> ResumableUpload<'a> {
     pub(super) fn new(client: &'a Client, source: Source, info: &'a FileInfo) -> Self {
         Self {
             client,
@@ -43,20 +43,21 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Uploads all of it, and tells what it was.
+    /// Uploads the whole source, and returns its digests and size.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or the server does not take it.
+    /// If the source cannot be read, the server refuses the upload, or there is no progress for too
+    /// long.
     pub(super) async fn run(mut self) -> Result<Content, ClientError> {
         let mut starts = 0;
         loop {
             starts += 1;
-            let (url, progress) = self.create().await?;
-            match self.send_from(&url, progress).await {
+            let (url, status) = self.create().await?;
+            match self.send_from(&url, status).await {
                 Ok(stored) => return self.confirm(stored).await,
                 Err(gone) if gone.is_gone() => {
-                    // The end may have been reached, and only the answer lost.
+                    // The upload may be complete, and only the response lost.
                     if let Some(content) = self.source.content()
                         && self.is_stored(&content).await?
                     {
@@ -73,18 +74,18 @@ impl<'a> Upload<'a> {
     fn refuse_restart(&self, starts: u32, gone: ClientError) -> Result<(), ClientError> {
         match self.source {
             Source::Stream(_) => Err(ClientError::local(
-                "the server forgot the upload, and what was read cannot be read again",
+                "the server lost the upload, and the input cannot be read again",
             )),
             Source::File(_) if starts >= MAX_STARTS => Err(gone),
             Source::File(_) => Ok(()),
         }
     }
 
-    /// Begins an upload; if the answer is lost, so is the upload, and another is begun.
-    async fn create(&mut self) -> Result<(Url, Progress), ClientError> {
+    /// Creates an upload. If the response is lost, so is the upload, and another one is created.
+    async fn create(&mut self) -> Result<(Url, UploadStatus), ClientError> {
         let content = self.source.content();
         let metadata = tus::metadata(self.info, content.as_ref());
-        let response = self.client.ask(|| {
+        let response = self.client.send_with_retry(|| {
             let request = self.request(Method::POST, None);
             let request = request.header(UPLOAD_METADATA, &metadata);
             match &content {
@@ -94,36 +95,37 @@ impl<'a> Upload<'a> {
         });
         let response = response.await?;
         let location = header(&response, &LOCATION)
-            .ok_or_else(|| ClientError::protocol_error("an upload without a location"))?;
-        let progress = Progress {
+            .ok_or_else(|| ClientError::protocol_error("a new upload has no location"))?;
+        let status = UploadStatus {
             offset: tus::number(response.headers(), &UPLOAD_OFFSET)?.unwrap_or(0),
             length: content.map(|content| content.size),
         };
-        Ok((self.client.locate(location)?, progress))
+        Ok((self.client.locate(location)?, status))
     }
 
-    /// Sends what the server does not have yet; tells what the server says that it stored.
+    /// Sends the bytes that the server lacks; returns the SHA-1 of the stored file, if the server states
+    /// it.
     async fn send_from(
         &mut self,
         url: &Url,
-        mut progress: Progress,
+        mut status: UploadStatus,
     ) -> Result<Option<Sha1>, ClientError> {
         let mut stored = None;
-        while !progress.is_complete() {
-            match self.append(url, &mut progress).await {
+        while !status.is_complete() {
+            match self.append(url, &mut status).await {
                 Ok(response) => {
                     self.retry.reset();
                     stored = header(&response, &CONTENT_LOCATION).and_then(tus::sha1_of);
                 }
                 Err(error) => {
-                    let before = progress.offset;
-                    progress = self.query_progress(url, error).await?;
-                    if progress.offset > before {
+                    let before = status.offset;
+                    status = self.query_status(url, error).await?;
+                    if status.offset > before {
                         self.retry.reset();
                     }
                 }
             }
-            self.client.observer.advance(progress.offset);
+            self.client.observer.advance(status.offset);
         }
         Ok(stored)
     }
@@ -132,72 +134,71 @@ impl<'a> Upload<'a> {
     async fn append(
         &mut self,
         url: &Url,
-        progress: &mut Progress,
+        status: &mut UploadStatus,
     ) -> Result<Response, ClientError> {
-        let offset = progress.offset;
+        let offset = status.offset;
         let chunk = self.source.chunk(offset).await?;
         let mut request = self
             .request(Method::PATCH, Some(url))
             .header(CONTENT_TYPE, "application/offset+octet-stream")
             .header(UPLOAD_OFFSET, offset);
-        if let (None, Some(total)) = (progress.length, chunk.total) {
+        if let (None, Some(total)) = (status.length, chunk.total) {
             request = request.header(UPLOAD_LENGTH, total);
         }
         let size = chunk.bytes.len() as u64;
         let observer = Arc::clone(&self.client.observer);
-        let sent = move |sent| observer.advance(offset + sent);
-        let response = self.client.send_body(request, chunk.bytes, sent).await?;
-        let reached = Progress::read(response.headers())?.offset;
-        if reached > offset + size || reached < offset || (reached == offset && size > 0) {
-            let reason = format!("at {offset} it was sent {size} bytes, and says {reached}");
+        let on_sent = move |sent| observer.advance(offset + sent);
+        let response = self.client.send_body(request, chunk.bytes, on_sent).await?;
+        let new_offset = UploadStatus::read(response.headers())?.offset;
+        if new_offset > offset + size || new_offset < offset || (new_offset == offset && size > 0) {
+            let reason =
+                format!("{size} bytes at the offset {offset} led to the offset {new_offset}");
             return Err(ClientError::Protocol(reason));
         }
-        progress.offset = reached;
-        progress.length = progress.length.or(chunk.total);
+        status.offset = new_offset;
+        status.length = status.length.or(chunk.total);
         Ok(response)
     }
 
-    /// Asks how far the upload is, after something went wrong that may pass.
-    async fn query_progress(
+    /// Asks for the status of the upload after a temporary error.
+    async fn query_status(
         &mut self,
         url: &Url,
         mut error: ClientError,
-    ) -> Result<Progress, ClientError> {
+    ) -> Result<UploadStatus, ClientError> {
         loop {
             self.retry.wait_before_retry(self.client, error).await?;
             let request = self.request(Method::HEAD, Some(url));
             match self.client.send(request).await {
-                Ok(response) => return self.read_progress(&response),
+                Ok(response) => return self.read_status(&response),
                 Err(again) => error = again,
             }
         }
     }
 
-    fn read_progress(&self, response: &Response) -> Result<Progress, ClientError> {
-        let progress = Progress::read(response.headers())?;
+    fn read_status(&self, response: &Response) -> Result<UploadStatus, ClientError> {
+        let status = UploadStatus::read(response.headers())?;
         if let Some(content) = self.source.content() {
-            let is_other = progress.length.is_some_and(|length| length != content.size);
-            if is_other || progress.offset > content.size {
-                return Err(ClientError::protocol_error(
-                    "the upload is of another length",
-                ));
+            let is_other = status.length.is_some_and(|length| length != content.size);
+            if is_other || status.offset > content.size {
+                return Err(ClientError::protocol_error("the upload has another length"));
             }
         }
-        Ok(progress)
+        Ok(status)
     }
 
-    /// Makes sure that what was stored is what was sent.
+    /// Verifies that the stored file is the one that was sent.
     async fn confirm(&self, stored: Option<Sha1>) -> Result<Content, ClientError> {
         let content = self.source.content();
-        let content =
-            content.ok_or_else(|| ClientError::protocol_error("the upload ended too early"))?;
-        let same = match stored {
+        let content = content
+            .ok_or_else(|| ClientError::protocol_error("the upload ended before its last byte"))?;
+        let is_same = match stored {
             Some(sha1) => sha1 == content.sha1,
             None => self.is_stored(&content).await?,
         };
-        if !same {
+        if !is_same {
             return Err(ClientError::protocol_error(
-                "it did not store what was sent",
+                "the stored file is not the one that was sent",
             ));
         }
         Ok(content)

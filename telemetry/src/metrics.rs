@@ -125,35 +125,35 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register(
             "requests",
-            "Requests that were answered",
+            "Requests whose response has ended",
             self.requests.clone(),
         );
         registry.register_with_unit(
             "request_duration",
-            "From a request's header to its answer's last byte",
+            "Time from the header of a request to the last byte of its response",
             Unit::Seconds,
             self.durations.clone(),
         );
         registry.register(
             "requests_in_flight",
-            "Requests that are being answered",
+            "Requests in progress",
             self.in_flight.clone(),
         );
         registry.register_with_unit(
             "received",
-            "Bytes of uploads' bodies",
+            "Bytes received in the bodies of uploads",
             Unit::Bytes,
             self.received.clone(),
         );
         registry.register_with_unit(
             "sent",
-            "Bytes of answers' bodies",
+            "Bytes sent in the bodies of responses",
             Unit::Bytes,
             self.sent.clone(),
         );
         registry.register(
             "failures",
-            "Requests that failed for a fault of a component",
+            "Requests that failed through a component",
             self.failures.clone(),
         );
         for component in Component::ALL.map(Component::label) {
@@ -164,12 +164,12 @@ impl Metrics {
         }
         registry.register(
             "uploads",
-            "Uploads after which their owner had the file",
+            "Uploads that gave their owner the file",
             self.uploads.clone(),
         );
         registry.register(
             "deduplicated_uploads",
-            "Uploads of contents that were stored already",
+            "Uploads whose content was stored already",
             self.deduplicated.clone(),
         );
         registry.register_with_unit(
@@ -186,7 +186,7 @@ impl Metrics {
         registry.register_collector(Box::new(RedisCollector(self.service.clone())));
         registry.register_collector(Box::new(DatabaseCollector));
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "Which release it is", version);
+        registry.register("build", "The release of the program", version);
         let started = self.service.now();
         let process = Box::new(ProcessCollector { started });
         self.process.register_collector(process);
@@ -251,7 +251,7 @@ impl Metrics {
     ///
     /// If a metric cannot be encoded: a defect.
     pub async fn encode(&self) -> Result<String, std::fmt::Error> {
-        self.jobs.look(&self.service).await;
+        self.jobs.refresh(&self.service).await;
         let mut encoded = String::new();
         text::encode_registry(&mut encoded, &self.process)?;
         text::encode(&mut encoded, &self.registry)?;

@@ -1,7 +1,8 @@
-//! Copies to other stores, and the jobs that ask for them.
+//! Copies to other stores, and their jobs.
 
 use std::time::Duration;
 
+use domain::ErrorChain;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -9,10 +10,8 @@ use prometheus_client::{
 };
 use service::{FileService, Job, JobOutcome};
 
-use domain::ErrorChain;
-
-/// How long the database may take to tell how the jobs stand.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of counting the jobs in the database.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The broker operation of publishing jobs.
 pub const PUBLISH: &str = "publish";
@@ -27,7 +26,7 @@ struct CopyLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WayLabels {
+struct RouteLabels {
     from: String,
     to: String,
 }
@@ -37,16 +36,16 @@ struct BrokerLabels {
     operation: &'static str,
 }
 
-/// What became of the copies that this process made.
+/// The copies that this process made, and its messages through the broker.
 #[derive(Clone, Default)]
 pub struct CopyMetrics {
     copies: Family<CopyLabels, Counter>,
-    bytes: Family<WayLabels, Counter>,
+    bytes: Family<RouteLabels, Counter>,
     messages: Family<BrokerLabels, Counter>,
     broker_errors: Family<BrokerLabels, Counter>,
 }
 
-/// How the jobs of all processes stand.
+/// The jobs of all processes, as the database counts them.
 #[derive(Default)]
 pub(super) struct JobGauges {
     waiting: Gauge,
@@ -58,55 +57,55 @@ impl CopyMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "copies",
-            "Copies to another store that were tried, by what came of them",
+            "Attempts to copy a file to another store, by outcome",
             self.copies.clone(),
         );
         registry.register_with_unit(
             "copied",
-            "Bytes that were copied to another store",
+            "Bytes copied to another store",
             Unit::Bytes,
             self.bytes.clone(),
         );
         registry.register(
             "broker_messages",
-            "Announcements of jobs that the broker took or gave",
+            "Messages of jobs that were published to the broker or consumed from it",
             self.messages.clone(),
         );
         registry.register(
             "broker_errors",
-            "What the broker failed to do",
+            "Failed operations of the broker",
             self.broker_errors.clone(),
         );
         for operation in [PUBLISH, CONSUME] {
-            // Those that never were are 0.
+            // An operation that never happened is exported as 0.
             self.carried(operation, 0);
             let labels = BrokerLabels { operation };
             self.broker_errors.get_or_create(&labels).inc_by(0);
         }
     }
 
-    /// Counts what the broker did.
+    /// Counts messages that were published or consumed.
     pub fn carried(&self, operation: &'static str, messages: usize) {
         let labels = BrokerLabels { operation };
         self.messages.get_or_create(&labels).inc_by(messages as u64);
     }
 
-    /// Counts what the broker failed to do.
+    /// Counts a failed operation of the broker.
     pub fn broker_failed(&self, operation: &'static str) {
         self.broker_errors
             .get_or_create(&BrokerLabels { operation })
             .inc();
     }
 
-    /// Counts what came of a job.
+    /// Counts the outcome of a job.
     pub fn outcome(&self, job: &Job, outcome: &JobOutcome) {
         let (from, to) = (job.from.clone(), job.to.clone());
         if let JobOutcome::Copied(bytes) = outcome {
-            let way = WayLabels {
+            let route = RouteLabels {
                 from: from.clone(),
                 to: to.clone(),
             };
-            self.bytes.get_or_create(&way).inc_by(*bytes);
+            self.bytes.get_or_create(&route).inc_by(*bytes);
         }
         let result = outcome.name();
         let labels = CopyLabels { from, to, result };
@@ -118,32 +117,32 @@ impl JobGauges {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "jobs_waiting",
-            "Copies that are to be made",
+            "Jobs whose copies are not made yet",
             self.waiting.clone(),
         );
         registry.register(
             "jobs_dead",
-            "Copies that failed too often",
+            "Jobs whose copies failed too often",
             self.dead.clone(),
         );
         registry.register_with_unit(
             "jobs_oldest",
-            "How long ago the job was written that waits longest",
+            "Age of the oldest waiting job",
             Unit::Seconds,
             self.oldest.clone(),
         );
     }
 
-    /// Asks the database; what it does not say stays as it was.
-    pub(super) async fn look(&self, service: &FileService) {
-        let status = match tokio::time::timeout(PATIENCE, service.count_jobs()).await {
+    /// Counts the jobs in the database; if that fails, the gauges keep their values.
+    pub(super) async fn refresh(&self, service: &FileService) {
+        let status = match tokio::time::timeout(COUNT_TIMEOUT, service.count_jobs()).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => {
-                tracing::warn!(error = %ErrorChain(&error), "jobs cannot be counted");
+                tracing::warn!(error = %ErrorChain(&error), "could not count the jobs");
                 return;
             }
             Err(late) => {
-                tracing::warn!(error = %late, "jobs cannot be counted");
+                tracing::warn!(error = %late, "could not count the jobs");
                 return;
             }
         };

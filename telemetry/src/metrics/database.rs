@@ -1,4 +1,4 @@
-//! How long the database takes, and how often it fails.
+//! Latencies, retries and errors of the database.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-/// Asks for the database's counts when they are asked for.
+/// Exports the latencies, retries and errors of the database at each scrape.
 #[derive(Debug)]
 pub(super) struct DatabaseCollector;
 
@@ -19,7 +19,7 @@ impl Collector for DatabaseCollector {
         let readings = Operation::ALL.map(|operation| (operation.name(), counted(operation)));
         let mut latencies = encoder.encode_descriptor(
             "database_operation_duration",
-            "How long the database took for what it was asked to do, its repetitions included",
+            "Duration of database operations, including their retries",
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
@@ -38,7 +38,7 @@ impl Collector for DatabaseCollector {
         }
         let mut retries = encoder.encode_descriptor(
             "database_retries",
-            "How often something was begun anew that had lost a race",
+            "Retries of database operations after a conflict with another transaction",
             None,
             MetricType::Counter,
         )?;
@@ -48,7 +48,7 @@ impl Collector for DatabaseCollector {
         }
         let mut errors = encoder.encode_descriptor(
             "database_errors",
-            "What the database failed to do",
+            "Failed database operations",
             None,
             MetricType::Counter,
         )?;

@@ -1,4 +1,4 @@
-//! Whether this process does what is done once in the whole cluster.
+//! The leases that this process holds.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use service::{FileService, LeaseName};
 
-/// Asks each lease when it is asked for.
+/// Exports the state of each lease at each scrape.
 pub(super) struct LeaseCollector(pub(super) FileService);
 
 impl fmt::Debug for LeaseCollector {
@@ -20,13 +20,13 @@ impl fmt::Debug for LeaseCollector {
 
 impl Collector for LeaseCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let leases = LeaseName::ALL.map(|duty| self.0.lease(duty));
+        let leases = LeaseName::ALL.map(|name| self.0.lease(name));
         if leases.iter().all(|lease| !lease.is_candidate()) {
             return Ok(());
         }
         let mut held = encoder.encode_descriptor(
             "lease_held",
-            "Whether this process does what is done once in the whole cluster",
+            "1 if this process holds the lease of work that one process does for the whole cluster, else 0",
             None,
             MetricType::Gauge,
         )?;

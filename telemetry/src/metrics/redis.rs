@@ -1,4 +1,4 @@
-//! How often the cache spares a query, and how often Redis fails.
+//! Hits and misses of the entry cache, and failures of Redis.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use service::FileService;
 
-/// Asks for the counts when they are asked for; there are none without Redis.
+/// Exports the counts of the entry cache and of Redis at each scrape; none without Redis.
 pub(super) struct RedisCollector(pub(super) FileService);
 
 impl fmt::Debug for RedisCollector {
@@ -20,38 +20,38 @@ impl fmt::Debug for RedisCollector {
 
 impl Collector for RedisCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(hot) = self.0.entry_cache() else {
+        let Some(cache) = self.0.entry_cache() else {
             return Ok(());
         };
-        let counts = hot.redis().counts();
+        let counts = cache.redis().counts();
         for (name, help, count) in [
             (
                 "cache_hits",
-                "Entries that were found in the cache",
+                "Look-ups of entries that the cache served",
                 counts.hits,
             ),
             (
                 "cache_misses",
-                "Entries that the database was asked for, though there is a cache",
+                "Look-ups of entries that the database served because the cache did not",
                 counts.misses,
             ),
             (
                 "redis_failures",
-                "What Redis did not do, or not in time",
+                "Redis operations that failed or timed out",
                 counts.failures,
             ),
             (
                 "cache_tombstones_lost",
-                "Changes that the cache could not be told: what it has may be old until its age is over",
+                "Invalidations that the cache could not store: readers may see old entries until the cache age is over",
                 counts.lost_tombstones,
             ),
         ] {
             let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(count).encode(counter)?;
         }
-        let is_there = i64::from(hot.redis().is_connected());
-        let help = "Whether Redis was there when it was asked last";
+        let is_connected = i64::from(cache.redis().is_connected());
+        let help = "1 if the last Redis operation reached Redis, else 0";
         let gauge = encoder.encode_descriptor("redis_up", help, None, MetricType::Gauge)?;
-        ConstGauge::new(is_there).encode(gauge)
+        ConstGauge::new(is_connected).encode(gauge)
     }
 }

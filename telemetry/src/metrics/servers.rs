@@ -1,4 +1,4 @@
-//! How the servers of the database do, if there are several.
+//! The state of the database servers, if there are several.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 use service::{FileService, ServerStatus};
 
-/// Asks for what is known of the servers when it is asked for.
+/// Exports the state of each database server at each scrape.
 pub(super) struct ServerCollector(pub(super) FileService);
 
 impl fmt::Debug for ServerCollector {
@@ -37,25 +37,25 @@ impl Collector for ServerCollector {
         let flag = |flag: bool| Some(f64::from(u8::from(flag)));
         gauges(
             "database_server_usable",
-            "Whether a database server is read from",
+            "1 if a database server may serve reads, else 0",
             None,
             &|server| flag(server.is_readable),
         )?;
         gauges(
             "database_server_primary",
-            "Whether writes go to a database server",
+            "1 if a database server is the primary, which takes writes, else 0",
             None,
             &|server| flag(server.is_primary),
         )?;
         gauges(
             "database_server_lag",
-            "How far a database server is behind the primary at most",
+            "Upper bound of the lag of a database server behind the primary",
             Some(&Unit::Seconds),
             &|server| Some(server.lag?.as_secs_f64()),
         )?;
         let mut reads = encoder.encode_descriptor(
             "database_reads",
-            "Statements that a replica may answer, by what answered them",
+            "Statements that a replica may serve, by the server that served them",
             None,
             MetricType::Counter,
         )?;

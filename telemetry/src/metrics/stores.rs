@@ -24,14 +24,14 @@ impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let durations = encoder.encode_descriptor(
             "store_operation_duration",
-            "How long stores took for what they were asked to do",
+            "Duration of operations on stores",
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
         self.encode_each(durations, |metrics| &metrics.duration)?;
         let errors = encoder.encode_descriptor(
             "store_errors",
-            "What stores failed to do",
+            "Failed operations on stores",
             None,
             MetricType::Counter,
         )?;

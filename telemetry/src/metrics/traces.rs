@@ -26,7 +26,7 @@ impl Collector for TraceCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut spans = encoder.encode_descriptor(
             "trace_spans",
-            "Spans of traces, by what became of them",
+            "Spans of traces, by the outcome of their export",
             None,
             MetricType::Counter,
         )?;

@@ -225,7 +225,7 @@ pub(super) fn http_client(url: &Url) -> reqwest::Result<Client> {
         .redirect(Policy::none())
         .timeout(EXPORT_TIMEOUT);
     if url.scheme() == "http" {
-        // Plain HTTP needs no system certificates. A collector nearby is not reached through a proxy.
+        // Plain HTTP needs no system certificates, and a local collector no proxy.
         builder = builder.tls_certs_only([]).no_proxy();
     }
     builder.build()
