@@ -24,12 +24,11 @@ fn parameters(value: &str) -> Vec<(String, String)> {
     let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);
     while let Some((name, after)) = rest.split_once('=') {
         let after = after.trim_start();
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => unquote(quoted),
-            None => {
-                let end = after.find(';').unwrap_or(after.len());
-                (after[..end].trim_end().to_owned(), &after[end..])
-            }
+        let (value, after) = if let Some(quoted) = after.strip_prefix('"') {
+            unquote(quoted)
+        } else {
+            let end = after.find(';').unwrap_or(after.len());
+            (after[..end].trim_end().to_owned(), &after[end..])
         };
         parameters.push((name.trim().to_owned(), value));
         rest = after.split_once(';').map_or("", |(_, rest)| rest);

@@ -16,7 +16,7 @@ use crate::{RETRY_DELAY, Worker, pause};
 const ACK_TIMEOUT: Duration = Duration::from_mins(10);
 
 impl Worker {
-    /// Makes the copies that messages ask for until shutdown.
+    /// Makes the copies that messages request until shutdown.
     pub(crate) async fn consume_loop(self, broker: Broker, stopped: watch::Receiver<bool>) {
         while !*stopped.borrow() {
             if let Err(error) = self.consume(&broker, &stopped).await {
@@ -65,7 +65,7 @@ impl Worker {
         let outcome = tokio::select! {
             outcome = &mut running => outcome,
             () = tokio::time::sleep(ACK_TIMEOUT) => {
-                // The job's row names its holder, and that the holder is alive.
+                // The row of the job names its holder, and shows that the holder is alive.
                 log_failed_ack(delivery.ack().await);
                 running.await;
                 drop(permit);

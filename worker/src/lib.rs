@@ -29,7 +29,7 @@ use tokio::{
 
 pub use housekeeping::sweep_disks;
 
-/// Pause between two looks for due jobs or for transfers to plan.
+/// Pause between two queries for due jobs or for transfers to plan.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Pause after the broker or the database failed.
@@ -43,7 +43,7 @@ const BATCH_SIZE: u64 = 500;
 pub struct WorkerOptions {
     /// Number of copies that this process makes at a time.
     pub concurrent_copies: u32,
-    /// Waits between the attempts of a copy, and their number.
+    /// Delays between the attempts of a copy, and their number.
     pub backoff: Backoff,
 }
 
@@ -76,7 +76,7 @@ pub struct WorkerHandle {
 }
 
 impl Worker {
-    /// Creates a worker, which [`start`](Self::start) sets to work.
+    /// Creates a worker; [`start`](Self::start) starts it.
     ///
     /// # Errors
     ///
@@ -176,8 +176,8 @@ impl WorkerHandle {
         self.tasks.abort_all();
         let finished = async {
             while self.tasks.join_next().await.is_some() {}
-            for duty in LeaseName::ALL {
-                self.worker.service.lease(duty).release().await;
+            for name in LeaseName::ALL {
+                self.worker.service.lease(name).release().await;
             }
             // Every running copy holds a permit.
             let all = self.worker.concurrent_copies;

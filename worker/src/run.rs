@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use crate::{Worker, trace};
 
 impl Worker {
-    /// Runs a job; `None` if the database could not tell which copy it asks for.
+    /// Runs a job; `None` if the job could not be loaded from the database.
     pub(crate) async fn run_job(&self, job: JobId) -> Option<JobOutcome> {
         // The same job may arrive twice in this process, so each run claims it under another name.
         let run = self.runs.fetch_add(1, Ordering::Relaxed);

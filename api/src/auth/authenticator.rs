@@ -16,10 +16,10 @@ use super::{
 };
 use crate::problem::Problem;
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is verified, in bytes.
 const MAX_TOKEN_LENGTH: usize = 16 * 1024;
 
-/// Verifies the credentials of requests.
+/// Verifies bearer tokens, and caches the verified ones.
 pub(crate) struct Authenticator {
     service: FileService,
     own_tokens: bool,
@@ -41,7 +41,7 @@ impl Authenticator {
         }
     }
 
-    /// Reads the issuer's keys again, if there is an issuer.
+    /// Refreshes the issuer's keys, if there is an issuer.
     pub(crate) async fn refresh_keys(&self) {
         if let Some(jwt) = &self.jwt {
             jwt.refresh().await;
@@ -70,13 +70,13 @@ impl Authenticator {
         }
         let (identity, expiry) = match &self.jwt {
             _ if self.own_tokens && TokenText::looks_like(token) => {
-                (self.look_up(token).await?, Expiry::Own)
+                (self.find_own_token(token).await?, Expiry::Own)
             }
             Some(jwt) => {
                 let verified = jwt.verify(token, seconds(now)).await;
-                let verified = verified.map_err(|refusal| refused(&refusal))?;
+                let verified = verified.map_err(|refusal| jwt_problem(&refusal))?;
                 let expires_at = verified.expires_at;
-                (by_jwt(&verified)?, Expiry::Jwt(expires_at))
+                (jwt_identity(&verified)?, Expiry::Jwt(expires_at))
             }
             None => return Err(invalid("the token is unknown")),
         };
@@ -86,7 +86,7 @@ impl Authenticator {
         Ok(identity)
     }
 
-    async fn look_up(&self, token: &str) -> Result<Identity, Problem> {
+    async fn find_own_token(&self, token: &str) -> Result<Identity, Problem> {
         let text: TokenText = token
             .parse()
             .map_err(|error: domain::TokenTextError| invalid(&error.to_string()))?;
@@ -128,9 +128,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     Ok(token)
 }
 
-fn by_jwt(verified: &Verified) -> Result<Identity, Problem> {
-    let wrong = |error: domain::OwnerError| invalid(&format!("the token's subject: {error}"));
-    let owner: Owner = verified.subject.parse().map_err(wrong)?;
+fn jwt_identity(verified: &Verified) -> Result<Identity, Problem> {
+    let malformed = |error: domain::OwnerError| invalid(&format!("the token's subject: {error}"));
+    let owner: Owner = verified.subject.parse().map_err(malformed)?;
     // The issuer may grant scopes for other services, too.
     let scopes = verified
         .scopes
@@ -143,7 +143,7 @@ fn by_jwt(verified: &Verified) -> Result<Identity, Problem> {
     })
 }
 
-fn refused(refusal: &Refusal) -> Problem {
+fn jwt_problem(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::KeysUnavailable => Problem::unavailable(Component::Service, refusal),
         refusal => invalid(&refusal.to_string()),

@@ -50,10 +50,10 @@ impl IdentityCache {
     /// Finds the identity of a token, if these keys verified it and it has not expired.
     pub(super) fn find(&self, digest: &Sha256, generation: u64, now: u64) -> Option<Arc<Identity>> {
         let cached = self.0.get(digest)?;
-        let holds = cached.generation == generation
+        let is_valid = cached.generation == generation
             && now < cached.expires_at
             && Instant::now() < cached.until;
-        holds.then_some(cached.identity)
+        is_valid.then_some(cached.identity)
     }
 
     pub(super) fn insert(

@@ -1,7 +1,7 @@
 //! The access log: one line and the metrics of each request, and its id.
 //!
 //! Requests that need credentials or a link form the audit log: their lines have the target `audit`, and
-//! contain who did what to which file, from where, with which result.
+//! name the caller, the operation, the file, the client's address and the result.
 
 use std::{cell::OnceCell, net::IpAddr, rc::Rc, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! Admission: what a request must pass before its handler runs.
 //!
-//! The process must have the operation's role, the credentials its scope, and the owner room for one
-//! more request or upload.
+//! The process must have the operation's role, the credentials its scope, and the owner must not
+//! exceed the limits of requests and uploads.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -89,7 +89,7 @@ fn misdirected(role: Role) -> Problem {
     Problem::new(ProblemType::Misdirected, detail)
 }
 
-/// Verifies the credentials and their scope, and notes the caller for the log in any case.
+/// Verifies the credentials and their scope, and records the caller for the log in any case.
 async fn identify(
     admission: &Admission,
     context: &RequestContext,
@@ -102,12 +102,13 @@ async fn identify(
     let named = headers.get(X_OWNER);
     let named = named.and_then(|name| auth::read_owner(name).ok());
     let owner = named.unwrap_or_else(|| identity.owner.clone());
-    // A request passes here once.
+    // The cell is empty: each request is admitted once.
     let _ = context.caller.set((Arc::clone(&identity), owner));
     auth::authorize(identity, headers, scope)
 }
 
-/// Applies the owner's rate limit, and takes an upload's permit, which the caller holds meanwhile.
+/// Applies the owner's rate limit, and takes the permit of an upload; it must be held while the request
+/// runs.
 fn limit(
     admission: &Admission,
     route: &Route,

@@ -9,12 +9,12 @@ use crate::{auth::Identity, openapi::Route};
 /// The facts about a request, which travel among its extensions.
 #[derive(Debug)]
 pub(crate) struct RequestContext {
-    /// The operation that the request asks for, if there is one.
+    /// The operation of the request, if there is one.
     pub(crate) route: Option<Arc<Route>>,
     /// Whether the request comes from a trusted proxy.
     pub(crate) is_proxied: bool,
-    /// The caller, and the owner for whom it asks, once the credentials were verified; even if they do
-    /// not allow the request.
+    /// The caller, and the owner whom the request concerns, once the credentials are verified; even if
+    /// they do not allow the request.
     pub(crate) caller: OnceCell<(Arc<Identity>, Owner)>,
 }
 

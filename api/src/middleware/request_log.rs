@@ -13,10 +13,10 @@ use super::{
 };
 use crate::state::AppState;
 
-/// The beginning of links' URLs; the rest is a secret.
+/// The beginning of the paths of links; the rest is a secret.
 const LINKS: &str = "/d/";
 
-/// The facts about a request, which are logged and counted when this is dropped.
+/// The facts about a request, which are logged and counted on drop.
 pub(super) struct RequestLog {
     state: Arc<AppState>,
     began: Instant,
@@ -61,7 +61,7 @@ impl RequestLog {
         }
     }
 
-    /// Notes the response's status, and the file that it is about.
+    /// Records the response's status, and the file that it concerns.
     pub(super) fn set_response<B>(&mut self, response: &ServiceResponse<B>) {
         self.status = Some(response.status().as_u16());
         let extensions = response.response().extensions();
@@ -85,7 +85,7 @@ impl RequestLog {
         self.sent += bytes as u64;
     }
 
-    /// Notes that the response's body failed before its end.
+    /// Records that the response's body failed before its end.
     pub(super) fn cut_off(&mut self, error: &dyn std::error::Error) {
         tracing::error!(request_id = self.id, %error, "response aborted");
         self.is_cut_off = true;
@@ -142,7 +142,7 @@ impl Drop for RequestLog {
     }
 }
 
-/// The path without what may be a link's secret, in whatever spelling.
+/// The path, without the secret of a link in any spelling.
 fn redacted_path(request: &ServiceRequest) -> String {
     let path = request.path();
     let decoded = percent_decode_str(path).decode_utf8_lossy();
