@@ -1,8 +1,8 @@
-//! The contract: what the handlers say about themselves, completed by what holds for all.
+//! The contract: the declarations of the handlers, completed by the parts that all share.
 //!
-//! A handler lists the problems that it answers with in the descriptions of their responses, as
-//! `` `invalid-query` ``; their bodies, media types and examples are added here. So are the
-//! answers that every operation of a kind can give, and a `HEAD` for every `GET`.
+//! A handler names its problems in the descriptions of their responses, as `` `invalid-query` ``;
+//! their bodies, media types and examples are added here. So are the responses that all operations
+//! of a kind have, and a `HEAD` for every `GET`.
 
 mod complete;
 mod fields;
@@ -33,28 +33,28 @@ use crate::problem::Problem;
 #[openapi(
     info(
         title = "fileserver",
-        description = "Keeps one copy of each distinct content, named by its SHA-1, and gives it back fast and whole. \
-            The same content under different names from different owners is one copy and many entries.\n\n\
-            Problems come as `application/problem+json` (RFC 9457). \
-            A request without good credentials gets 401, if the service asks for any; \
-            what belongs to somebody else is 404, as if it were not there. \
-            A wrong method gets 405 with `Allow`, an unknown URL 404. \
-            Processes may have different roles: `x-role` tells which one an operation is for, and \
-            a process that does not have it answers 421. \
-            Every answer has an `X-Request-Id`: the request's, or a new one.",
+        description = "Stores one copy of each distinct content, named by its SHA-1, and serves it fast and intact. \
+            The same content under different names or of different owners is one copy with many entries.\n\n\
+            Problems have the media type `application/problem+json` (RFC 9457). \
+            If the service requires credentials, a request without valid ones gets 401. \
+            Resources of other owners get 404, as if they did not exist. \
+            An unsupported method gets 405 with `Allow`, an unknown URL 404. \
+            Processes may have different roles: `x-role` names the role that an operation needs, and \
+            a process without it responds with 421. \
+            Every response has an `X-Request-Id`: that of the request, or a new one.",
     ),
     servers((url = "/")),
     tags(
-        (name = "files", description = "The caller's files"),
-        (name = "uploads", description = "Uploads that can be resumed, as Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload): \
-            `POST /files` or `PUT /files/{file_sha1}` with `Upload-Complete: ?0` begins one"),
-        (name = "tus", description = "Uploads that can be resumed, by tus 1.0.0 (<https://tus.io>). \
-            Every request but `OPTIONS` has to say `Tus-Resumable: 1.0.0`, and so does every answer; \
-            `X-HTTP-Method-Override` comes before the method"),
-        (name = "claims", description = "Proving to have a file instead of uploading it"),
-        (name = "links", description = "Giving a file to somebody without credentials"),
-        (name = "usage", description = "How much the caller has, and may have"),
-        (name = "transfers", description = "Moving everything from one store to another, for admins"),
+        (name = "files", description = "Files of the caller"),
+        (name = "uploads", description = "Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload): \
+            `POST /files` or `PUT /files/{file_sha1}` with `Upload-Complete: ?0` creates an upload"),
+        (name = "tus", description = "Resumable uploads by tus 1.0.0 (<https://tus.io>). \
+            Every request except `OPTIONS` needs `Tus-Resumable: 1.0.0`, and every response has it; \
+            `X-HTTP-Method-Override` takes precedence over the method"),
+        (name = "claims", description = "Proof of possession instead of an upload"),
+        (name = "links", description = "Links for downloads without credentials"),
+        (name = "usage", description = "Usage and quota of the caller"),
+        (name = "transfers", description = "Transfers of all files from one store to another, for admins"),
         (name = "service", description = "The service itself"),
     ),
     components(schemas(Problem)),
@@ -62,42 +62,42 @@ use crate::problem::Problem;
 )]
 pub(crate) struct Base;
 
-/// Tells what credentials look like.
+/// Adds the security scheme.
 struct Credentials;
 
 impl Modify for Credentials {
     fn modify(&self, openapi: &mut Document) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("a token of the service's, or a JWT")
+            .bearer_format("a token of the service, or a JWT")
             .description(Some(
-                "A token that `fileserver token create` made, or a JWT of the issuer that the \
-                 service trusts (RFC 6750); whether it is needed is a setting. The scopes are \
-                 `files:read`, `files:write`, `metrics:read`, and `admin`, with which `X-Owner` \
-                 says for whom a request is made.",
+                "A token from `fileserver token create`, or a JWT of the issuer that the service \
+                 trusts (RFC 6750); a setting decides whether it is required. The scopes are \
+                 `files:read`, `files:write`, `metrics:read`, and `admin`, which permits requests \
+                 on behalf of the owner in `X-Owner`.",
             ));
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     }
 }
 
-/// The contract, as it is published, and the operations in it.
+/// The published contract and its operations.
 pub struct Contract {
     /// The contract as JSON.
     pub json: String,
     /// The contract as YAML.
     pub yaml: String,
-    /// The header fields that responses may have.
+    /// The names of all header fields of responses.
     pub(crate) fields: BTreeSet<String>,
     routes: Vec<Arc<Route>>,
 }
 
 impl Contract {
-    /// Builds the contract from what the handlers declare: completes it by what holds for all.
+    /// Completes the declarations of the handlers to the contract.
     ///
     /// # Errors
     ///
-    /// If an operation lacks its scope or its role: a defect.
+    /// If an operation declares no scope or no role, which is a defect.
     pub(crate) fn new(declared: Document) -> Result<Self, ContractError> {
         let document = completed(declared);
         let paths = document.paths.paths.iter();
@@ -115,25 +115,28 @@ impl Contract {
         })
     }
 
-    /// The methods that the resource at a path has; none if there is no such resource.
+    /// The methods of the resource at a path; none if there is no such resource.
     pub(crate) fn methods_of(&self, path: &str) -> Vec<&str> {
         self.routes
             .iter()
-            .filter(|route| fits(&route.template, path))
+            .filter(|route| matches_template(&route.template, path))
             .map(|route| route.method)
             .collect()
     }
 
-    /// The operation that a method is at a path.
+    /// Finds the operation of a method at a path.
     pub(crate) fn route(&self, method: &Method, path: &str) -> Option<Arc<Route>> {
         self.routes
             .iter()
-            .find(|route| route.method == method.as_str() && fits(&route.template, path))
+            .find(|route| {
+                route.method == method.as_str() && matches_template(&route.template, path)
+            })
             .cloned()
     }
 }
 
-fn fits(template: &str, path: &str) -> bool {
+/// Returns whether a path matches a template, segment by segment.
+fn matches_template(template: &str, path: &str) -> bool {
     let (mut template, mut path) = (template.split('/'), path.split('/'));
     loop {
         match (template.next(), path.next()) {

@@ -1,4 +1,4 @@
-//! Answers that several endpoints share.
+//! Responses that several endpoints share.
 
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
@@ -12,10 +12,10 @@ use crate::{headers::conditional::entry_tag, middleware::context::AuditFile};
 /// The bytes of a file.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
-#[expect(dead_code, reason = "the contract takes the schema of bytes from it")]
+#[expect(dead_code, reason = "only the contract uses it")]
 pub(crate) struct FileContent(Vec<u8>);
 
-/// Answers an upload, whichever way it came, with the file's metadata and its location.
+/// The response to a stored file, by any way of upload: its metadata and its location.
 pub(crate) fn stored_file(stored: &Stored) -> HttpResponse {
     let mut response = match stored.outcome {
         EntryOutcome::Created | EntryOutcome::Restored => HttpResponse::Created(),
@@ -26,7 +26,7 @@ pub(crate) fn stored_file(stored: &Stored) -> HttpResponse {
     describe(response, &stored.entry)
 }
 
-/// Answers with a file's metadata.
+/// Completes a response with the metadata of a file.
 pub(crate) fn describe(mut response: HttpResponseBuilder, entry: &Entry) -> HttpResponse {
     identify(&mut response, entry);
     let mut response = response.json(&entry.meta);
@@ -36,7 +36,7 @@ pub(crate) fn describe(mut response: HttpResponseBuilder, entry: &Entry) -> Http
     response
 }
 
-/// Adds the entry's version as `ETag`, and the need to revalidate.
+/// Adds the version of the entry as `ETag`, and the caching rule that requires revalidation.
 pub(crate) fn identify(response: &mut HttpResponseBuilder, entry: &Entry) {
     response
         .insert_header(ETag(entry_tag(entry)))

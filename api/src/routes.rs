@@ -85,7 +85,7 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(read_contract_yaml);
 }
 
-/// Registers the pages for people.
+/// Registers the Swagger UI.
 pub(crate) fn pages(config: &mut web::ServiceConfig) {
     let ui = utoipa_swagger_ui::Config::from("/openapi.json")
         .use_base_layout()
@@ -98,14 +98,17 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
         .service(SwaggerUi::new("/swagger-ui/{_:.*}").config(ui));
 }
 
-/// Answers a URL that does not exist with 404, and a method that its resource lacks with 405.
+/// Responds with 404 to an unknown URL, and with 405 to an unsupported method.
 pub(crate) async fn not_found(request: HttpRequest, contract: web::Data<Contract>) -> HttpResponse {
     let methods = contract.methods_of(request.path()).join(", ");
     if methods.is_empty() {
-        let detail = format!("there is nothing at {}", request.path());
+        let detail = format!("no resource has the path {}", request.path());
         return Problem::new(ProblemType::NoSuchResource, detail).error_response();
     }
-    let detail = format!("{} is not one of {methods}", request.method());
+    let detail = format!(
+        "{} is not supported; use one of {methods}",
+        request.method()
+    );
     let problem = Problem::new(ProblemType::MethodNotAllowed, detail);
     match HeaderValue::try_from(methods) {
         Ok(methods) => problem.with_header(header::ALLOW, methods).error_response(),
@@ -113,16 +116,16 @@ pub(crate) async fn not_found(request: HttpRequest, contract: web::Data<Contract
     }
 }
 
-/// Builds the contract from the handlers' annotations.
+/// Builds the contract from the annotations of the handlers.
 ///
 /// # Errors
 ///
-/// If an operation lacks its scope or its role: a defect.
+/// If an operation declares no scope or no role, which is a defect.
 pub fn contract() -> Result<Contract, ContractError> {
     Contract::new(declared())
 }
 
-/// Collects what the handlers declare.
+/// Collects the declarations of the handlers.
 fn declared() -> utoipa::openapi::OpenApi {
     let (_, document) = App::new()
         .into_utoipa_app()
@@ -140,7 +143,7 @@ mod tests {
     use crate::problem;
 
     #[test]
-    fn the_checked_in_contract_is_what_the_handlers_say() {
+    fn the_checked_in_contract_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
         let checked_in = std::fs::read_to_string(path).unwrap_or_default();
         assert!(

@@ -17,18 +17,18 @@ use crate::{
     upload::stream::{AppendError, break_off, has_bytes, stream_body},
 };
 
-/// Appends to an upload by tus
+/// Appends bytes to a tus upload
 ///
-/// What arrives is kept, even if the connection breaks; with `Upload-Checksum` it is kept whole or
-/// not at all. The request that brings the last byte completes the upload. A newer request for
-/// the same upload ends one that is running. More bytes than the upload may have are not kept.
+/// The service keeps the received bytes even if the connection breaks; with `Upload-Checksum`, all
+/// of them or none. The request with the last byte completes the upload. A newer request for the
+/// same upload ends a running one. Bytes beyond the length or the size limit are discarded.
 #[utoipa::path(
     tag = "tus",
     params(
         UploadPath,
         TusVersion,
-        ("Upload-Offset" = u64, Header, description = "How many bytes the upload has"),
-        ("Upload-Length" = Option<u64>, Header, description = "How many it will have, if that was not said before"),
+        ("Upload-Offset" = u64, Header, description = "Current offset of the upload"),
+        ("Upload-Length" = Option<u64>, Header, description = "Total length in bytes, if it was deferred at creation"),
         TusChecksum,
     ),
     request_body(content = crate::response::FileContent, content_type = "application/offset+octet-stream"),
@@ -42,7 +42,7 @@ use crate::{
         (status = 410, description = "`upload-gone`"),
         (status = 412, description = "`unsupported-version`"),
         (status = 415, description = "`unsupported-media-type`"),
-        (status = 422, description = "`digest-mismatch`: the upload is complete and has other digests than it was said to have, and is over"),
+        (status = 422, description = "`digest-mismatch`: the complete upload does not match the announced digests, and has ended"),
         (status = 507, description = "`storage-full` or `quota-full`"),
     ),
 )]
@@ -76,7 +76,7 @@ pub(crate) async fn append_tus_upload(
                     let (name, value) = tus::expires(expires_at);
                     Err(problem.with_header(name, value))
                 }
-                // The problem before is the one to tell.
+                // The first problem explains more to the client.
                 Err(_) => Err(problem),
             }
         }
@@ -97,15 +97,15 @@ async fn append_to(
     let append = match service.append(owner, Protocol::Tus, id, append).await {
         Ok(append) => append,
         Err(Error::UploadComplete { sha1, length }) => {
-            refuse_after_end(offset, length, payload).await?;
+            refuse_after_completion(offset, length, payload).await?;
             let expires_at = service.find_expiry(owner, Protocol::Tus, id).await?;
             tus::progress(&mut response, Some(length), expires_at);
             tus::done(&mut response, &sha1);
             return Ok(response.finish());
         }
-        Err(error) => return Err(told_offset(error, offset)),
+        Err(error) => return Err(with_known_offset(error, offset)),
     };
-    match take(state, append, payload).await? {
+    match append_body(state, append, payload).await? {
         Outcome::Open { offset, expires_at } => {
             tus::progress(&mut response, Some(offset), expires_at);
         }
@@ -119,8 +119,8 @@ async fn append_to(
     Ok(response.finish())
 }
 
-/// Appends a request's body, and completes the upload if that was the last of it.
-pub(super) async fn take(
+/// Appends the body of a request, and completes the upload if these were its last bytes.
+pub(super) async fn append_body(
     state: &AppState,
     mut append: Append,
     payload: web::Payload,
@@ -134,8 +134,9 @@ pub(super) async fn take(
     }
 }
 
-/// A request for an upload that is complete changes nothing; it may ask for the answer again.
-async fn refuse_after_end(
+/// Refuses to append to a complete upload. A request without bytes, at the final offset, passes: a
+/// client may repeat a request to get a lost response again.
+async fn refuse_after_completion(
     provided: u64,
     length: u64,
     payload: web::Payload,
@@ -145,13 +146,16 @@ async fn refuse_after_end(
         return Err(Error::from(UploadError::Offset { expected, provided }).into());
     }
     if has_bytes(payload).await? {
-        return Err(told_offset(UploadError::Surplus(length).into(), length));
+        return Err(with_known_offset(
+            UploadError::Surplus(length).into(),
+            length,
+        ));
     }
     Ok(())
 }
 
-/// Says how many bytes there are when a request had that right, and asks for too much.
-fn told_offset(error: Error, offset: u64) -> Problem {
+/// Adds the offset to a problem if the request had the right offset but too many bytes.
+fn with_known_offset(error: Error, offset: u64) -> Problem {
     let is_overrun = matches!(
         error,
         Error::Upload(UploadError::Surplus(_) | UploadError::TooLarge(_))

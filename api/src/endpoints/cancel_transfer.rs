@@ -10,20 +10,20 @@ use crate::{
     state::AppState,
 };
 
-/// Ends a transfer early
+/// Cancels a transfer
 ///
-/// What was moved stays where it is now, and everything else where it was. The transfer can still
-/// be asked about.
+/// Files that were moved stay in the target store, all others in the source store. The status of
+/// the transfer remains available.
 #[utoipa::path(
     tag = "transfers",
     params(TransferPath),
     security(("bearer" = ["admin"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 204, description = "Nothing more is moved but for what is on its way"),
+        (status = 204, description = "The transfer is cancelled; only files in progress are still moved"),
         (status = 400, description = "`invalid-query`"),
         (status = 404, description = "`transfer-not-found`"),
-        (status = 409, description = "`transfer-over`: it had ended before"),
+        (status = 409, description = "`transfer-over`: the transfer has already ended"),
         (status = 507, description = "`storage-full`: nothing was changed"),
     ),
 )]

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{extract::query::NoQuery, problem::Problem};
 
-/// A sign of life.
+/// Liveness of the process.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok"}))]
 pub(crate) struct Health {
@@ -14,16 +14,16 @@ pub(crate) struct Health {
     status: &'static str,
 }
 
-/// Tells that the service runs
+/// Liveness check
 ///
-/// It says nothing about what the service needs; for that see `/readyz`.
+/// It does not check the dependencies of the service; `/readyz` does.
 #[utoipa::path(
     get,
     tag = "service",
     security(()),
     extensions(("x-role" = json!("any"))),
     responses(
-        (status = 200, description = "It runs", body = Health),
+        (status = 200, description = "The service is running", body = Health),
         (status = 400, description = "`invalid-query`"),
     ),
 )]

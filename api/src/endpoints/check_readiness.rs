@@ -14,42 +14,42 @@ use telemetry::Component;
 
 use crate::{extract::query::NoQuery, problem::Problem, state::AppState};
 
-/// How long what the service needs may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of the database and of the primary store.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the other stores may take: whoever asks is not to wait for what is no reason to send
-/// nobody here.
-const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(500);
+/// Timeout of the other stores. It is shorter, since their failure does not make the service
+/// unready.
+const SECONDARY_PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the service can do.
+/// Readiness of the service.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "degraded", "trouble": ["the store oss does not answer in time"]}))]
 pub(crate) struct Readiness {
-    /// `ok`, or `degraded` if a store does not work that is not the primary one, or a database
-    /// server of several
+    /// `ok`, or `degraded` if a store other than the primary one, or one of several database
+    /// servers, has failed
     status: &'static str,
-    /// Which do not work, and why
+    /// The failed stores and database servers, with the reason
     #[serde(skip_serializing_if = "Vec::is_empty")]
     trouble: Vec<String>,
 }
 
-/// Tells whether the service can do its work
+/// Readiness check
 ///
-/// It asks the database and the stores. What is needed for everything is the database and the store
-/// that takes what is uploaded; without another store, what lies only there cannot be read. While
-/// none of several database servers takes writes, nothing can be changed.
+/// It probes the database and the stores. The database and the primary store, which receives
+/// uploads, are required. While another store is unavailable, files that only it has cannot be
+/// read. While none of several database servers accepts writes, nothing can be changed.
 #[utoipa::path(
     get,
     tag = "service",
     security(()),
     extensions(("x-role" = json!("any"))),
     responses(
-        (status = 200, description = "It can, or most of it", body = Readiness),
+        (status = 200, description = "The service is ready, or degraded", body = Readiness),
         (status = 400, description = "`invalid-query`"),
-        (status = 503, description = "`unavailable`: the database or the store does not answer; which store, and why; or the service is stopping", headers(
-            ("Retry-After" = u32, description = "How many seconds to wait"),
+        (status = 503, description = "`unavailable`: the database or the primary store is unavailable, with the name of the store and the reason; or the service is shutting down", headers(
+            ("Retry-After" = u32, description = "Seconds to wait before a retry"),
         )),
-        (status = 507, description = "`storage-full`: the store takes no more files"),
+        (status = 507, description = "`storage-full`: the primary store is full"),
     ),
 )]
 #[route("/readyz", method = "GET", method = "HEAD")]
@@ -61,33 +61,40 @@ pub(crate) async fn check_readiness(
         return Err(Problem::stopping());
     }
     let service = &state.service;
-    let (database, store, mut trouble) = tokio::join!(
-        timeout(PATIENCE, service.probe_database()),
-        timeout(PATIENCE, service.probe_store()),
-        trouble_with_others(service.stores()),
+    let (database, store, mut failures) = tokio::join!(
+        timeout(PROBE_TIMEOUT, service.probe_database()),
+        timeout(PROBE_TIMEOUT, service.probe_store()),
+        failed_stores(service.stores()),
     );
     database.map_err(|late| Problem::unavailable(Component::Database, &late))??;
     let name = service.stores().primary().name();
     let store = store.map_err(|_| format!("the store {name} does not answer in time"));
     match store {
         Ok(Ok(())) => {}
-        // the service tells a full store from one that fails.
+        // A full store has a problem type of its own.
         Ok(Err(error @ service::Error::Store(storage::Error::Full(_)))) => return Err(error.into()),
         Ok(Err(error)) => return Err(Problem::unready(ErrorChain(&error).to_string())),
         Err(late) => return Err(Problem::unready(late)),
     }
-    trouble.extend(trouble_with_servers(service.replica_set_status()));
-    let status = if trouble.is_empty() { "ok" } else { "degraded" };
-    Ok(HttpResponse::Ok().json(Readiness { status, trouble }))
+    failures.extend(failed_servers(service.replica_set_status()));
+    let status = if failures.is_empty() {
+        "ok"
+    } else {
+        "degraded"
+    };
+    Ok(HttpResponse::Ok().json(Readiness {
+        status,
+        trouble: failures,
+    }))
 }
 
-/// Which stores do not work, of those that are not the primary one.
-async fn trouble_with_others(stores: &Stores) -> Vec<String> {
+/// The failures of the stores other than the primary one.
+async fn failed_stores(stores: &Stores) -> Vec<String> {
     let primary = stores.primary().name();
     let others = stores.iter().filter(|store| store.name() != primary);
     let probed = others.map(async |store| {
         let late = || format!("the store {} does not answer in time", store.name());
-        let probed = timeout(PATIENCE_WITH_OTHERS, store.probe()).await;
+        let probed = timeout(SECONDARY_PROBE_TIMEOUT, store.probe()).await;
         probed.map_or_else(
             |_| Some(late()),
             |probed| probed.err().map(|error| ErrorChain(&error).to_string()),
@@ -96,23 +103,23 @@ async fn trouble_with_others(stores: &Stores) -> Vec<String> {
     join_all(probed).await.into_iter().flatten().collect()
 }
 
-/// Which of several database servers cannot be used.
-fn trouble_with_servers(servers: Option<ReplicaSetStatus>) -> Vec<String> {
+/// The failures of the database servers, if there are several.
+fn failed_servers(servers: Option<ReplicaSetStatus>) -> Vec<String> {
     let servers = servers.map(|status| status.servers).unwrap_or_default();
-    let mut trouble: Vec<String> = servers
+    let mut failures: Vec<String> = servers
         .iter()
         .filter(|server| !server.is_readable)
         .map(|server| {
-            let trouble = if server.is_reachable {
+            let failure = if server.is_reachable {
                 "is behind"
             } else {
                 "does not answer"
             };
-            format!("the database server {} {trouble}", server.name)
+            format!("the database server {} {failure}", server.name)
         })
         .collect();
     if !servers.is_empty() && !servers.iter().any(|server| server.is_primary) {
-        trouble.push("no database server takes writes".to_owned());
+        failures.push("no database server takes writes".to_owned());
     }
-    trouble
+    failures
 }

@@ -14,62 +14,63 @@ use crate::{
     state::AppState,
 };
 
-/// What somebody says they have.
+/// The file that the caller claims to have.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct FileClaim {
-    /// The content's SHA-1.
+    /// The SHA-1 of the content.
     file_sha1: Sha1,
-    /// How many bytes it has.
+    /// The size of the content in bytes.
     #[schema(maximum = 9_223_372_036_854_775_807_i64)]
     file_size: u64,
-    /// The name that the file gets.
+    /// The name of the new file.
     file_name: FileName,
-    /// The media type that it gets.
+    /// The media type of the new file.
     #[schema(nullable = false)]
     content_type: Option<MediaType>,
-    /// The content's SHA-256.
+    /// The SHA-256 of the content.
     #[schema(nullable = false)]
     file_sha256: Option<Sha256>,
 }
 
-/// What has to be proven.
+/// The challenge that the caller has to answer.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ClaimChallenge {
-    /// The claim's id.
+    /// The id of the claim.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     id: String,
-    /// The proof's key: 32 bytes in base64.
+    /// The key of the proof: 32 bytes in base64.
     nonce: String,
-    /// The parts of the file that the proof is over, in this order.
+    /// The ranges of the file that the proof covers, in this order.
     ranges: Vec<ClaimRange>,
-    /// Until when it can be proven.
+    /// The time at which the claim expires.
     expires_at: Timestamp,
 }
 
-/// A part of a file.
+/// A range of a file.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ClaimRange {
-    /// Where it begins.
+    /// The position of the first byte.
     offset: u64,
-    /// How many bytes it has.
+    /// The number of bytes.
     length: u64,
 }
 
-/// Claims a file, to be proven instead of uploaded
+/// Claims a file
 ///
-/// The answer is the same whether the service has the content or not. The proof, which
-/// `PUT /claims/{claim_id}` takes, is the HMAC-SHA-256 with the key `nonce` over the claim's `id`,
-/// a line feed, `file_sha1`, a line feed, and the bytes of the `ranges`. Whether the caller has the
-/// file already, `GET /files/{file_sha1}` tells without a claim.
+/// A claim lets the caller prove possession of a file instead of uploading it. The response is the
+/// same whether or not the service has the content. The proof, which `PUT /claims/{claim_id}`
+/// takes, is the HMAC-SHA-256 with the key `nonce` over the claim's `id`, a line feed, `file_sha1`,
+/// a line feed, and the bytes of the `ranges`. `GET /files/{file_sha1}` reports without a claim
+/// whether the caller already has the file.
 #[utoipa::path(
     tag = "claims",
     request_body(content = FileClaim, content_type = "application/json"),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 201, description = "What has to be proven", body = ClaimChallenge, headers(
-            ("Location" = String, description = "The claim's URL"),
+        (status = 201, description = "The challenge", body = ClaimChallenge, headers(
+            ("Location" = String, description = "URL of the claim"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         (status = 400, description = "`invalid-body` or `invalid-query`"),
@@ -77,7 +78,7 @@ pub(crate) struct ClaimRange {
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 429, description = "`too-many-claims`", headers(
-            ("Retry-After" = u32, description = "How many seconds to wait"),
+            ("Retry-After" = u32, description = "Seconds to wait before a retry"),
         )),
         (status = 507, description = "`storage-full`: nothing was stored"),
     ),
@@ -93,7 +94,7 @@ pub(crate) async fn claim_file(
 ) -> Result<HttpResponse, Problem> {
     let claim: FileClaim = body::read_json(request.headers(), payload).await?;
     if i64::try_from(claim.file_size).is_err() {
-        let detail = "no file has so many bytes";
+        let detail = "`file_size` is larger than any file can be";
         return Err(Problem::body(detail).named(ProblemLocation::Body, "file_size"));
     }
     let claim = NewClaim {

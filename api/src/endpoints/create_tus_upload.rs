@@ -21,20 +21,20 @@ use crate::{
     state::AppState,
 };
 
-/// Begins an upload by tus
+/// Creates a tus upload
 ///
-/// `Upload-Metadata` may have `filename` and `filetype`, which name the file and its media type,
-/// and `sha1` and `sha256` in hexadecimal digits, which the content has to have. If the caller has
-/// that file already, the upload is complete at once. The body, if there is one, is the
-/// upload's beginning. With `Upload-Concat: final;` and the URLs of partial uploads it is made of
-/// those, which go then.
+/// `Upload-Metadata` may contain `filename` and `filetype`, the file's name and media type, and
+/// `sha1` and `sha256` in hexadecimal digits, the expected digests of the content. If the caller
+/// already has that file, the upload is complete at once. A body contains the first bytes. With
+/// `Upload-Concat: final;` and the URLs of partial uploads, the new upload is the concatenation of
+/// those, and they are removed.
 #[utoipa::path(
     tag = "tus",
     params(
         TusVersion,
-        ("Upload-Length" = Option<u64>, Header, description = "How many bytes the upload will have"),
-        ("Upload-Defer-Length" = Option<String>, Header, description = "`1` if that will be said later"),
-        ("Upload-Metadata" = Option<String>, Header, description = "Keys and values in base64: `filename d29ybGQudHh0,filetype dGV4dC9wbGFpbg==`"),
+        ("Upload-Length" = Option<u64>, Header, description = "Total length of the upload in bytes"),
+        ("Upload-Defer-Length" = Option<String>, Header, description = "`1` if a later request announces the length"),
+        ("Upload-Metadata" = Option<String>, Header, description = "Keys, and values in base64: `filename d29ybGQudHh0,filetype dGV4dC9wbGFpbg==`"),
         ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and URLs, separated by spaces"),
         TusChecksum,
     ),
@@ -42,19 +42,19 @@ use crate::{
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 201, description = "The upload can go on, or is complete", headers(
+        (status = 201, description = "The upload was created, and may already be complete", headers(
             ("Location" = String, description = "The upload's URL"),
-            ("Upload-Offset" = u64, description = "How many bytes it has"),
-            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
+            ("Upload-Offset" = u64, description = "Current offset of the upload"),
+            ("Upload-Expires" = String, description = "Time at which the upload expires without activity"),
             ("Content-Location" = String, description = "The file's URL, if the upload is complete"),
         )),
         (status = 400, description = "`invalid-header`, `invalid-metadata`, `invalid-file-name`, `invalid-concatenation`, `inconsistent-upload-length`, `invalid-query` or `invalid-body`"),
-        (status = 409, description = "`digest-collision`: another content with this SHA-1 is stored; or `superseded`: another request makes an upload of the same parts"),
+        (status = 409, description = "`digest-collision`: different content with this SHA-1 is stored; or `superseded`: another request concatenates the same parts"),
         (status = 412, description = "`unsupported-version`"),
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`"),
-        (status = 422, description = "`digest-mismatch`: the upload is complete and has other digests than it was said to have, and is over"),
-        (status = 460, description = "`checksum-mismatch`: nothing was kept"),
+        (status = 422, description = "`digest-mismatch`: the complete upload does not match the announced digests, and has ended"),
+        (status = 460, description = "`checksum-mismatch`: the bytes were discarded, and no upload was created"),
         (status = 507, description = "`storage-full` or `quota-full`"),
     ),
 )]
@@ -67,19 +67,19 @@ pub(crate) async fn create_tus_upload(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let headers = request.headers();
-    let beginning = Beginning::read(headers)?;
+    let creation = Creation::read(headers)?;
     let has_body = body::is_there(headers);
     let service = &state.service;
-    let new = match beginning {
-        Beginning::OfParts(_, _) if has_body => {
-            let detail = "an upload that is made of others takes no bytes of its own";
+    let new = match creation {
+        Creation::Concatenation(_, _) if has_body => {
+            let detail = "a concatenation takes no bytes of its own";
             return Err(Problem::body(detail));
         }
-        Beginning::OfParts(new, parts) => {
+        Creation::Concatenation(new, parts) => {
             let status = service.concatenate(&owner, new, &parts).await?;
-            return Ok(answer(&status));
+            return Ok(created(&status));
         }
-        Beginning::OfBytes(new) => new,
+        Creation::Bytes(new) => new,
     };
     let first = AppendRequest {
         bytes: body::content_length(headers),
@@ -95,20 +95,20 @@ pub(crate) async fn create_tus_upload(
     let status = service.begin_upload(&owner, new, known.as_ref()).await?;
     let is_empty = status.session.length == Some(0);
     if status.session.state != SessionState::Open || !has_body && !is_empty {
-        return Ok(answer(&status));
+        return Ok(created(&status));
     }
-    fill(&state, &owner, status, first, payload).await
+    append_first(&state, &owner, status, first, payload).await
 }
 
-/// What a request begins an upload of.
-enum Beginning {
-    /// Of other uploads.
-    OfParts(NewUpload, Vec<RandomId>),
-    /// Of bytes, which come with it or later.
-    OfBytes(NewUpload),
+/// A request to create an upload.
+enum Creation {
+    /// A concatenation of partial uploads.
+    Concatenation(NewUpload, Vec<RandomId>),
+    /// An upload of bytes, from this request or later ones.
+    Bytes(NewUpload),
 }
 
-impl Beginning {
+impl Creation {
     fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         if body::is_there(headers) {
             body::require_media_type(headers, tus::MEDIA_TYPE)?;
@@ -117,15 +117,15 @@ impl Beginning {
         let concatenation = tus::concatenation(headers)?;
         let length = tus::length(headers)?;
         let metadata = tus::metadata(headers)?;
-        let mut new = described(metadata.as_ref())?;
+        let mut new = from_metadata(metadata.as_ref())?;
         new.concat = concatenation.as_ref().map(|(_, text)| text.clone());
         let concatenation = concatenation.map(|(concatenation, _)| concatenation);
         if let Some(Concatenation::Final(parts)) = concatenation {
             if length != Length::Unsaid {
-                let detail = "an upload that is made of others has theirs";
+                let detail = "a concatenation has the length of its parts";
                 return Err(tus::wrong_length(detail));
             }
-            return Ok(Self::OfParts(new, parts));
+            return Ok(Self::Concatenation(new, parts));
         }
         new.is_part = concatenation.is_some();
         new.length = match length {
@@ -133,16 +133,16 @@ impl Beginning {
             Length::Deferred => None,
             Length::Unsaid => {
                 return Err(tus::wrong_length(
-                    "give a length, or Upload-Defer-Length: 1",
+                    "send Upload-Length, or Upload-Defer-Length: 1",
                 ));
             }
         };
-        Ok(Self::OfBytes(new))
+        Ok(Self::Bytes(new))
     }
 }
 
-/// Appends the body of the request that began an upload.
-async fn fill(
+/// Appends the body of the request that created the upload.
+async fn append_first(
     state: &AppState,
     owner: &Owner,
     mut status: UploadStatus,
@@ -152,7 +152,7 @@ async fn fill(
     let service = &state.service;
     let id = status.session.id;
     let appended = match service.append(owner, Protocol::Tus, id, first).await {
-        Ok(append) => append_tus_upload::take(state, append, payload).await,
+        Ok(append) => append_tus_upload::append_body(state, append, payload).await,
         Err(error) => Err(error.into()),
     };
     match appended {
@@ -167,17 +167,17 @@ async fn fill(
             status.session.expires_at = expires_at;
         }
         Err(problem) => {
-            // Nobody was told of it, so nobody can go on with it.
+            // The client has not received the upload's URL, so nothing can resume it.
             match service.remove_upload(owner, Protocol::Tus, id).await {
                 Ok(()) | Err(service::Error::UploadGone) => return Err(problem),
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    Ok(answer(&status))
+    Ok(created(&status))
 }
 
-fn answer(status: &UploadStatus) -> HttpResponse {
+fn created(status: &UploadStatus) -> HttpResponse {
     let session = &status.session;
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, format!("{}/{}", tus::PREFIX, session.id)));
@@ -188,14 +188,14 @@ fn answer(status: &UploadStatus) -> HttpResponse {
     response.finish()
 }
 
-/// What the metadata say about an upload.
-fn described(metadata: Option<&Metadata>) -> Result<NewUpload, Problem> {
+/// Reads the name, media type and digests of the upload from its metadata.
+fn from_metadata(metadata: Option<&Metadata>) -> Result<NewUpload, Problem> {
     let value = |key: &str| {
         let value = metadata.and_then(|metadata| metadata.value(key));
         value
             .map(|value| {
                 std::str::from_utf8(value)
-                    .map_err(|_| wrong(&format!("the value of `{key}` is not UTF-8")))
+                    .map_err(|_| invalid_metadata(&format!("the value of `{key}` is not UTF-8")))
             })
             .transpose()
     };
@@ -224,10 +224,10 @@ fn described(metadata: Option<&Metadata>) -> Result<NewUpload, Problem> {
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Problem> {
     text.parse()
-        .map_err(|error: T::Err| wrong(&error.to_string()))
+        .map_err(|error: T::Err| invalid_metadata(&error.to_string()))
 }
 
-fn wrong(detail: &str) -> Problem {
+fn invalid_metadata(detail: &str) -> Problem {
     Problem::new(ProblemType::InvalidMetadata, detail)
         .named(ProblemLocation::Header, "upload-metadata")
 }

@@ -16,9 +16,9 @@ use crate::{
 
 /// Downloads a file
 ///
-/// All of it, or the ranges that are asked for. The entity tag is the SHA-1 and never changes.
-/// `disposition=inline` lets a browser show the file, unless it is of a type that can run script;
-/// then it is still `attachment`.
+/// The response has the whole file or the requested ranges. The entity tag is the SHA-1 and never
+/// changes. `disposition=inline` lets a browser display the file, unless its media type can run
+/// scripts; then the disposition remains `attachment`.
 #[utoipa::path(
     get,
     tag = "files",

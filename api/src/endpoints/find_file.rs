@@ -13,9 +13,9 @@ use crate::{
     state::AppState,
 };
 
-/// Tells about one of the caller's files
+/// Metadata of a file of the caller
 ///
-/// The entity tag is that of the entry, and changes with its name and its status.
+/// The entity tag is that of the entry, and changes with its name and status.
 #[utoipa::path(
     get,
     tag = "files",
@@ -25,12 +25,12 @@ use crate::{
     security(("bearer" = ["files:read"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 200, description = "What there is to tell", body = FileMeta, headers(
-            ("ETag" = String, description = "The entry's version"),
+        (status = 200, description = "File metadata", body = FileMeta, headers(
+            ("ETag" = String, description = "Version of the entry"),
             ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
-        (status = 304, description = "The entry has one of the tags", headers(
-            ("ETag" = String, description = "The entry's version"),
+        (status = 304, description = "The entity tag of the entry is one of those in `If-None-Match`", headers(
+            ("ETag" = String, description = "Version of the entry"),
             ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 400, description = "`invalid-sha1` or `invalid-query`"),
@@ -48,7 +48,7 @@ pub(crate) async fn find_file(
     _: NoQuery,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    // A condition is for what there is now.
+    // `If-Match` has to be compared with the current version, not with a cached one.
     let entry = if request.headers().contains_key(header::IF_MATCH) {
         state.service.find_uncached(&owner, &sha1).await?
     } else {

@@ -11,7 +11,7 @@ use crate::{
     state::AppState,
 };
 
-/// Tells how far a transfer has come
+/// Status of a transfer
 #[utoipa::path(
     get,
     tag = "transfers",

@@ -13,16 +13,16 @@ use crate::{
     state::AppState,
 };
 
-/// Downloads the file that a link leads to
+/// Downloads a file by a link
 ///
-/// It needs no credentials. A link works until it expires, its downloads are used up, it is
-/// revoked, or its file is deleted; then, as for what was never a link, there is nothing here.
-/// Every answer with bytes counts as a download; `HEAD` and 304 do not.
+/// No credentials are needed. A link works until it expires, its downloads are used up, it is
+/// revoked, or its file is deleted; after that, as for a link that never existed, the response is
+/// 404. Every response with bytes counts as a download; `HEAD` and 304 do not.
 #[utoipa::path(
     get,
     tag = "links",
     params(
-        ("link_token" = String, Path, description = "What the link's URL ends with", example = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("link_token" = String, Path, description = "Token of the link, the last segment of its URL", example = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
         DownloadFields,
         PreconditionFields,
         RevalidationFields,
@@ -32,7 +32,7 @@ use crate::{
     responses(
         LinkedFileBytes,
         (status = 400, description = "`invalid-query`"),
-        (status = 404, description = "`link-not-found`, whatever is wrong with it"),
+        (status = 404, description = "`link-not-found`, for every reason why the link does not work"),
     ),
 )]
 #[route("/d/{link_token}", method = "GET", method = "HEAD")]
@@ -50,9 +50,9 @@ pub(crate) async fn follow_link(
         inline: linked.link.inline,
         link: Some(&linked.link),
     };
-    let answered = delivery.answer(&request).await;
-    answered.map_err(|problem| match problem.kind {
-        // Purged a moment ago; so the link has ended.
+    let response = delivery.answer(&request).await;
+    response.map_err(|problem| match problem.kind {
+        // The file was purged a moment ago, which also ended the link.
         ProblemType::NotFound => service::Error::LinkNotFound.into(),
         _ => problem,
     })

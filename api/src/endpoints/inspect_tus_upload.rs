@@ -12,32 +12,32 @@ use crate::{
     state::AppState,
 };
 
-/// Tells how far an upload by tus has come
+/// Status of a tus upload
 ///
-/// It waits for nobody who is sending bytes. An upload whose last byte has come and that was not
-/// completed, because the service died in between, is completed first.
+/// It does not wait for a running request that appends bytes. If the service crashed after it
+/// received the last byte and before it completed the upload, this completes the upload first.
 #[utoipa::path(
     tag = "tus",
     params(UploadPath, TusVersion),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 200, description = "How far it has come, and what was said of it", headers(
-            ("Upload-Offset" = u64, description = "How many bytes it has; not there while it is being made of others"),
-            ("Upload-Length" = u64, description = "How many bytes it will have, if that was said"),
-            ("Upload-Defer-Length" = String, description = "`1` if not"),
-            ("Upload-Metadata" = String, description = "As it was given"),
-            ("Upload-Concat" = String, description = "As it was given"),
-            ("Upload-Expires" = String, description = "Until when it is kept if nothing is heard of it"),
-            ("Content-Location" = String, description = "The file's URL, if the upload is complete"),
+        (status = 200, description = "Status and metadata of the upload", headers(
+            ("Upload-Offset" = u64, description = "Current offset of the upload; absent while a concatenation is in progress"),
+            ("Upload-Length" = u64, description = "Total length in bytes, if it is known"),
+            ("Upload-Defer-Length" = String, description = "`1` if the length is not known yet"),
+            ("Upload-Metadata" = String, description = "As the client sent it at creation"),
+            ("Upload-Concat" = String, description = "As the client sent it at creation"),
+            ("Upload-Expires" = String, description = "Time at which the upload expires without activity"),
+            ("Content-Location" = String, description = "URL of the file, if the upload is complete"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         (status = 400, description = "`invalid-query`"),
         (status = 404, description = "`upload-not-found`"),
-        (status = 409, description = "`superseded`, or `digest-collision`: the upload cannot be completed, and is over"),
+        (status = 409, description = "`superseded`, or `digest-collision`: the upload cannot be completed, and has ended"),
         (status = 410, description = "`upload-gone`"),
         (status = 412, description = "`unsupported-version`"),
-        (status = 422, description = "`digest-mismatch`: the upload cannot be completed, and is over"),
+        (status = 422, description = "`digest-mismatch`: the upload cannot be completed, and has ended"),
         (status = 507, description = "`storage-full` or `quota-full`: the upload cannot be completed now"),
     ),
 )]

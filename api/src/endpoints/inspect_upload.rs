@@ -12,9 +12,9 @@ use crate::{
     state::AppState,
 };
 
-/// Tells how far an upload has come
+/// Status of an upload
 ///
-/// It waits for nobody who is sending bytes.
+/// It does not wait for a running request that appends bytes.
 #[utoipa::path(
     get,
     tag = "uploads",
@@ -22,15 +22,15 @@ use crate::{
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),
     responses(
-        (status = 204, description = "How far it has come", headers(
-            ("Upload-Offset" = u64, description = "How many bytes it has"),
-            ("Upload-Complete" = String, description = "`?1` if it has become a file, `?0` if not"),
-            ("Upload-Length" = u64, description = "How many bytes it will have, if that was said"),
-            ("Upload-Limit" = String, description = "What it may be, and for how many seconds it is kept"),
-            ("Location" = String, description = "The file's URL, if it has become one"),
+        (status = 204, description = "Status of the upload", headers(
+            ("Upload-Offset" = u64, description = "Current offset of the upload"),
+            ("Upload-Complete" = String, description = "`?1` if the upload is complete, otherwise `?0`"),
+            ("Upload-Length" = u64, description = "Total length in bytes, if it is known"),
+            ("Upload-Limit" = String, description = "Limits of the upload, and its remaining lifetime in seconds"),
+            ("Location" = String, description = "URL of the file, if the upload is complete"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
-        (status = 400, description = "`invalid-query`, or `invalid-header`: the request has a field of one that sends bytes"),
+        (status = 400, description = "`invalid-query`, or `invalid-header`: the request has a field that is only valid with bytes"),
         (status = 404, description = "`upload-not-found`"),
         (status = 410, description = "`upload-gone`"),
     ),

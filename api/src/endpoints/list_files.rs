@@ -15,43 +15,43 @@ use crate::{
 };
 
 const DEFAULT_LIMIT: u64 = 20;
-const MOST: u64 = 1000;
-const MOST_SHA1S: usize = 100;
+const MAX_LIMIT: u64 = 1000;
+const MAX_SHA1S: usize = 100;
 
-/// A part of a listing.
+/// A page of a listing.
 #[derive(Serialize, ToSchema)]
 struct FileList {
     /// The files, newest first.
     files: Vec<FileMeta>,
-    /// The `cursor` of the next part, or null at the end.
+    /// The `cursor` of the next page, or null on the last page.
     #[schema(example = "AAYpfW1oHgAAAAAAAAAAKpxJ2n8r0vC4uYxk3Hn0sQw")]
     next: Option<String>,
 }
 
 /// Lists the caller's files, newest first
 ///
-/// A part of the listing has up to `limit` files. If there are more, `next` is the `cursor` to
-/// continue with, and a `Link` field has the whole URL (RFC 8288). Files that come or go
-/// meanwhile make no other appear twice or be left out. A cursor works with the parameters that
-/// it was made with, but for `limit`.
+/// A page has up to `limit` files. If there are more, `next` is the `cursor` of the next page, and
+/// a `Link` field has its URL (RFC 8288). Files that are added or removed between pages cause no
+/// other file to be repeated or skipped. A cursor is valid only with the parameters of its first
+/// page, except `limit`.
 ///
-/// With `file_sha1`, which may be given up to 100 times, this looks up which of these files the
-/// caller has; `limit` is 100 then, unless given.
+/// With `file_sha1`, which can be repeated up to 100 times, this looks up which of these files the
+/// caller has; the default of `limit` is then 100.
 #[utoipa::path(
     get,
     tag = "files",
     params(
-        ("limit" = Option<u64>, Query, description = "The most files to list; 20 unless given", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "Where to continue: the `next` of the part before"),
-        ("status" = Option<FileStatus>, Query, description = "List these; `available` unless given"),
-        ("name" = Option<String>, Query, description = "List files with this in their name, in upper or lower case", max_length = 255),
-        ("file_sha1" = Option<Vec<String>>, Query, description = "List these files", max_items = 100, explode = true),
+        ("limit" = Option<u64>, Query, description = "Maximum number of files; default 20", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "The `next` of the previous page"),
+        ("status" = Option<FileStatus>, Query, description = "Status of the files; default `available`"),
+        ("name" = Option<String>, Query, description = "Only files whose name contains this text, without regard to case", max_length = 255),
+        ("file_sha1" = Option<Vec<String>>, Query, description = "Only these files", max_items = 100, explode = true),
     ),
     security(("bearer" = ["files:read"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 200, description = "A part of the listing", body = FileList, headers(
-            ("Link" = String, description = "The next part's URL, with `rel=\"next\"`, unless this is the last"),
+        (status = 200, description = "A page of the listing", body = FileList, headers(
+            ("Link" = String, description = "URL of the next page, with `rel=\"next\"`; absent on the last page"),
         )),
         (status = 400, description = "`invalid-query` or `invalid-cursor`"),
         (status = 406, description = "`not-acceptable`"),
@@ -81,7 +81,7 @@ pub(crate) async fn list_files(
     }))
 }
 
-/// Which part of which listing is asked for.
+/// The requested page of a listing.
 struct Listing {
     filter: EntryFilter,
     cursor: Option<String>,
@@ -93,7 +93,7 @@ impl Listing {
         let sha1s = read_sha1s(&query.many("file_sha1"))?;
         let limit = match query.one("limit")? {
             Some(limit) => read_limit(&limit)?,
-            None if sha1s.is_some() => MOST_SHA1S as u64,
+            None if sha1s.is_some() => MAX_SHA1S as u64,
             None => DEFAULT_LIMIT,
         };
         let status = match query.one("status")?.as_deref() {
@@ -106,13 +106,13 @@ impl Listing {
         };
         let name = query.one("name")?.filter(|name| !name.is_empty());
         if name.as_ref().is_some_and(|name| name.len() > 255) {
-            return Err(Problem::query("name", "no name has more than 255 bytes"));
+            return Err(Problem::query("name", "a name has at most 255 bytes"));
         }
         if name
             .as_ref()
             .is_some_and(|name| name.contains(char::is_control))
         {
-            return Err(Problem::query("name", "no name has control characters"));
+            return Err(Problem::query("name", "a name has no control characters"));
         }
         let cursor = query.one("cursor")?.filter(|cursor| !cursor.is_empty());
         query.end()?;
@@ -127,7 +127,7 @@ impl Listing {
         })
     }
 
-    /// The URL of the part that begins at a cursor.
+    /// The URL of the page that begins at a cursor.
     fn url_of(&self, cursor: &str) -> String {
         let mut url = format!("/files?limit={}&cursor={cursor}", self.limit);
         if self.filter.status == FileStatus::Deleted {
@@ -148,27 +148,29 @@ fn read_limit(limit: &str) -> Result<u64, Problem> {
     let in_range = limit
         .parse()
         .ok()
-        .filter(|limit| (1..=MOST).contains(limit));
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit));
     in_range.ok_or_else(|| {
         Problem::query(
             "limit",
-            format!("`limit` is a whole number from 1 to {MOST}"),
+            format!("`limit` is a whole number from 1 to {MAX_LIMIT}"),
         )
     })
 }
 
 fn read_sha1s(values: &[String]) -> Result<Option<Vec<Sha1>>, Problem> {
-    let wrong = |detail: String| Problem::query("file_sha1", detail);
+    let invalid = |detail: String| Problem::query("file_sha1", detail);
     let sha1s = values
         .iter()
         .flat_map(|value| value.split(','))
         .map(|sha1| {
             sha1.parse()
-                .map_err(|error: domain::DigestError| wrong(error.to_string()))
+                .map_err(|error: domain::DigestError| invalid(error.to_string()))
         })
         .collect::<Result<Vec<Sha1>, _>>()?;
-    if sha1s.len() > MOST_SHA1S {
-        return Err(wrong(format!("at most {MOST_SHA1S} files are looked up")));
+    if sha1s.len() > MAX_SHA1S {
+        return Err(invalid(format!(
+            "at most {MAX_SHA1S} files can be looked up at once"
+        )));
     }
     Ok(Some(sha1s).filter(|sha1s| !sha1s.is_empty()))
 }

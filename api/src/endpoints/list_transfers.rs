@@ -12,24 +12,24 @@ use crate::{
     state::AppState,
 };
 
-/// How many are listed at most.
-const MOST: u64 = 100;
+/// The length of the list.
+const MAX_TRANSFERS: u64 = 100;
 
-/// Transfers, the newest first.
+/// Transfers, newest first.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TransferList {
-    /// Up to a hundred of them.
+    /// Up to 100 transfers.
     transfers: Vec<Transfer>,
 }
 
-/// Lists the transfers between stores, the newest first
+/// Lists the transfers between stores, newest first
 #[utoipa::path(
     get,
     tag = "transfers",
     security(("bearer" = ["admin"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 200, description = "The newest hundred", body = TransferList, headers(
+        (status = 200, description = "The newest 100 transfers", body = TransferList, headers(
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         (status = 400, description = "`invalid-query`"),
@@ -43,7 +43,7 @@ pub(crate) async fn list_transfers(
     state: web::Data<AppState>,
     _: NoQuery,
 ) -> Result<HttpResponse, Problem> {
-    let transfers = state.service.list_transfers(MOST).await?;
+    let transfers = state.service.list_transfers(MAX_TRANSFERS).await?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(TransferList {

@@ -1,4 +1,4 @@
-//! `OPTIONS` where uploads can be resumed: `/files`, `/files/{file_sha1}`, `/uploads/{upload_id}`
+//! `OPTIONS` of the resources with resumable uploads: `/files`, `/files/{file_sha1}`, `/uploads/{upload_id}`
 
 use actix_web::{HttpResponse, options, web};
 
@@ -11,7 +11,7 @@ use crate::{
     state::AppState,
 };
 
-/// Tells that uploads can be resumed, and what they may be
+/// Limits of resumable uploads
 #[utoipa::path(
     tag = "uploads",
     security(()),
@@ -25,7 +25,7 @@ pub(crate) async fn offer_resumption(state: web::Data<AppState>) -> HttpResponse
     resumption::offer(state.service.limits())
 }
 
-/// Tells that uploads by `PUT` can be resumed, and what they may be
+/// Limits of resumable uploads by `PUT`
 #[utoipa::path(
     tag = "uploads",
     params(FilePath),
@@ -40,9 +40,9 @@ pub(crate) async fn offer_resumption_to(state: web::Data<AppState>) -> HttpRespo
     resumption::offer(state.service.limits())
 }
 
-/// Tells what uploads may be, at an upload's URL
+/// Limits of resumable uploads, at the URL of an upload
 ///
-/// It says nothing about the upload.
+/// The response is the same for every upload, and does not show its status.
 #[utoipa::path(
     tag = "uploads",
     params(UploadPath),

@@ -1,4 +1,4 @@
-//! `OPTIONS /tus`, and of each upload there
+//! `OPTIONS /tus` and `OPTIONS /tus/{upload_id}`
 
 use actix_web::{HttpResponse, options, web};
 
@@ -8,9 +8,9 @@ use crate::{
     state::AppState,
 };
 
-/// Tells what of tus 1.0.0 is spoken
+/// Supported version and extensions of tus
 ///
-/// It needs no `Tus-Resumable`, and takes any.
+/// `Tus-Resumable` is optional here, and may have any value.
 #[utoipa::path(
     tag = "tus",
     security(()),
@@ -24,9 +24,9 @@ pub(crate) async fn offer_tus(state: web::Data<AppState>) -> HttpResponse {
     tus::offer(state.service.limits().max_upload_size)
 }
 
-/// Tells what of tus 1.0.0 is spoken, at an upload's URL
+/// Supported version and extensions of tus, at the URL of an upload
 ///
-/// It says nothing about the upload.
+/// The response is the same for every upload, and does not show its status.
 #[utoipa::path(
     tag = "tus",
     params(UploadPath),

@@ -14,22 +14,22 @@ use crate::{
     state::AppState,
 };
 
-/// The proof that somebody has a file.
+/// The proof of a claim.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ClaimProof {
-    /// The HMAC-SHA-256, in 64 hexadecimal digits.
+    /// The HMAC-SHA-256 in 64 hexadecimal digits.
     proof: Sha256,
 }
 
-/// Proves a claim, and gets the file without uploading it
+/// Proves a claim
 ///
-/// A claim can be tried once. It is refused in the same way, and in a time that does not tell
-/// more, whether the service does not have the content, its size or SHA-256 is another, or the
-/// proof is wrong.
+/// With a valid proof the caller gets the file without uploading it. A claim allows one attempt.
+/// The response and its timing are the same whether the service does not have the content, its
+/// size or SHA-256 differs, or the proof is wrong.
 #[utoipa::path(
     tag = "claims",
-    params(("claim_id" = String, Path, description = "The claim's id", pattern = "^[0-9a-f]{32}$", example = "00000000000000000000000000000000")),
+    params(("claim_id" = String, Path, description = "Id of the claim", pattern = "^[0-9a-f]{32}$", example = "00000000000000000000000000000000")),
     request_body(content = ClaimProof, content_type = "application/json"),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("upload"))),

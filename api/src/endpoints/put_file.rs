@@ -16,15 +16,15 @@ use crate::{
     upload,
 };
 
-/// Uploads a file whose SHA-1 is known
+/// Uploads a file with a known SHA-1
 ///
-/// The whole body is the file. It is stored only if it has the SHA-1 in the URL. It is named by
-/// `?file_name=` or by a `Content-Disposition` field. Otherwise this is as uploading by `POST`.
+/// The request body is the file. It is stored only if its SHA-1 is that in the URL. Its name is
+/// `?file_name=` or in a `Content-Disposition` field. Otherwise this works as an upload by `POST`.
 #[utoipa::path(
     tag = "files",
     params(
         FilePath,
-        ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255, example = "hello.txt"),
+        ("file_name" = Option<String>, Query, description = "Name of the file", min_length = 1, max_length = 255, example = "hello.txt"),
         UploadFields,
         ResumableFields,
     ),
@@ -65,7 +65,7 @@ fn refuse_form(request: &HttpRequest) -> Result<(), Problem> {
             .starts_with(b"multipart/")
     });
     if is_form {
-        let detail = "the body is the file itself; send a form by POST /files";
+        let detail = "the request body is the file itself; send forms with POST /files";
         return Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
             .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str()));
     }

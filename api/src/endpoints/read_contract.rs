@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, route, web};
 
 use crate::{extract::query::NoQuery, openapi::Contract, problem::Problem};
 
-/// Gives the contract as JSON
+/// This contract as JSON
 #[utoipa::path(
     get,
     tag = "service",
@@ -25,7 +25,7 @@ pub(crate) async fn read_contract_json(
         .body(contract.json.clone()))
 }
 
-/// Gives the contract as YAML
+/// This contract as YAML
 #[utoipa::path(
     get,
     tag = "service",

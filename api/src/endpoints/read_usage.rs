@@ -12,43 +12,43 @@ use crate::{
     state::AppState,
 };
 
-/// How much an owner has, and may have.
+/// Usage and quota of an owner.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OwnerUsage {
-    /// Bytes of all files that are there or can be restored, each counted in full.
+    /// Total size in bytes of all available and restorable files, each counted in full.
     bytes: u64,
-    /// Files that are there or can be restored.
+    /// Number of available and restorable files.
     files: u64,
-    /// Uploads that are running, or wait to go on.
+    /// Number of running and resumable uploads.
     uploads: u64,
-    /// Bytes that are set aside for them.
+    /// Bytes that are reserved for these uploads.
     reserved_bytes: u64,
-    /// How much there may be.
+    /// Limits of the owner.
     quota: OwnerQuota,
 }
 
-/// How much an owner may have; what is null has no limit.
+/// Quota of an owner; null stands for no limit.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OwnerQuota {
-    /// Bytes of all files together, and of what is set aside for uploads.
+    /// Total bytes of all files and of the reservations for uploads.
     bytes: Option<u64>,
-    /// Files.
+    /// Number of files.
     files: Option<u64>,
-    /// Uploads that are running.
+    /// Number of running uploads.
     uploads: Option<u64>,
 }
 
-/// Tells how much the caller has, and may have
+/// Usage and quota of the caller
 ///
-/// Deleted files count as long as they can be restored; `DELETE` with `purge=true` gives their
-/// room back.
+/// Deleted files count as long as they can be restored; `DELETE` with `purge=true` frees their
+/// space.
 #[utoipa::path(
     get,
     tag = "usage",
     security(("bearer" = ["files:read"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 200, description = "What there is, and may be", body = OwnerUsage, headers(
+        (status = 200, description = "Usage and quota", body = OwnerUsage, headers(
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         (status = 400, description = "`invalid-query`"),

@@ -13,22 +13,22 @@ use crate::{
 
 /// Deletes a file
 ///
-/// It can be restored, and is listed with `status=deleted`, unless `purge` is true, which gives up
-/// the right to restore it, also of one that was deleted before. Other owners' files with the
-/// same content are not touched.
+/// A deleted file can be restored, and is listed with `status=deleted`. With `purge=true` it can
+/// no longer be restored; this also applies to a file that is already deleted. Files of other owners
+/// with the same content are not affected.
 #[utoipa::path(
     tag = "files",
     params(
         FilePath,
-        ("purge" = Option<bool>, Query, description = "Give up the right to restore it"),
+        ("purge" = Option<bool>, Query, description = "Delete the file permanently, without the possibility to restore it"),
         PreconditionFields,
     ),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 204, description = "It is deleted"),
+        (status = 204, description = "The file is deleted"),
         (status = 400, description = "`invalid-sha1` or `invalid-query`"),
-        (status = 404, description = "`not-found`: there is none, or it was deleted before"),
+        (status = 404, description = "`not-found`: the file does not exist, or is already deleted"),
         (status = 412, description = "`precondition-failed`"),
         (status = 507, description = "`storage-full`: nothing was changed"),
     ),
@@ -41,10 +41,10 @@ pub(crate) async fn remove_file(
     mut query: Query,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let for_good = query.flag("purge")?;
+    let purge = query.flag("purge")?;
     query.end()?;
     let unchanged = |entry: &service::Entry| matches(&request, &entry_tag(entry));
     let service = &state.service;
-    service.remove(&owner, &sha1, for_good, unchanged).await?;
+    service.remove(&owner, &sha1, purge, unchanged).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -14,9 +14,9 @@ use crate::{
     state::AppState,
 };
 
-/// Ends an upload by tus
+/// Terminates a tus upload
 ///
-/// Its bytes are dropped. A file that it has become stays.
+/// Its bytes are discarded. A file that it has created stays.
 #[utoipa::path(
     tag = "tus",
     params(UploadPath, TusVersion),

@@ -11,9 +11,9 @@ use crate::{
     state::AppState,
 };
 
-/// Ends an upload
+/// Cancels an upload
 ///
-/// Its bytes are dropped. A file that it has become stays.
+/// Its bytes are discarded. A file that it has created stays.
 #[utoipa::path(
     tag = "uploads",
     params(UploadPath),

@@ -17,46 +17,47 @@ use crate::{
     state::AppState,
 };
 
-/// What a link is to be.
+/// Properties of a new link.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LinkRequest {
-    /// For how many seconds it is to work.
+    /// Lifetime in seconds.
     #[schema(minimum = 1, example = 3600)]
     expires_in: u64,
-    /// Whether a browser saves the file or may show it.
+    /// How a browser handles the file; default `attachment`.
     #[schema(nullable = false)]
     disposition: Option<LinkDisposition>,
-    /// How often the file can be downloaded by it; without end unless given.
+    /// Maximum number of downloads; unlimited by default.
     #[schema(nullable = false, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     max_downloads: Option<u64>,
 }
 
-/// What a browser does with a file.
+/// Handling of a file in a browser.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum LinkDisposition {
-    /// It saves it.
+    /// The browser saves the file.
     Attachment,
-    /// It may show it, unless the file is of a type that can run script.
+    /// The browser may display the file, unless its media type can run scripts.
     Inline,
 }
 
 /// A link to a file.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct FileLink {
-    /// Where the file is for whoever has this.
+    /// URL of the file, which needs no credentials.
     #[schema(example = "/d/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
     url: String,
-    /// Until when.
+    /// Time at which the link expires.
     expires_at: Timestamp,
 }
 
-/// Makes a link to a file, which works without credentials
+/// Creates a link to a file, which works without credentials
 ///
-/// Whoever has the link gets the file under the name that it has then. The link ends with its
-/// time, when its downloads are used up, or when the file is deleted, even if it is restored
-/// later; `DELETE` ends all links to the file. Neither the owner nor the file can be read in it.
+/// A download by the link has the name that the file has at that time. The link stops working when
+/// it expires, when its downloads are used up, or when the file is deleted, even if the file is
+/// restored later; `DELETE` revokes all links to the file. The link reveals neither the owner nor
+/// the file.
 #[utoipa::path(
     tag = "links",
     params(FilePath),
@@ -64,7 +65,7 @@ pub(crate) struct FileLink {
     extensions(("x-role" = json!("api"))),
     request_body(content = LinkRequest, content_type = "application/json"),
     responses(
-        (status = 201, description = "The link, which is shown once", body = FileLink, headers(
+        (status = 201, description = "The link, which is not shown again", body = FileLink, headers(
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         (status = 400, description = "`invalid-sha1`, `invalid-body` or `invalid-query`"),
@@ -85,8 +86,8 @@ pub(crate) async fn share_file(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let parse_range: LinkRequest = body::read_json(request.headers(), payload).await?;
-    let link = new_link(&parse_range, state.service.limits().link_age)?;
+    let wanted_link: LinkRequest = body::read_json(request.headers(), payload).await?;
+    let link = new_link(&wanted_link, state.service.limits().link_age)?;
     let issued = state.service.create_link(&owner, &sha1, &link).await?;
     let mut response = HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -100,23 +101,23 @@ pub(crate) async fn share_file(
     Ok(response)
 }
 
-fn new_link(parse_range: &LinkRequest, longest: Duration) -> Result<NewLink, Problem> {
-    let wrong =
+fn new_link(wanted_link: &LinkRequest, longest: Duration) -> Result<NewLink, Problem> {
+    let invalid =
         |name: &str, detail: String| Problem::body(detail).named(ProblemLocation::Body, name);
-    let lifetime = Duration::from_secs(parse_range.expires_in);
+    let lifetime = Duration::from_secs(wanted_link.expires_in);
     if lifetime.is_zero() || lifetime > longest {
         let most = longest.as_secs();
-        let detail = format!("a link works for 1 to {most} seconds");
-        return Err(wrong("expires_in", detail));
+        let detail = format!("`expires_in` is 1 to {most} seconds");
+        return Err(invalid("expires_in", detail));
     }
-    let max_downloads = parse_range.max_downloads;
+    let max_downloads = wanted_link.max_downloads;
     if max_downloads.is_some_and(|most| most == 0 || i64::try_from(most).is_err()) {
-        let detail = "a link is for one download at least, and not for more than there can be";
-        return Err(wrong("max_downloads", detail.to_owned()));
+        let detail = "`max_downloads` is a whole number from 1 to 9223372036854775807";
+        return Err(invalid("max_downloads", detail.to_owned()));
     }
     Ok(NewLink {
         lifetime,
-        inline: parse_range.disposition == Some(LinkDisposition::Inline),
+        inline: wanted_link.disposition == Some(LinkDisposition::Inline),
         max_downloads,
     })
 }

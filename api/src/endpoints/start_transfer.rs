@@ -12,66 +12,66 @@ use crate::{
     state::AppState,
 };
 
-/// What is to be moved.
+/// Properties of a new transfer.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TransferRequest {
-    /// The store that is emptied.
+    /// The source store, which the transfer empties.
     #[schema(example = "ceph")]
     from: String,
-    /// The store that gets everything.
+    /// The target store.
     #[schema(example = "oss")]
     to: String,
-    /// How many bytes a second are moved at most; as many as go unless given.
+    /// Maximum rate in bytes per second; unlimited by default.
     #[schema(nullable = false, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     rate: Option<u64>,
 }
 
-/// A transfer of everything that a store has to another.
+/// A transfer of all files from one store to another.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Transfer {
-    /// Its id.
+    /// Id of the transfer.
     #[schema(value_type = String, example = "000102030405060708090a0b0c0d0e0f")]
     pub(crate) id: String,
-    /// The store that is emptied.
+    /// The source store, which the transfer empties.
     pub(crate) from: String,
-    /// The store that gets everything.
+    /// The target store.
     pub(crate) to: String,
-    /// How many bytes a second are moved at most.
+    /// Maximum rate in bytes per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) rate: Option<u64>,
-    /// How far it has come.
+    /// State of the transfer.
     pub(crate) state: TransferState,
-    /// Files that were in the store when it began.
+    /// Number of files in the source store at the start.
     pub(crate) total_files: u64,
-    /// Their bytes.
+    /// Total size of these files in bytes.
     pub(crate) total_bytes: u64,
-    /// Files that were moved.
+    /// Number of moved files.
     pub(crate) copied_files: u64,
-    /// Their bytes.
+    /// Total size of the moved files in bytes.
     pub(crate) copied_bytes: u64,
-    /// Files that are next.
+    /// Number of files that are scheduled next.
     pub(crate) waiting_files: u64,
-    /// Files that could not be moved, and are where they were.
+    /// Number of files that could not be moved, and remain in the source store.
     pub(crate) failed_files: u64,
-    /// When it began.
+    /// Start time.
     pub(crate) create_at: Timestamp,
-    /// When it ended.
+    /// End time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) end_at: Option<Timestamp>,
 }
 
-/// How far a transfer has come.
+/// State of a transfer.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TransferState {
-    /// It is going on.
+    /// The transfer is running.
     Running,
-    /// Everything was moved, but for what failed.
+    /// All files were moved, except those that failed.
     Done,
-    /// It was ended early.
+    /// The transfer was cancelled.
     Cancelled,
 }
 
@@ -100,21 +100,22 @@ impl From<service::TransferReport> for Transfer {
     }
 }
 
-/// Moves everything that a store has to another
+/// Moves all files from one store to another
 ///
-/// The service goes on meanwhile: files can be read, uploaded, renamed and deleted. What was moved
-/// is read back and compared before it counts, and the old copy stays for a time. If a transfer
-/// between the two is running, it goes on, at another rate if one is asked for. What is uploaded is
-/// still put into the primary store: let that be another before you empty it.
+/// The service keeps working meanwhile: files can be read, uploaded, renamed and deleted. Each copy
+/// is read back and compared before it counts as moved, and the old copy is kept for some time. If a
+/// transfer between the two stores is already running, it continues, at the new rate if the request
+/// has one. Uploads still go to the primary store: make another store the primary one before you
+/// empty it.
 #[utoipa::path(
     tag = "transfers",
     security(("bearer" = ["admin"])),
     extensions(("x-role" = json!("api"))),
     request_body(content = TransferRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "The transfer that is running", body = Transfer),
-        (status = 201, description = "The transfer", body = Transfer, headers(
-            ("Location" = String, description = "Where it can be asked about"),
+        (status = 200, description = "The transfer was already running", body = Transfer),
+        (status = 201, description = "The transfer was started", body = Transfer, headers(
+            ("Location" = String, description = "URL of the transfer"),
         )),
         (status = 400, description = "`invalid-body` or `invalid-query`"),
         (status = 406, description = "`not-acceptable`"),
@@ -132,18 +133,17 @@ pub(crate) async fn start_transfer(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let parse_range: TransferRequest = body::read_json(request.headers(), payload).await?;
-    if parse_range
+    let wanted: TransferRequest = body::read_json(request.headers(), payload).await?;
+    if wanted
         .rate
         .is_some_and(|rate| rate == 0 || i64::try_from(rate).is_err())
     {
-        let detail = "a rate is at least 1, and not more than there can be";
+        let detail = "`rate` is a whole number from 1 to 9223372036854775807";
         return Err(Problem::body(detail).named(ProblemLocation::Body, "rate"));
     }
-    let started =
-        state
-            .service
-            .start_transfer(&parse_range.from, &parse_range.to, parse_range.rate);
+    let started = state
+        .service
+        .start_transfer(&wanted.from, &wanted.to, wanted.rate);
     let (report, is_new) = started.await?;
     let transfer = Transfer::from(report);
     if !is_new {

@@ -10,16 +10,16 @@ use crate::{
     state::AppState,
 };
 
-/// Ends all links to a file
+/// Revokes all links to a file
 ///
-/// The file stays as it is. That there were none is no failure.
+/// The file is unchanged. The request also succeeds if there are no links.
 #[utoipa::path(
     tag = "links",
     params(FilePath),
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 204, description = "No link leads to it"),
+        (status = 204, description = "No link to the file works anymore"),
         (status = 400, description = "`invalid-sha1` or `invalid-query`"),
         (status = 404, description = "`not-found`"),
         (status = 507, description = "`storage-full`: nothing was changed"),

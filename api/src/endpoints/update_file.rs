@@ -23,12 +23,12 @@ use crate::{
 
 const MEDIA_TYPES: [&str; 2] = ["application/merge-patch+json", "application/json"];
 
-/// What is to be different about a file; what is not given stays as it is.
+/// A change of a file; absent members stay unchanged.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"file_name": "renamed.txt"}))]
-#[expect(dead_code, reason = "it only tells the contract what a change has")]
+#[expect(dead_code, reason = "only the contract uses it")]
 struct FileChange {
-    /// The name that it gets.
+    /// The new name.
     #[schema(
         min_length = 1,
         max_length = 255,
@@ -43,8 +43,9 @@ struct FileChange {
 
 /// Renames, deletes or restores a file
 ///
-/// The body is a merge patch (RFC 7396) with the members `file_name` and `status`. A deleted file
-/// is found only if the patch restores it. What is so already stays as it is.
+/// The request body is a merge patch (RFC 7396) with the members `file_name` and `status`. For a
+/// deleted file the response is 404 unless the patch restores it. A patch with the current values
+/// changes nothing.
 #[utoipa::path(
     tag = "files",
     params(
@@ -54,8 +55,8 @@ struct FileChange {
     security(("bearer" = ["files:write"])),
     extensions(("x-role" = json!("api"))),
     responses(
-        (status = 200, description = "What it became", body = FileMeta, headers(
-            ("ETag" = String, description = "The entry's new version"),
+        (status = 200, description = "File metadata after the change", body = FileMeta, headers(
+            ("ETag" = String, description = "New version of the entry"),
             ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 400, description = "`invalid-sha1`, `invalid-query`, `invalid-body` or `invalid-file-name`"),
@@ -64,7 +65,7 @@ struct FileChange {
         (status = 412, description = "`precondition-failed`"),
         (status = 413, description = "`too-large`"),
         (status = 415, description = "`unsupported-media-type`", headers(
-            ("Accept-Patch" = String, description = "The media types that are taken (RFC 5789)"),
+            ("Accept-Patch" = String, description = "Accepted media types (RFC 5789)"),
         )),
         (status = 507, description = "`storage-full`: nothing was changed"),
     ),
@@ -92,17 +93,17 @@ fn refuse_other_media_types(request: &HttpRequest) -> Result<(), Problem> {
         return Ok(());
     }
     let media_types = MEDIA_TYPES.join(", ");
-    let detail = format!("the body is one of {media_types}");
+    let detail = format!("the media type of the body must be one of {media_types}");
     Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
         .named(ProblemLocation::Header, header::CONTENT_TYPE.as_str())
         .with_header(
             HeaderName::from_static("accept-patch"),
-            // All of it is visible ASCII.
+            // All characters are visible ASCII, so this cannot fail.
             HeaderValue::try_from(media_types).unwrap_or(HeaderValue::from_static("")),
         ))
 }
 
-/// Reads a patch member by member, so that each can be told what is wrong with it.
+/// Reads a patch member by member, so that a problem can name the member.
 fn read(body: &[u8]) -> Result<FileUpdate, Problem> {
     let patch: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::body(format!("the body is not JSON: {error}")))?;
@@ -111,7 +112,7 @@ fn read(body: &[u8]) -> Result<FileUpdate, Problem> {
     };
     let mut change = FileUpdate::default();
     for (name, value) in members {
-        let wrong = |detail: &str| Problem::body(detail).named(ProblemLocation::Body, &name);
+        let invalid = |detail: &str| Problem::body(detail).named(ProblemLocation::Body, &name);
         match (name.as_str(), value) {
             ("file_name", Value::String(text)) => {
                 let parsed = text.try_into().map_err(|error: domain::FileNameError| {
@@ -120,13 +121,13 @@ fn read(body: &[u8]) -> Result<FileUpdate, Problem> {
                 })?;
                 change.file_name = Some(parsed);
             }
-            ("file_name", _) => return Err(wrong("`file_name` is a string")),
+            ("file_name", _) => return Err(invalid("`file_name` is a string")),
             ("status", value) => {
                 let status = serde_json::from_value(value)
-                    .map_err(|_| wrong("`status` is `available` or `deleted`"))?;
+                    .map_err(|_| invalid("`status` is `available` or `deleted`"))?;
                 change.status = Some(status);
             }
-            _ => return Err(wrong("only `file_name` and `status` can be changed")),
+            _ => return Err(invalid("only `file_name` and `status` can be changed")),
         }
     }
     Ok(change)
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patch_says_what_is_to_be_different() {
+    fn a_patch_has_the_changed_members() {
         let change = read(br#"{"file_name": "b.txt", "status": "available"}"#).unwrap();
         assert_eq!(change.file_name.unwrap().as_str(), "b.txt");
         assert_eq!(change.status, Some(FileStatus::Available));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_cannot_be_made_is_told_where_it_is_wrong() {
+    fn a_problem_names_the_invalid_member() {
         for (patch, member) in [
             (r#"{"file_name": null}"#, Some("file_name")),
             (r#"{"file_name": 1}"#, Some("file_name")),

@@ -17,36 +17,36 @@ use crate::{
     upload,
 };
 
-/// A form with a file.
+/// A form that contains a file.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it only tells the contract what the form has")]
+#[expect(dead_code, reason = "only the contract uses it")]
 struct UploadForm {
-    /// The file; its `filename` names it unless `file_name` does.
+    /// The file; its name is the part's `filename` unless there is a `file_name`.
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The file's name, if it is to be another than its part's; an empty one is none.
-    // Swagger UI would send a made-up name if there were no example.
+    /// The name of the file, if it differs from the part's `filename`; an empty one is ignored.
+    // Without an example Swagger UI sends a placeholder as the name.
     #[schema(max_length = 255, nullable = false, example = "")]
     file_name: Option<String>,
 }
 
 /// Uploads a file
 ///
-/// The file is a form's part `file`, or the whole body. A form names it by the part's `filename`
-/// or by a part `file_name`, any request by `?file_name=`, and one whose body is the file by a
-/// `Content-Disposition` field, too.
+/// The file is the part `file` of a form, or the whole request body. Every request can name it by
+/// `?file_name=`; a form also by the `filename` of the part or by a part `file_name`, and a request
+/// whose body is the file also by a `Content-Disposition` field.
 ///
-/// The file is stored safely when the answer comes. A content that the service has already is not
-/// stored again. If the caller has it already, it keeps its name, and the answer is 200; if the
-/// caller had deleted it, it is there again under the new name.
+/// The file is stored durably before the response is sent. Content that the service already has is
+/// not stored again. If the caller already has the file, it keeps its name, and the response is 200;
+/// if the caller had deleted it, it is restored under the new name.
 ///
-/// A `Repr-Digest` field announces the digest of the file, in the header or in the part's; a
-/// `Content-Digest` field that of the message or of the part as it is sent. Both are verified, by
-/// `sha-256` or `sha` (RFC 9530).
+/// A `Repr-Digest` field, of the request or of the part, announces a digest of the file; a
+/// `Content-Digest` field a digest of the message or of the part as it is sent. Both are verified,
+/// with `sha-256` or `sha` (RFC 9530).
 #[utoipa::path(
     tag = "files",
     params(
-        ("file_name" = Option<String>, Query, description = "The file's name", min_length = 1, max_length = 255),
+        ("file_name" = Option<String>, Query, description = "Name of the file", min_length = 1, max_length = 255),
         UploadFields,
         ResumableFields,
     ),

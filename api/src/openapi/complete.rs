@@ -1,4 +1,4 @@
-//! What all operations of a kind have in common, and need not say of themselves.
+//! The parts of the contract that all operations of a kind share, and do not declare themselves.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use utoipa::openapi::{
 use super::route::{Access, RequiredRole, access, has_tag, required_role, takes_bytes};
 use crate::problem::{self, ProblemType};
 
-/// Adds to an operation what its handler need not say.
+/// Adds the shared parameters, responses and header fields to an operation.
 pub(super) fn complete(operation: &mut Operation) {
     let (of_service, of_tus) = (has_tag(operation, "service"), has_tag(operation, "tus"));
     let is_offer = operation
@@ -26,22 +26,22 @@ pub(super) fn complete(operation: &mut Operation) {
         complete_scoped(operation, scope);
     }
     if let Some(RequiredRole::Role(_)) = required_role(operation) {
-        let misdirected = "`misdirected`: the process that was reached answers other requests only";
-        add_answer(operation, "421", misdirected, &[]);
+        let misdirected = "`misdirected`: this process does not have the role of the operation";
+        add_response(operation, "421", misdirected, &[]);
     }
     if operation.request_body.is_some() {
-        let slow = "`too-slow`: the body did not come fast enough";
-        add_answer(operation, "408", slow, &[]);
+        let slow = "`too-slow`: the request body arrived too slowly";
+        add_response(operation, "408", slow, &[]);
     }
     if !of_service && !is_offer {
         let responses = &mut operation.responses.responses;
-        let internal = Response::new("`internal`: the service's log has the cause");
+        let internal = Response::new("`internal`: the service has logged the cause");
         responses.insert("500".to_owned(), internal.into());
         let unavailable = ResponseBuilder::new()
-            .description("`unavailable`: the database or the store does not answer")
+            .description("`unavailable`: the database or the store is temporarily unavailable")
             .header(
                 "Retry-After",
-                header("How many seconds to wait", Type::Integer),
+                header("Seconds to wait before a retry", Type::Integer),
             );
         responses.insert("503".to_owned(), unavailable.build().into());
     }
@@ -66,51 +66,51 @@ pub(super) fn complete(operation: &mut Operation) {
                 response.headers.insert(name, version.into());
             }
         }
-        let id = header("The request's id, or a new one", Type::String);
+        let id = header(
+            "Id of the request: the client's, or a new one",
+            Type::String,
+        );
         response
             .headers
             .insert("X-Request-Id".to_owned(), id.into());
     }
 }
 
-/// Adds to an operation what all have that need credentials.
+/// Adds the parameters and responses of all operations that need credentials.
 fn complete_scoped(operation: &mut Operation, scope: Scope) {
-    let challenge = ("WWW-Authenticate", "What credentials are needed (RFC 6750)");
+    let challenge = ("WWW-Authenticate", "Required credentials (RFC 6750)");
     let unauthorized = "`missing-credentials` or `invalid-credentials`";
-    add_answer(operation, "401", unauthorized, &[challenge]);
+    add_response(operation, "401", unauthorized, &[challenge]);
     let forbidden = format!(
-        "`insufficient-scope`: the credentials are not for `{scope}`, or, with `X-Owner`, not for \
-         `admin`"
+        "`insufficient-scope`: the credentials lack the scope `{scope}`, or, with `X-Owner`, the \
+         scope `admin`"
     );
-    add_answer(operation, "403", &forbidden, &[challenge]);
+    add_response(operation, "403", &forbidden, &[challenge]);
     let limits = [
-        ("Retry-After", "How many seconds to wait"),
-        (
-            "RateLimit",
-            "How many requests are left, if that is limited",
-        ),
+        ("Retry-After", "Seconds to wait before a retry"),
+        ("RateLimit", "Remaining requests, if there is a rate limit"),
         (
             "RateLimit-Policy",
-            "How many may be made, if that is limited",
+            "Permitted requests, if there is a rate limit",
         ),
     ];
     let busy = if takes_bytes(operation) {
-        "`rate-limited`, or `too-many-uploads`: as many of the owner's are running as are taken in"
+        "`rate-limited`, or `too-many-uploads`: the owner has too many simultaneous uploads"
     } else {
         "`rate-limited`"
     };
-    add_answer(operation, "429", busy, &limits);
-    add_answer(
+    add_response(operation, "429", busy, &limits);
+    add_response(
         operation,
         "400",
-        "`invalid-header`: `X-Owner` names nobody",
+        "`invalid-header`: `X-Owner` is not a valid owner",
         &[],
     );
     let owner = ParameterBuilder::new()
         .name("X-Owner")
         .parameter_in(ParameterIn::Header)
         .description(Some(
-            "For whom the request is made; that needs the scope `admin`",
+            "Owner on whose behalf the request is made; requires the scope `admin`",
         ))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
     operation
@@ -119,8 +119,13 @@ fn complete_scoped(operation: &mut Operation, scope: Scope) {
         .push(owner.build().into());
 }
 
-/// Adds an answer to an operation, or what it can mean besides.
-fn add_answer(operation: &mut Operation, status: &str, description: &str, fields: &[(&str, &str)]) {
+/// Adds a response to an operation, or another meaning to a response that it has.
+fn add_response(
+    operation: &mut Operation,
+    status: &str,
+    description: &str,
+    fields: &[(&str, &str)],
+) {
     let responses = &mut operation.responses.responses;
     let response = responses
         .entry(status.to_owned())
@@ -142,7 +147,7 @@ fn add_answer(operation: &mut Operation, status: &str, description: &str, fields
     }
 }
 
-/// A parameter is there or not; it is never null.
+/// Removes null from the types of a parameter: an optional parameter is absent, never null.
 fn forbid_null(parameter: &mut Parameter) {
     if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
         && let SchemaType::Array(types) = &schema.schema_type
@@ -152,7 +157,7 @@ fn forbid_null(parameter: &mut Parameter) {
     }
 }
 
-/// Gives a response the problems that its description names.
+/// Adds the problems that the description names to a response, as examples.
 fn describe_problems(status: &str, response: &mut Response) {
     let examples: BTreeMap<String, _> = ProblemType::ALL
         .iter()
@@ -168,7 +173,7 @@ fn describe_problems(status: &str, response: &mut Response) {
                     "type": kind.uri(),
                     "title": kind.title(),
                     "status": kind.status().as_u16(),
-                    "detail": "What was wrong with this request",
+                    "detail": "An explanation of this occurrence",
                 })));
             (kind.slug().to_owned(), RefOr::T(example.build()))
         })
@@ -187,16 +192,16 @@ fn header(description: &str, kind: Type) -> Header {
         .build()
 }
 
-/// What answers to `HEAD`: the same without a body.
+/// The `HEAD` operation of a `GET`: the same responses without a body.
 pub(super) fn head_of(get: &Operation) -> Operation {
     let mut head = get.clone();
     head.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_head"));
     head.summary = get
         .summary
         .as_ref()
-        .map(|summary| format!("{summary}: the header alone"));
-    head.description = Some("Answers as `GET` does, without the body.".to_owned());
-    // There is no part of a header, and it need not come from elsewhere.
+        .map(|summary| format!("{summary} (header only)"));
+    head.description = Some("Responds as `GET` does, without the body.".to_owned());
+    // `Range` applies to `GET` alone (RFC 9110 §14.2), and a header needs no redirect to the store.
     head.responses
         .responses
         .retain(|status, _| !matches!(status.as_str(), "206" | "307" | "416"));
@@ -210,7 +215,7 @@ pub(super) fn head_of(get: &Operation) -> Operation {
     head
 }
 
-/// No answer to `HEAD` has a body.
+/// Removes the bodies of the responses, which `HEAD` does not have.
 pub(super) fn drop_bodies(head: &mut Operation) {
     for response in head.responses.responses.values_mut() {
         if let RefOr::T(response) = response {

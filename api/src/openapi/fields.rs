@@ -44,26 +44,28 @@ impl Field {
 
 /// The URL of a stored file.
 pub(super) const FILE_LOCATION: Field =
-    Field::text("Location", "The file's URL, `/files/{file_sha1}`");
+    Field::text("Location", "URL of the file, `/files/{file_sha1}`");
 
 /// The URL of a stored file, or of an upload that was created.
 pub(super) const FILE_OR_UPLOAD_LOCATION: Field = Field::text(
     "Location",
-    "The file's URL, `/files/{file_sha1}`; after `Upload-Complete: ?0` that of the upload, which has begun",
+    "URL of the file, `/files/{file_sha1}`; after `Upload-Complete: ?0`, URL of the created upload",
 );
 
 /// The URL of the content in its store.
-pub(super) const CONTENT_LOCATION: Field =
-    Field::text("Location", "Where they are; it is as good as the file");
+pub(super) const CONTENT_LOCATION: Field = Field::text(
+    "Location",
+    "URL of the content; it needs no credentials, so keep it secret",
+);
 
 /// The entity tag of an entry.
-pub(super) const ENTRY_TAG: Field = Field::text("ETag", "The entry's version");
+pub(super) const ENTRY_TAG: Field = Field::text("ETag", "Version of the entry");
 
 /// The entity tag of a content.
-pub(super) const CONTENT_TAG: Field = Field::text("ETag", "The file's SHA-1");
+pub(super) const CONTENT_TAG: Field = Field::text("ETag", "SHA-1 of the file");
 
 /// The time of the upload.
-pub(super) const LAST_MODIFIED: Field = Field::text("Last-Modified", "When it was uploaded");
+pub(super) const LAST_MODIFIED: Field = Field::text("Last-Modified", "Time of the upload");
 
 /// The caching rule of what may change.
 pub(super) const REVALIDATED: Field = Field::text("Cache-Control", "`private, no-cache`");
@@ -75,22 +77,24 @@ pub(super) const IMMUTABLE: Field = Field::text("Cache-Control", "`private, immu
 pub(super) const UNSTORED: Field = Field::text("Cache-Control", "`private, no-store`");
 
 /// The position of a single range.
-pub(super) const CONTENT_RANGE: Field =
-    Field::text("Content-Range", "Which bytes these are, if it is one range");
+pub(super) const CONTENT_RANGE: Field = Field::text(
+    "Content-Range",
+    "Position of the bytes, if the response has a single range",
+);
 
 /// The size of the content, if no range of it was satisfiable.
 pub(super) const UNSATISFIED_RANGE: Field =
-    Field::text("Content-Range", "How many bytes there are, as `bytes */11`");
+    Field::text("Content-Range", "Size of the file, as `bytes */11`");
 
 /// The name of the file.
 pub(super) const CONTENT_DISPOSITION: Field = Field::text(
     "Content-Disposition",
-    "The file's name (RFC 6266, RFC 8187)",
+    "Name of the file (RFC 6266, RFC 8187)",
 );
 
 /// The digests of the file.
 pub(super) const REPR_DIGEST: Field =
-    Field::text("Repr-Digest", "The whole file's digests (RFC 9530)");
+    Field::text("Repr-Digest", "Digests of the whole file (RFC 9530)");
 
 /// The unit of ranges.
 pub(super) const ACCEPT_RANGES: Field = Field::text("Accept-Ranges", "`bytes`");
@@ -101,7 +105,7 @@ pub(super) const CONTENT_TYPE_OPTIONS: Field = Field::text("X-Content-Type-Optio
 /// The ban on active content.
 pub(super) const CONTENT_SECURITY_POLICY: Field = Field::text(
     "Content-Security-Policy",
-    "Nothing that it could bring along may run",
+    "Policy that blocks scripts and other active content of the file",
 );
 
 /// The ban on sending the link's URL to other sites.
@@ -109,7 +113,7 @@ pub(super) const REFERRER_POLICY: Field = Field::text("Referrer-Policy", "`no-re
 
 /// The offset of an upload.
 pub(super) const UPLOAD_OFFSET: Field =
-    Field::bytes("Upload-Offset", "How many bytes the upload has");
+    Field::bytes("Upload-Offset", "Current offset of the upload");
 
 /// The mark of a complete upload.
 pub(super) const COMPLETE: Field = Field::text("Upload-Complete", "`?1`");
@@ -117,7 +121,7 @@ pub(super) const COMPLETE: Field = Field::text("Upload-Complete", "`?1`");
 /// The mark of an upload that was created, or of a file that was stored.
 pub(super) const COMPLETE_AS_REQUESTED: Field = Field::text(
     "Upload-Complete",
-    "As the request's, or `?1` if the caller had the file already",
+    "As in the request, or `?1` if the caller already has the file",
 );
 
 /// The limits of uploads.
@@ -129,25 +133,25 @@ pub(super) const UPLOAD_LIMIT: Field = Field::text(
 /// The limits of an upload that was created.
 pub(super) const UPLOAD_LIMIT_OF_NEW: Field = Field::text(
     "Upload-Limit",
-    "What the upload that has begun may be, and for how many seconds it is kept",
+    "Limits of the created upload, and its remaining lifetime in seconds",
 );
 
 /// The limits of uploads, for a resumable upload that exceeds them.
 pub(super) const UPLOAD_LIMIT_IF_RESUMABLE: Field = Field::text(
     "Upload-Limit",
-    "What uploads may be, if the request has `Upload-Complete`",
+    "Limits of uploads, if the request has `Upload-Complete`",
 );
 
 /// The expiration of an upload by tus.
 pub(super) const UPLOAD_EXPIRES: Field = Field::text(
     "Upload-Expires",
-    "Until when it is kept if nothing is heard of it",
+    "Time at which the upload expires without activity",
 );
 
 /// The URL of the file that a tus upload has become.
 pub(super) const COMPLETED_LOCATION: Field = Field::text(
     "Content-Location",
-    "The file's URL, if the upload is complete",
+    "URL of the file, if the upload is complete",
 );
 
 /// The version of tus.
@@ -155,16 +159,16 @@ pub(super) const TUS_VERSION: Field = Field::text("Tus-Version", "`1.0.0`");
 
 /// The extensions of tus.
 pub(super) const TUS_EXTENSION: Field =
-    Field::text("Tus-Extension", "The extensions, separated by commas");
+    Field::text("Tus-Extension", "Supported extensions, separated by commas");
 
 /// The algorithms of checksums.
 pub(super) const TUS_CHECKSUM_ALGORITHM: Field = Field::text(
     "Tus-Checksum-Algorithm",
-    "The algorithms, separated by commas",
+    "Supported checksum algorithms, separated by commas",
 );
 
 /// The size limit of tus uploads.
 pub(super) const TUS_MAX_SIZE: Field = Field::bytes(
     "Tus-Max-Size",
-    "The most bytes that an upload may have, if there is a limit",
+    "Maximum size of an upload in bytes, if there is a limit",
 );

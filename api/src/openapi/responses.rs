@@ -74,7 +74,7 @@ impl IntoResponses for UploadedFile {
             (
                 "409",
                 described(
-                    "`digest-collision`: another content with this SHA-1 is stored",
+                    "`digest-collision`: different content with this SHA-1 is stored",
                     &[],
                 ),
             ),
@@ -132,22 +132,25 @@ fn file_bytes(caching: Field, more: &[Field]) -> Responses {
     by_status([
         (
             "200",
-            described("The whole file, of its own media type", &whole)
+            described("The whole file, with its own media type", &whole)
                 .bytes(&["application/octet-stream", "*/*"]),
         ),
         (
             "206",
             described(
-                "The ranges that were asked for: one, or several as `multipart/byteranges`",
+                "The requested ranges: a single one, or several as `multipart/byteranges`",
                 &partial,
             )
             .bytes(&["application/octet-stream", "multipart/byteranges", "*/*"]),
         ),
-        ("304", described("The client has the file", &validators)),
+        (
+            "304",
+            described("The client already has the current file", &validators),
+        ),
         (
             "307",
             described(
-                "The bytes are to be had at another URL for a minute, if the settings send downloads to their store",
+                "The bytes are available at another URL for one minute; only if the settings redirect downloads to the store",
                 &[CONTENT_LOCATION, UNSTORED],
             ),
         ),
@@ -164,7 +167,7 @@ pub(crate) struct ResumptionOffer;
 
 impl IntoResponses for ResumptionOffer {
     fn responses() -> Responses {
-        by_status([("204", described("What uploads may be", &[UPLOAD_LIMIT]))])
+        by_status([("204", described("Limits of uploads", &[UPLOAD_LIMIT]))])
     }
 }
 
@@ -181,7 +184,7 @@ impl IntoResponses for TusOffer {
         ];
         by_status([(
             "204",
-            described("The version, and what there is besides the core", &fields),
+            described("Supported version, extensions and limits", &fields),
         )])
     }
 }
@@ -194,11 +197,11 @@ impl IntoResponses for TusOffset {
         let fields = [UPLOAD_OFFSET, UPLOAD_EXPIRES];
         let appended = [UPLOAD_OFFSET, UPLOAD_EXPIRES, COMPLETED_LOCATION];
         by_status([
-            ("204", described("The bytes are kept", &appended)),
+            ("204", described("The bytes are stored", &appended)),
             (
                 "409",
                 described(
-                    "`mismatching-upload-offset`, `superseded`, or `digest-collision`: the upload is over",
+                    "`mismatching-upload-offset`, `superseded`, or `digest-collision`: the upload has ended",
                     &fields,
                 ),
             ),
@@ -206,7 +209,7 @@ impl IntoResponses for TusOffset {
             (
                 "460",
                 described(
-                    "`checksum-mismatch`: nothing was kept of the request's bytes",
+                    "`checksum-mismatch`: the bytes of the request were discarded",
                     &fields,
                 ),
             ),
@@ -220,21 +223,21 @@ pub(crate) struct RemovedUpload;
 impl IntoResponses for RemovedUpload {
     fn responses() -> Responses {
         by_status([
-            ("204", described("It is gone", &[])),
+            ("204", described("The upload was removed", &[])),
             ("400", described("`invalid-query`", &[])),
             ("404", described("`upload-not-found`", &[])),
             ("409", described("`superseded`", &[])),
             ("410", described("`upload-gone`", &[])),
             (
                 "507",
-                described("`storage-full`: the upload stays, without its bytes", &[]),
+                described("`storage-full`: the upload remains, without its bytes", &[]),
             ),
         ])
     }
 }
 
-const NEW: &str = "The caller has the file now";
-const KNOWN: &str = "The caller had the file already; it is as it was";
+const NEW: &str = "The caller now has the file";
+const KNOWN: &str = "The caller already has the file; it is unchanged";
 
 /// A response with a description and header fields.
 struct Described(ResponseBuilder);

@@ -1,45 +1,45 @@
-//! The operations of the contract, as the middleware needs them.
+//! The properties of operations that the middleware needs.
 
 use domain::Scope;
 use utoipa::openapi::{RefOr, path::Operation};
 
 use crate::roles::Role;
 
-/// The contract's extension that names the role of an operation, or `any`.
+/// The extension of the contract that names the role of an operation, or `any`.
 const ROLE: &str = "x-role";
 
 /// The name of the security scheme.
 pub(super) const BEARER: &str = "bearer";
 
-/// The contract cannot be built: a defect of an operation's annotation.
+/// The contract cannot be built, because an operation has a defective annotation.
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
-    /// An operation has no `security`, or one that is not understood.
-    #[error("the operation {0} does not say which scope it needs")]
+    /// An operation has no `security`, or an unsupported one.
+    #[error("operation {0} declares no scope")]
     Security(String),
     /// An operation has no `x-role`, or an unknown one.
-    #[error("the operation {0} does not name the role that answers it")]
+    #[error("operation {0} declares no role")]
     Role(String),
-    /// The contract cannot be written as JSON.
-    #[error("could not write the contract as JSON")]
+    /// The contract could not be serialized as JSON.
+    #[error("could not serialize the contract as JSON")]
     Json(#[from] serde_json::Error),
-    /// The contract cannot be written as YAML.
-    #[error("could not write the contract as YAML: {0}")]
+    /// The contract could not be serialized as YAML.
+    #[error("could not serialize the contract as YAML: {0}")]
     Yaml(String),
 }
 
-/// An operation: its place and who may use it.
+/// An operation: its URL, its method, and the permitted callers.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
-    /// The operation's id.
+    /// The id of the operation.
     pub(crate) operation: String,
-    /// Who may use it.
+    /// The permitted callers.
     pub(crate) access: Access,
-    /// The processes that answer it.
+    /// The processes that serve it.
     pub(crate) required_role: RequiredRole,
-    /// Whether requests may have a body of any length.
+    /// True if the request body may have any length.
     pub(crate) takes_bytes: bool,
-    /// Whether requests appear in the audit log, because they need credentials or a link.
+    /// True if requests appear in the audit log, because they need credentials or a link.
     pub(crate) is_audited: bool,
     /// The path, with the names of its parameters.
     pub(crate) template: String,
@@ -49,13 +49,13 @@ pub(crate) struct Route {
 /// The callers that may use an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody.
+    /// All callers.
     Open,
     /// Callers whose credentials have this scope.
     Scoped(Scope),
 }
 
-/// The processes that answer an operation.
+/// The processes that serve an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequiredRole {
     /// All processes.
@@ -65,9 +65,11 @@ pub(crate) enum RequiredRole {
 }
 
 impl Route {
+    /// Reads the properties of an operation.
+    ///
     /// # Errors
     ///
-    /// If the operation names no scope or no role: a defect.
+    /// If the operation declares no scope or no role, which is a defect.
     pub(super) fn new(
         template: &str,
         method: &'static str,
@@ -118,7 +120,7 @@ pub(super) fn access(operation: &Operation) -> Option<Access> {
     }
 }
 
-/// The processes that answer an operation, from its `x-role`.
+/// The processes that serve an operation, from its `x-role`.
 pub(super) fn required_role(operation: &Operation) -> Option<RequiredRole> {
     let role = operation.extensions.as_ref()?.get(ROLE)?.as_str()?;
     if role == "any" {
