@@ -81,7 +81,10 @@ async fn whoever_comes_too_late_is_refused_and_not_lost() {
         };
         let answer = ask(&mut stream, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        assert!(began.elapsed() < Duration::from_secs(15), "it still listens");
+        assert!(
+            began.elapsed() < Duration::from_secs(15),
+            "it still listens"
+        );
     }
     // Running requests are finished.
     running.write_all(&random(500_000)).await.unwrap();

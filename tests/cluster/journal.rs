@@ -96,7 +96,8 @@ impl Journal {
     /// be missing: the service counted that it could not place it, the process that made the change
     /// was killed, or Redis was.
     pub(crate) async fn may_be_stale(&self, change: Option<Change>, sent: Instant) -> bool {
-        if self.had_fault(Staleness::AllReads, sent - PRIMARY_SEEN_FOR, sent) {
+        let earliest = sent.checked_sub(PRIMARY_SEEN_FOR).unwrap_or(sent);
+        if self.had_fault(Staleness::AllReads, earliest, sent) {
             return true;
         }
         let Some(change) = change.filter(|change| change.may_be_cached_as_before(sent)) else {

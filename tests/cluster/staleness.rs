@@ -149,10 +149,6 @@ async fn read(client: &Client) -> Option<u64> {
     let metrics = request.send().await.ok()?.error_for_status().ok()?;
     let metrics = metrics.text().await.ok()?;
     let name = "fileserver_cache_tombstones_lost_total ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    Some(
-        line.expect("the service counts lost tombstones")
-            .parse()
-            .unwrap(),
-    )
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    Some(value.unwrap().parse().unwrap())
 }

@@ -177,9 +177,9 @@ impl Owner {
         let (name, bytes) = (self.name(), file.bytes());
         let began = Instant::now();
         let request = || TusUpload::beginning(&self.client, bytes.len(), &[("filename", &name)]);
-        let begun = self.send(Kind::Write, request).await;
-        assert_eq!(begun.status, 201, "{}", begun.told());
-        let url = begun.location.unwrap();
+        let created = self.send(Kind::Write, request).await;
+        assert_eq!(created.status, 201, "{}", created.told());
+        let url = created.location.unwrap();
         let upload = TusUpload::at(&self.client, &url);
         let mut offset = 0;
         while offset < bytes.len() {
