@@ -48,12 +48,12 @@ pub(crate) async fn download_file(
     let inline = read_disposition(&mut query)?.unwrap_or_default();
     query.end()?;
     let entry = state.service.find(&owner, &sha1).await?;
-    let delivery = DownloadRequest {
+    let download = DownloadRequest {
         state: &state,
         owner: &owner,
         entry,
         inline,
         link: None,
     };
-    delivery.answer(&request).await
+    download.answer(&request).await
 }

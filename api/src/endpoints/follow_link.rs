@@ -43,14 +43,14 @@ pub(crate) async fn follow_link(
 ) -> Result<HttpResponse, Problem> {
     let token = request.match_info().get("link_token").unwrap_or_default();
     let linked = state.service.follow_link(token).await?;
-    let delivery = DownloadRequest {
+    let download = DownloadRequest {
         state: &state,
         owner: &linked.link.owner,
         entry: linked.entry,
         inline: linked.link.inline,
         link: Some(&linked.link),
     };
-    let response = delivery.answer(&request).await;
+    let response = download.answer(&request).await;
     response.map_err(|problem| match problem.kind {
         // The file was purged a moment ago, which also ended the link.
         ProblemType::NotFound => service::Error::LinkNotFound.into(),

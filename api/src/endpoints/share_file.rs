@@ -86,8 +86,8 @@ pub(crate) async fn share_file(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let wanted_link: LinkRequest = body::read_json(request.headers(), payload).await?;
-    let link = new_link(&wanted_link, state.service.limits().link_age)?;
+    let link_request: LinkRequest = body::read_json(request.headers(), payload).await?;
+    let link = new_link(&link_request, state.service.limits().link_age)?;
     let issued = state.service.create_link(&owner, &sha1, &link).await?;
     let mut response = HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -101,23 +101,23 @@ pub(crate) async fn share_file(
     Ok(response)
 }
 
-fn new_link(wanted_link: &LinkRequest, longest: Duration) -> Result<NewLink, Problem> {
+fn new_link(link_request: &LinkRequest, longest: Duration) -> Result<NewLink, Problem> {
     let invalid =
         |name: &str, detail: String| Problem::body(detail).named(ProblemLocation::Body, name);
-    let lifetime = Duration::from_secs(wanted_link.expires_in);
+    let lifetime = Duration::from_secs(link_request.expires_in);
     if lifetime.is_zero() || lifetime > longest {
         let most = longest.as_secs();
         let detail = format!("`expires_in` is 1 to {most} seconds");
         return Err(invalid("expires_in", detail));
     }
-    let max_downloads = wanted_link.max_downloads;
+    let max_downloads = link_request.max_downloads;
     if max_downloads.is_some_and(|most| most == 0 || i64::try_from(most).is_err()) {
         let detail = "`max_downloads` is a whole number from 1 to 9223372036854775807";
         return Err(invalid("max_downloads", detail.to_owned()));
     }
     Ok(NewLink {
         lifetime,
-        inline: wanted_link.disposition == Some(LinkDisposition::Inline),
+        inline: link_request.disposition == Some(LinkDisposition::Inline),
         max_downloads,
     })
 }

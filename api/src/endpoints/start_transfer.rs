@@ -133,17 +133,19 @@ pub(crate) async fn start_transfer(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let wanted: TransferRequest = body::read_json(request.headers(), payload).await?;
-    if wanted
+    let transfer_request: TransferRequest = body::read_json(request.headers(), payload).await?;
+    if transfer_request
         .rate
         .is_some_and(|rate| rate == 0 || i64::try_from(rate).is_err())
     {
         let detail = "`rate` is a whole number from 1 to 9223372036854775807";
         return Err(Problem::body(detail).named(ProblemLocation::Body, "rate"));
     }
-    let started = state
-        .service
-        .start_transfer(&wanted.from, &wanted.to, wanted.rate);
+    let started = state.service.start_transfer(
+        &transfer_request.from,
+        &transfer_request.to,
+        transfer_request.rate,
+    );
     let (report, is_new) = started.await?;
     let transfer = Transfer::from(report);
     if !is_new {
