@@ -56,7 +56,7 @@ struct Parts {
     name: LeaseName,
     holder: String,
     is_candidate: AtomicBool,
-    /// AppendOutcome of the time for which the lease is certainly held; `None` if it is not held.
+    /// End of the time for which the lease is certainly held; `None` if it is not held.
     until: watch::Sender<Option<Instant>>,
     /// While this process backs off, it does not try to acquire the lease.
     backed_off_until: Mutex<Option<Instant>>,

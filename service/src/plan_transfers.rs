@@ -24,7 +24,7 @@ const BATCH: u64 = 250;
 /// transfer.
 const PLANNER_LEASE: Duration = Duration::from_secs(10);
 
-/// ScanProgress of planning.
+/// Progress of planning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanProgress {
     /// There may be more to plan at once.

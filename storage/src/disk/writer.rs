@@ -133,11 +133,13 @@ async fn wait_until_idle(work: &mut Work) -> Result<&mut Hashes> {
             written: Some(written),
             ..
         }) => {
-            let batch = written.map_err(stopped)??;
-            let mut spare = batch.try_into_mut().unwrap_or_default();
+            let buffer = written.map_err(stopped)??;
+            let mut spare = buffer.try_into_mut().unwrap_or_default();
             spare.clear();
-            let hashes = hashed.map_err(stopped)?;
-            Work::Idle { hashes, spare }
+            Work::Idle {
+                hashes: hashed.map_err(stopped)?,
+                spare,
+            }
         }
         other => other,
     };
