@@ -2,6 +2,7 @@
 //! store.
 
 mod accel;
+mod answer;
 mod byteranges;
 mod request;
 mod response;

@@ -12,12 +12,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
+    chunk::blocking,
     connection::Client,
     error::ClientError,
     exchange::read_json,
+    file_info::FileInfo,
     observer::Notice,
-    put::FileInfo,
-    source::{HashedFile, blocking, read_at},
+    source::{HashedFile, read_at},
 };
 
 /// The number of bytes that are read at once.

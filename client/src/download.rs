@@ -12,13 +12,13 @@ use reqwest::{
 };
 
 use crate::{
+    chunk::blocking,
     connection::Client,
     disposition,
     error::ClientError,
     exchange::{header, next_piece},
     observer::{Observer, Phase},
     retry::RetryPolicy,
-    source::blocking,
 };
 
 /// The number of bytes that are hashed and written at once.

@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use reqwest::{StatusCode, header::HeaderMap};
 use serde::Deserialize;
 
-use crate::exchange::IDLE_TIMEOUT;
+/// Time without a byte after which a connection is given up, and time that the server has to begin its
+/// response.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The reason why a request or a transfer failed.
 #[derive(Debug, thiserror::Error)]

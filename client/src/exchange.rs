@@ -20,13 +20,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     connection::Client,
-    error::{ClientError, Refusal},
+    error::{ClientError, IDLE_TIMEOUT, Refusal},
     retry::RetryPolicy,
 };
-
-/// Time without a byte after which a connection is given up, and time that the server has to begin its
-/// response.
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The largest body, in bytes, of a response that is read into memory.
 const MAX_BODY_SIZE: usize = 16 * 1024 * 1024;

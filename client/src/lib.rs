@@ -26,12 +26,14 @@
 //! # }
 //! ```
 
+mod chunk;
 mod claim;
 mod connection;
 mod disposition;
 mod download;
 mod error;
 mod exchange;
+mod file_info;
 mod files;
 mod observer;
 mod put;
@@ -45,8 +47,8 @@ pub use crate::{
     connection::Client,
     download::Download,
     error::{ClientError, Refusal},
+    file_info::{FileInfo, PutOutcome},
     files::{FilePage, ListOptions},
     observer::{Notice, Observer, Phase},
-    put::{FileInfo, PutOutcome},
     source::Input,
 };

@@ -1,11 +1,12 @@
 //! Storing a file on the server with as little traffic as possible.
 
-use domain::{FileName, MediaType, Sha1};
+use domain::Sha1;
 
 use crate::{
     claim::claim,
     connection::Client,
     error::ClientError,
+    file_info::{FileInfo, PutOutcome},
     observer::Phase,
     source::{HashedFile, Input, Source},
     stream::StreamSource,
@@ -14,26 +15,6 @@ use crate::{
 
 /// The size, in bytes, from which a claim is tried: sending a smaller file takes less time.
 const MIN_CLAIM_SIZE: u64 = 1024 * 1024;
-
-/// The name and the media type of a file.
-#[derive(Debug, Clone)]
-pub struct FileInfo {
-    /// The name.
-    pub name: FileName,
-    /// The media type.
-    pub media_type: MediaType,
-}
-
-/// The way in which the server got a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PutOutcome {
-    /// The file was sent.
-    Uploaded,
-    /// The server had the content already, and the client proved that it has it, too.
-    Instant,
-    /// The caller had the file on the server already, under this name.
-    Existing(FileName),
-}
 
 impl Client {
     /// Stores a file on the server, and sends as little of it as possible.

@@ -8,13 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use domain::{Content, ContentHasher};
 
-use crate::{error::ClientError, observer::Observer, stream::StreamSource};
-
-/// The number of bytes that one request uploads, and that a stream keeps in memory.
-pub(super) const CHUNK_SIZE: usize = 8 * 1024 * 1024;
+use crate::{
+    chunk::{CHUNK_SIZE, Chunk, blocking},
+    error::ClientError,
+    observer::Observer,
+    stream::StreamSource,
+};
 
 /// The number of bytes that are read and hashed at once.
 const READ_SIZE: usize = 1024 * 1024;
@@ -51,13 +52,6 @@ impl Input {
 pub(super) enum Source {
     File(HashedFile),
     Stream(StreamSource),
-}
-
-/// Consecutive bytes of an upload.
-pub(super) struct Chunk {
-    pub(super) bytes: Bytes,
-    /// The size of the whole upload in bytes, once it is known.
-    pub(super) total: Option<u64>,
 }
 
 impl Source {
@@ -143,16 +137,6 @@ pub(super) fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u
     }
     bytes.truncate(filled);
     Ok(bytes)
-}
-
-/// Runs blocking work on a thread for such work.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, ClientError> {
-    let result = tokio::task::spawn_blocking(work).await;
-    result
-        .map_err(ClientError::local)?
-        .map_err(ClientError::local)
 }
 
 #[cfg(test)]

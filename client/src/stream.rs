@@ -6,8 +6,8 @@ use bytes::Bytes;
 use domain::{Content, ContentHasher};
 
 use crate::{
+    chunk::{CHUNK_SIZE, Chunk, blocking},
     error::ClientError,
-    source::{CHUNK_SIZE, Chunk, blocking},
 };
 
 /// A source that can be read only once; it keeps its last chunk, so that a request can be repeated.

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::{Content, Sha1};
 use reqwest::header::{HeaderMap, HeaderName};
 
-use crate::{error::ClientError, put::FileInfo};
+use crate::{error::ClientError, file_info::FileInfo};
 
 pub(super) const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 pub(super) const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");

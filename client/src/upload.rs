@@ -12,8 +12,8 @@ use crate::{
     connection::Client,
     error::ClientError,
     exchange::header,
+    file_info::FileInfo,
     observer::Notice,
-    put::FileInfo,
     retry::RetryPolicy,
     source::Source,
     tus::{

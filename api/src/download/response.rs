@@ -1,7 +1,7 @@
 //! The response that carries a file's bytes.
 
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder,
+    HttpResponse, HttpResponseBuilder,
     body::SizedStream,
     http::header::{self, ETag, HeaderName, HeaderValue, LastModified},
     web,
@@ -11,13 +11,13 @@ use futures_util::{TryStreamExt as _, stream};
 use service::Download;
 use storage::Object;
 
-use super::{accel::accel_prefix, byteranges, request::DownloadRequest};
+use super::{byteranges, request::DownloadRequest};
 use crate::{
     headers::{
         conditional::Validators,
         digest_fields::{self, REPR_DIGEST},
         disposition,
-        ranges::{RequestedRange, content_range},
+        ranges::content_range,
     },
     problem::Problem,
 };
@@ -29,36 +29,6 @@ pub(super) struct DownloadResponse<'a> {
 }
 
 impl DownloadResponse<'_> {
-    /// Sends the bytes, or refers to the server that does.
-    pub(super) async fn send(
-        &self,
-        request: &HttpRequest,
-        ranges: RequestedRange,
-    ) -> Result<HttpResponse, Problem> {
-        let DownloadRequest {
-            state,
-            owner,
-            entry,
-            link,
-            ..
-        } = &self.request;
-        let mut download = state.service.locate(owner, entry).await?;
-        let elsewhere = match accel_prefix(state, request) {
-            Some(prefix) => self.accel_redirect(prefix, &mut download, &ranges).await?,
-            None => self.redirect(request, &mut download).await?,
-        };
-        let prepared = match (elsewhere, ranges) {
-            (Some(elsewhere), _) => elsewhere,
-            (None, RequestedRange::Parts(parts)) => self.parts(&mut download, &parts).await?,
-            (None, _) => self.whole(&mut download).await?,
-        };
-        // The download counts only once the bytes are known to exist.
-        if let Some(link) = link {
-            state.service.count_download(link).await?;
-        }
-        Ok(prepared)
-    }
-
     /// Answers that the client has the file already.
     pub(super) fn not_modified(&self) -> HttpResponse {
         let mut response = HttpResponse::NotModified();
@@ -66,7 +36,8 @@ impl DownloadResponse<'_> {
         response.finish()
     }
 
-    async fn whole(&self, download: &mut Download) -> Result<HttpResponse, Problem> {
+    /// Sends the whole content.
+    pub(super) async fn whole(&self, download: &mut Download) -> Result<HttpResponse, Problem> {
         let size = self.request.entry.meta.file_size;
         let object = download.open(ByteRange::whole(size)).await?;
         let mut response = self.begin(HttpResponse::Ok());
@@ -84,7 +55,7 @@ impl DownloadResponse<'_> {
     }
 
     /// Sends one range, or several as `multipart/byteranges`.
-    async fn parts(
+    pub(super) async fn parts(
         &self,
         download: &mut Download,
         parts: &[ByteRange],
