@@ -7,13 +7,13 @@ use harness::{Issuer, Nginx};
 
 use crate::{MIB, median, server::Server, timed};
 
-/// How many requests are made at a time.
+/// The number of simultaneous requests.
 const CONNECTIONS: usize = 16;
 
-/// How many requests a round has.
+/// The number of requests in a round.
 const REQUESTS: usize = 2000;
 
-/// How many rounds there are.
+/// The number of rounds.
 const ROUNDS: usize = 60;
 
 /// One way to be let in.
@@ -134,7 +134,7 @@ fn ratio(first: &[Duration], second: &[Duration]) -> f64 {
     ratios[ratios.len() / 2]
 }
 
-/// What a download of 1 GiB takes of the service's processor time when nginx sends it.
+/// The service's processor time for a download of 1 GiB that nginx sends.
 async fn through_nginx() {
     const DOWNLOADS: usize = 25;
     println!("## a download of 1 GiB through nginx\n");
@@ -151,7 +151,7 @@ async fn through_nginx() {
     let meta = through.trim_end_matches("/content").to_owned();
     let (mut downloads, mut asked, mut took) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..DOWNLOADS {
-        // What it does of its own accord in that time is none of the download's.
+        // The service's own work in that time does not belong to the download.
         let before = server.busy();
         tokio::time::sleep(took.last().copied().unwrap_or_default()).await;
         let idle = server.busy().saturating_sub(before);

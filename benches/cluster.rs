@@ -7,13 +7,13 @@ use harness::{Kind, Nginx, Pair, Redis, TestDatabase, UNLIMITED, Which, lent};
 
 use crate::{median, server::Server, timed};
 
-/// How many requests are made at a time.
+/// The number of simultaneous requests.
 const CONNECTIONS: usize = 16;
 
-/// How many requests a round has.
+/// The number of requests in a round.
 const REQUESTS: usize = 1000;
 
-/// How many rounds there are.
+/// The number of rounds.
 const ROUNDS: usize = 20;
 
 pub(crate) async fn measure() {
@@ -122,7 +122,7 @@ async fn with_a_cache() {
         1,
     )
     .await;
-    // What is asked to count them is one.
+    // The question that counts the questions is one, too.
     let asked = questions(&pair)[0] - before - 1;
     println!("{REQUESTS} cached requests asked the database {asked} questions\n");
     with.stop().await;
@@ -138,7 +138,7 @@ fn keys(database: String) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How many questions the servers of a pair were asked.
+/// The number of questions that the servers of a pair were asked.
 fn questions(pair: &Pair) -> [u64; 2] {
     [Which::First, Which::Second].map(|which| {
         let status = pair.administrate(which, "SHOW GLOBAL STATUS LIKE 'Questions'");
@@ -146,7 +146,7 @@ fn questions(pair: &Pair) -> [u64; 2] {
     })
 }
 
-/// How long rounds of requests of one kind take, and of the other, in turn.
+/// The durations of rounds of both kinds of requests, in turn.
 async fn compare(request: impl AsyncFn(usize)) -> [Vec<Duration>; 2] {
     for which in [0, 1] {
         round(&request, which).await;

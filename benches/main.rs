@@ -57,7 +57,7 @@ async fn main() {
     }
 }
 
-/// How long something takes.
+/// The duration of a piece of work.
 async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let began = Instant::now();
     let done = work.await;

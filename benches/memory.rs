@@ -7,7 +7,7 @@ use crate::{MIB, server::Server};
 pub(crate) async fn measure() {
     println!("## memory\n");
     let server = Server::start().await;
-    // What is needed once, whatever is transferred.
+    // Memory that is needed once, regardless of the transfer.
     let warm = server.upload(MIB).await;
     server.download(&warm).await;
 

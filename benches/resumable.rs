@@ -103,7 +103,7 @@ async fn upload_in_pieces(server: &Server) -> Vec<Duration> {
     requests
 }
 
-/// How long it takes to write and sync a chunk where the service does.
+/// The time to write and sync a chunk on the service's disk.
 fn sync_of_a_chunk(server: &Server) -> Duration {
     use std::io::Write as _;
     let path = server.folder().join("synced");

@@ -92,7 +92,7 @@ impl Server {
         String::from_utf8(created.stdout).unwrap().trim().to_owned()
     }
 
-    /// Uploads so many bytes that nobody had before, and gives the content's URL.
+    /// Uploads new content of a size, and returns its URL.
     pub(crate) async fn upload(&self, size: u64) -> String {
         self.upload_as(size, None).await
     }
@@ -154,7 +154,7 @@ impl Server {
             * 1024
     }
 
-    /// How long it has kept processors busy.
+    /// The processor time that the process has used.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
         // Behind the program's name, which may have any character: user and system time, in
@@ -165,7 +165,7 @@ impl Server {
         Duration::from_millis(ticks * 10)
     }
 
-    /// How long its threads have run, to the nanosecond.
+    /// The run time of the process's threads, to the nanosecond.
     pub(crate) fn busy(&self) -> Duration {
         let tasks = format!("/proc/{}/task", self.child.id().unwrap());
         let mut busy = 0;
@@ -198,7 +198,7 @@ pub(crate) fn binary() -> PathBuf {
         .with_file_name("fileserver")
 }
 
-/// So many bytes as nobody had before, in pieces; cheap to make.
+/// New content of a size, in pieces; cheap to make.
 pub(crate) fn unique(size: u64) -> impl futures_util::Stream<Item = Vec<u8>> + Send + 'static {
     const PIECE: u64 = 256 * 1024;
     let mut seed = getrandom::u64().unwrap();

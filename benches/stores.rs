@@ -24,10 +24,10 @@ const SIZE: u64 = 1024 * MIB;
 const ROUNDS: usize = 3;
 const PART: usize = 8 * 1024 * 1024;
 
-/// How many bytes a second go each way to a store that is far away.
+/// The bytes a second, in each direction, of the link to a distant store.
 const LINK: u32 = 100 * 1024 * 1024;
 
-/// How many requests a plain client makes at a time.
+/// The number of simultaneous requests of a plain client.
 const AT_ONCE: usize = 8;
 
 pub(crate) async fn measure() {
@@ -108,7 +108,7 @@ impl Vendor {
         Some(Self { python, file })
     }
 
-    /// How long it takes to upload the file.
+    /// The time to upload the file.
     async fn upload(&self) -> Duration {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/boto3_upload.py");
         let mut command = Command::new(&self.python);
@@ -128,7 +128,7 @@ async fn upload() {
     ]);
     let server = Server::start_with(&settings).await;
     let operator = plain(&ceph, "plain");
-    // What is needed once.
+    // Memory that is needed once.
     server.upload(MIB).await;
     write(&operator, "warm", MIB, 1).await;
     let vendor = Vendor::find().await;

@@ -15,7 +15,7 @@ use sea_orm::{
 
 use crate::error::{Error, Result};
 
-/// How long to wait for a connection of the pool, or for a new one.
+/// Time limit for getting a connection from the pool, or a new one.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for longer is pinged before it is used.

@@ -114,7 +114,7 @@ impl FileService {
         let claim = self.0.database.claims().use_up(owner, id, now).await?;
         let claim = claim.ok_or(Error::ClaimNotFound)?;
         let outcome = match self.verify(&claim, proof).await {
-            Ok(Some(known)) => self.hand_over(&claim, &known).await,
+            Ok(Some(known)) => self.grant(&claim, &known).await,
             Ok(None) => Err(Error::NotProven),
             Err(error) => Err(error),
         };
@@ -158,7 +158,7 @@ impl FileService {
         Ok(known.filter(|_| is_proven))
     }
 
-    async fn hand_over(&self, claim: &Claim, known: &StoredContent) -> Result<Stored> {
+    async fn grant(&self, claim: &Claim, known: &StoredContent) -> Result<Stored> {
         let record = UploadRecord {
             owner: &claim.owner,
             file_name: &claim.file_name,

@@ -17,8 +17,8 @@ on_every_database! {
         ("FILESERVER_STORES_ARCHIVE_PATH", "archive"),
     ];
     every_operation_is_for_its_owner_with_the_right_scope,
-    whoever_knows_every_hash_and_id_gets_nothing,
-    an_admin_acts_for_others_and_nobody_else_does,
+    knowing_every_hash_and_id_gives_no_access,
+    only_an_admin_acts_for_others,
 }
 
 /// An operation that needs credentials.
@@ -256,7 +256,7 @@ async fn every_operation_is_for_its_owner_with_the_right_scope(server: &Server) 
     }
 }
 
-async fn whoever_knows_every_hash_and_id_gets_nothing(server: &Server) {
+async fn knowing_every_hash_and_id_gives_no_access(server: &Server) {
     let alice = server.client_of("alice");
     let (sha1, bytes) = alice.upload_some("secret.txt").await;
     let link = alice.send(share(&alice, &sha1.to_string())).await.json();
@@ -310,7 +310,7 @@ fn base64(text: &str) -> String {
     base64::prelude::BASE64_STANDARD.encode(text)
 }
 
-async fn an_admin_acts_for_others_and_nobody_else_does(server: &Server) {
+async fn only_an_admin_acts_for_others(server: &Server) {
     let alice = server.client_of("alice");
     let (sha1, _) = alice.upload_some("hers.txt").await;
     let everything = "files:read,files:write,metrics:read,admin";

@@ -163,7 +163,7 @@ async fn an_upload_over_a_deleted_file_ends_what_a_lost_message_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_which_nobody_heard_is_seen() {
+async fn a_change_whose_answer_was_lost_is_seen() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let redis = Redis::start();
         let (server, proxy) = Server::start_behind_proxy_with(kind, &lent(&redis.settings())).await;

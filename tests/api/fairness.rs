@@ -127,7 +127,7 @@ async fn bodies_that_do_not_come_are_broken_off() {
 }
 
 #[tokio::test]
-async fn whoever_sends_a_byte_now_and_then_is_cut_off() {
+async fn a_client_that_sends_a_byte_now_and_then_is_cut_off() {
     let settings = [
         ("FILESERVER_BODY_IDLE_TIMEOUT", "2"),
         ("FILESERVER_HEADER_TIMEOUT", "1"),
@@ -277,7 +277,7 @@ async fn drip(server: &Server, request: &str, byte: &[u8]) -> Duration {
 }
 
 #[tokio::test]
-async fn a_connection_is_not_held_by_what_nobody_reads() {
+async fn an_unread_body_does_not_hold_its_connection() {
     let settings = [
         ("FILESERVER_AUTH", "token"),
         ("FILESERVER_BODY_IDLE_TIMEOUT", "1"),

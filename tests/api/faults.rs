@@ -293,7 +293,7 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_of_which_nobody_heard_keeps_its_bytes() {
+async fn a_commit_whose_answer_was_lost_keeps_its_bytes() {
     for kind in [Kind::MariaDb, Kind::Postgres] {
         let (server, proxy) = Server::start_behind_proxy(kind).await;
         let client = server.client();

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 on_every_database! {
     with &[("FILESERVER_AUTH", "token")];
-    whoever_has_a_link_gets_the_file_as_its_owner_does,
+    a_link_serves_the_file_as_its_owner_gets_it,
     a_link_dies_with_its_file_and_never_comes_back,
     downloads_by_a_link_are_counted_exactly,
     what_is_no_link_says_nothing,
@@ -41,7 +41,7 @@ fn is_gone(answer: &Answer) {
     assert_eq!(detail, "the link does not exist or has expired");
 }
 
-async fn whoever_has_a_link_gets_the_file_as_its_owner_does(server: &Server) {
+async fn a_link_serves_the_file_as_its_owner_gets_it(server: &Server) {
     let (alice, anybody) = (server.client_of("alice"), server.client());
     let (sha1, bytes) = alice.upload_some("secret name.txt").await;
     let answer = alice.send(share(&alice, &sha1.to_string())).await;

@@ -125,7 +125,7 @@ fn the_dashboard_is_sound() {
 }
 
 #[tokio::test]
-async fn what_is_shown_and_what_wakes_somebody_is_exported() {
+async fn every_metric_of_panels_and_alerts_is_exported() {
     let _broker = BROKER.lock().await;
     let collector = Collector::start();
     let queue = format!("test-{}", unique_text().replace(' ', "-"));

@@ -157,7 +157,7 @@ async fn without_nginx_the_service_sends_the_bytes() {
 }
 
 #[tokio::test]
-async fn nobody_gets_past_the_service_to_the_objects() {
+async fn objects_are_reached_through_the_service_only() {
     let server = start(&[]).await;
     let nginx = Nginx::before(&server, &UNLIMITED).await;
     let alice = server.client_of("alice");

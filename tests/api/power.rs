@@ -12,7 +12,7 @@ use std::{
 use harness::{Kind, Server, TusUpload, digests, program, random, require};
 use tempfile::TempDir;
 
-/// Where the state file of an upload has the mark of the boot.
+/// The place of the boot's mark in an upload's state file.
 const BOOT_AT: usize = 18;
 
 /// A disk whose power can be cut.

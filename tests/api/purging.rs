@@ -21,7 +21,7 @@ const AT_ONCE: &[(&str, &str)] = &[
 
 on_every_database! {
     with super::AT_ONCE;
-    what_nobody_has_any_more_goes,
+    content_without_an_owner_is_purged,
     uploads_and_claims_win_against_the_purge,
     a_download_comes_to_its_end_while_its_file_is_purged,
 }
@@ -39,7 +39,7 @@ fn rows(server: &Server, sha1: &Sha1) -> String {
     format!("{} {}", contents.trim(), entries.trim())
 }
 
-async fn what_nobody_has_any_more_goes(server: &Server) {
+async fn content_without_an_owner_is_purged(server: &Server) {
     let (alice, bob) = (server.client_of("alice"), server.client_of("bob"));
     let (sha1, bytes) = alice.upload_some("a.txt").await;
     bob.upload("b.txt", bytes.clone()).await;

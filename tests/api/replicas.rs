@@ -29,7 +29,7 @@ macro_rules! on_every_pair {
 }
 
 on_every_pair! {
-    whoever_writes_sees_it_at_once_by_way_of_another_process,
+    a_write_is_read_at_once_through_another_process,
     a_replica_that_is_behind_is_left_out,
     a_replica_that_is_gone_is_left_out,
     without_a_primary_it_is_read_on_and_a_promoted_one_is_found,
@@ -116,7 +116,7 @@ async fn newest(client: &Client) -> Sha1 {
         .unwrap()
 }
 
-async fn whoever_writes_sees_it_at_once_by_way_of_another_process(kind: Kind) {
+async fn a_write_is_read_at_once_through_another_process(kind: Kind) {
     let pair = Pair::start(kind);
     let server = serve(&pair, &[]).await;
     let (_process, other) = server.second_process().await;

@@ -17,7 +17,7 @@ use tokio::{
 on_every_database! {
     what_arrived_before_a_break_is_kept,
     what_was_to_be_verified_is_kept_whole_or_not_at_all,
-    the_newest_request_wins_and_reading_waits_for_nobody,
+    the_newest_request_wins_and_reads_do_not_wait,
     the_newest_request_wins_in_another_process_too,
     a_request_that_keeps_sending_hears_of_another_process,
     a_part_that_is_not_what_it_was_said_to_be_is_refused_at_once,
@@ -126,7 +126,7 @@ async fn what_was_to_be_verified_is_kept_whole_or_not_at_all(server: &Server) {
     assert_eq!(content(client, &bytes).await.unwrap(), bytes);
 }
 
-async fn the_newest_request_wins_and_reading_waits_for_nobody(server: &Server) {
+async fn the_newest_request_wins_and_reads_do_not_wait(server: &Server) {
     let client = server.client();
     let bytes = random(2_000_000);
     let upload = TusUpload::begin(client, bytes.len(), &[]).await;

@@ -28,7 +28,7 @@ const KEYS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Where replicas keep what is uploaded.
+/// The store of the replicas' uploads.
 enum Place {
     Ceph,
     Folder(TempDir),

@@ -63,7 +63,7 @@ async fn requests_are_taken_as_long_as_others_may_send_them() {
 }
 
 #[tokio::test]
-async fn whoever_comes_too_late_is_refused_and_not_lost() {
+async fn a_late_connection_is_refused_and_not_lost() {
     let settings = [("FILESERVER_SHUTDOWN_TIMEOUT", "20")];
     let server = Server::alone(Kind::Sqlite, &settings).await;
     // Its request, which is answered late, keeps the process running.

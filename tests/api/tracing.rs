@@ -351,7 +351,7 @@ async fn a_copy_is_one_trace_over_the_broker() {
 }
 
 #[tokio::test]
-async fn what_is_done_for_nobody_is_in_no_trace() {
+async fn background_polling_is_in_no_trace() {
     let collector = Collector::start();
     let url = collector.url();
     let server = Server::alone(Kind::Sqlite, &[("FILESERVER_OTLP_ENDPOINT", &url)]).await;
@@ -471,7 +471,7 @@ async fn a_collector_that_refuses_is_told_of() {
 }
 
 #[tokio::test]
-async fn whoever_asks_decides_whether_it_is_traced() {
+async fn the_caller_decides_whether_it_is_traced() {
     let collector = Collector::start();
     let url = collector.url();
     let endpoint = ("FILESERVER_OTLP_ENDPOINT", url.as_str());

@@ -480,7 +480,7 @@ async fn a_file_that_is_deleted_while_it_is_copied_stays_deleted(kind: Kind) {
 }
 
 #[tokio::test]
-async fn what_fails_too_often_waits_for_somebody() {
+async fn a_job_that_fails_too_often_is_dead() {
     let settings = [
         MOVE_TO_OSS[0],
         MOVE_TO_OSS[1],

@@ -28,7 +28,7 @@ struct Attempt {
     failure: Option<String>,
 }
 
-/// What readers may see, during a fault, of the time before an acknowledged change.
+/// The outdated answers that a fault allows readers to see after an acknowledged change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Staleness {
     /// Nothing.

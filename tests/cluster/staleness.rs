@@ -15,7 +15,7 @@ use tokio::time::sleep;
 /// The age that the replicas are started with (`--cache-age`).
 pub(crate) const CACHE_AGE: Duration = Duration::from_secs(10);
 
-/// How often the counters are read.
+/// Pause between two reads of the counters.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The time within which each replica's counter can be read, restarts included.
