@@ -135,7 +135,7 @@ async fn forms_that_cannot_be_read_are_refused(server: &Server) {
         (format!("{file}{file}--b--\n"), "two"),
         (
             file.replace("\"file\"", "\"upload\"") + "--b--\n",
-            "no other",
+            "only the parts",
         ),
         (file.replace("name=\"file\"; ", "") + "--b--\n", "name"),
         (
