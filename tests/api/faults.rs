@@ -260,7 +260,7 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
         .chain(send_all(client, begun.requests(client)).await)
         {
             let detail = answer.problem(503, "unavailable");
-            assert_eq!(detail, "the database is not available; try again");
+            assert_eq!(detail, "the database is temporarily unavailable; try again");
             assert_eq!(answer.header("retry-after"), "2");
         }
         assert_eq!(
