@@ -290,14 +290,14 @@ async fn a_thousand_uploads_go_on_at_once(server: &Server) {
             (TusUpload::begin(&client, bytes.len(), &[]).await, bytes)
         }
     });
-    let uploads: Vec<_> = uploads.buffer_unordered(50).collect().await;
+    let uploads: Vec<_> = uploads.buffer_unordered(16).collect().await;
     // All of them are open before the first one ends.
     for third in 1..=3 {
         let appended = stream::iter(&uploads).map(async |(upload, bytes)| {
             let (from, to) = (bytes.len() * (third - 1) / 3, bytes.len() * third / 3);
             append_again(upload, from, &bytes[from..to]).await;
         });
-        appended.buffer_unordered(50).collect::<Vec<()>>().await;
+        appended.buffer_unordered(16).collect::<Vec<()>>().await;
     }
     assert!(server.staged().is_empty());
     assert_eq!(server.objects().len(), 1000);

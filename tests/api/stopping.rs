@@ -44,7 +44,7 @@ async fn requests_are_taken_as_long_as_others_may_send_them() {
         assert!(began.elapsed() < Duration::from_secs(5));
     }
     let answer = server.client().get("/readyz").await;
-    assert!(answer.problem(503, "unavailable").contains("stopping"));
+    assert!(answer.problem(503, "unavailable").contains("shutting down"));
     assert_eq!(answer.header("connection"), "close");
     assert_eq!(server.client().get("/healthz").await.status, 200);
     // On a connection that was kept, and on a new one.

@@ -160,7 +160,7 @@ fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
         (
             vec!["serve"],
             vec![("FILESERVER_DATABASE_URL", "oracle://me:secret@x")],
-            "starts with",
+            "must start with",
         ),
         (
             vec!["serve"],

@@ -291,7 +291,7 @@ async fn keys_come_from_a_server_and_their_absence_is_nobodys_fault() {
 async fn settings_that_would_let_in_the_wrong_stop_the_start() {
     let server = Server::alone(Kind::Sqlite, &[]).await;
     for (wrong, expected) in [
-        (&["--auth", "none,token"][..], "`none` cannot stand"),
+        (&["--auth", "none,token"][..], "must not combine `none`"),
         (&["--auth", "jwt"], "jwt_keys is not set"),
         (
             &[
@@ -330,12 +330,12 @@ async fn settings_that_would_let_in_the_wrong_stop_the_start() {
             ],
             "audience",
         ),
-        (&["--jwt-issuer", "x"], "of no use"),
+        (&["--jwt-issuer", "x"], "have no effect"),
         (&["--jwt-algorithms", "HS256"], "HS256"),
         (&["--jwt-leeway", "301"], "at most 300"),
         (&["--trusted-proxies", "everybody"], "everybody"),
         (&["--link-keys", "short"], "link key"),
-        (&["--accel-redirect", "/../"], "begins and ends"),
+        (&["--accel-redirect", "/../"], "begin and end"),
         (&["--public-url", "ftp://x"], "https://"),
         (&["--listen", "0.0.0.0:0"], "without authentication"),
     ] {

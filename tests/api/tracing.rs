@@ -332,7 +332,7 @@ async fn a_copy_is_one_trace_over_the_broker() {
     assert_eq!(copied.attribute("fileserver.copy.to"), "oss");
     for part in [
         "jobs.claim",
-        "moving.switch",
+        "relocation.relocate",
         "read disk",
         "write oss",
         "read oss",
