@@ -292,7 +292,7 @@ async fn settings_that_would_let_in_the_wrong_stop_the_start() {
     let server = Server::alone(Kind::Sqlite, &[]).await;
     for (wrong, expected) in [
         (&["--auth", "none,token"][..], "must not combine `none`"),
-        (&["--auth", "jwt"], "jwt_keys is not set"),
+        (&["--auth", "jwt"], "`jwt_keys` is required"),
         (
             &[
                 "--auth",
