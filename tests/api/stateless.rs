@@ -179,7 +179,10 @@ async fn a_disk_that_is_another_stops_the_start() {
         // Of a folder from which nothing can be missing nothing is known.
         assert_eq!(started_in(&empty).0, Some(0));
         let (code, said) = started_in(&elsewhere);
-        assert!(code == Some(2) && said.contains("is not the one in the database"), "{said}");
+        assert!(
+            code == Some(2) && said.contains("is not the one in the database"),
+            "{said}"
+        );
 
         server.client().upload_some("a.txt").await;
         let unmounted = Place::folder();
