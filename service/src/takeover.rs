@@ -65,6 +65,21 @@ impl UploadLocks {
         Ok(lock)
     }
 
+    /// Stops the request that holds the lock, and waits for the lock. Unlike
+    /// [`take_over`](Self::take_over) it goes on when a newer request comes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Contended`] when the previous request does not stop.
+    pub(crate) async fn settle(&self, id: RandomId) -> Result<UploadLock> {
+        let state = self.state(id);
+        state.newest.send_modify(|newest| *newest += 1);
+        let guard = timeout(TAKEOVER_TIMEOUT, Arc::clone(&state.mutex).lock_owned()).await;
+        let guard = guard.map_err(|_| Error::Contended)?;
+        let number = *state.newest.borrow();
+        Ok(self.lock_with(id, number, state, guard))
+    }
+
     /// Waits for the lock without stopping the holder; takes it over after the grace period.
     ///
     /// # Errors
@@ -173,6 +188,24 @@ mod tests {
         drop(first);
         assert!(matches!(second.await.unwrap(), Err(Error::Superseded)));
         third.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_that_settles_stops_older_ones_and_is_not_stopped() {
+        let locks = UploadLocks::default();
+        let first = locks.take_over(ID.into()).await.unwrap();
+        let settle = || {
+            let locks = locks.clone();
+            tokio::spawn(async move { locks.settle(ID.into()).await.map(drop) })
+        };
+        let (one, other) = (settle(), settle());
+        while *first.state.newest.borrow() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert!(first.is_superseded());
+        drop(first);
+        one.await.unwrap().unwrap();
+        other.await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -13,6 +13,55 @@ use crate::resuming::content;
 on_every_database! {
     the_last_byte_is_not_forgotten_in_a_crash,
     half_a_concatenation_goes_on_after_a_crash,
+    an_upload_whose_file_is_gone_is_gone,
+}
+
+/// A client that comes back to a complete upload takes its file for stored.
+async fn an_upload_whose_file_is_gone_is_gone(server: &Server) {
+    let client = server.client();
+    let bytes = random(300_000);
+    let file = format!("/files/{}", digests(&bytes).sha1);
+    let tus = TusUpload::begin(client, bytes.len(), &[("filename", "a.bin")]).await;
+    assert_eq!(tus.append(0, bytes.clone()).await.status, 204);
+    let begun = client.request(Method::POST, "/files?file_name=a.bin");
+    let begun = client.send(begun.header("upload-complete", "?0")).await;
+    let url = begun.header("location").to_owned();
+    let append = |offset: usize, body: Vec<u8>| {
+        client
+            .request(Method::PATCH, &url)
+            .header("upload-offset", offset)
+            .header("upload-complete", "?1")
+            .header("content-type", "application/partial-upload")
+            .body(body)
+    };
+    assert_eq!(client.send(append(0, bytes.clone())).await.status, 200);
+    let inspect = |method: Method| client.send(client.request(method, &url));
+    assert_eq!(tus.offset().await, bytes.len());
+    assert_eq!(inspect(Method::GET).await.status, 204);
+
+    assert_eq!(client.delete(&file).await.status, 204);
+    assert_eq!(tus.inspect().await.status, 410);
+    let repeated = tus.append(bytes.len(), Vec::new()).await;
+    repeated.problem(410, "upload-gone");
+    assert_eq!(inspect(Method::HEAD).await.status, 410);
+    inspect(Method::GET).await.problem(410, "upload-gone");
+    let repeated = client.send(append(bytes.len(), Vec::new())).await;
+    repeated.problem(410, "upload-gone");
+
+    // A file that comes back is stored again, and so are its uploads.
+    assert_eq!(client.upload("a.bin", bytes.clone()).await.status, 201);
+    assert_eq!(tus.offset().await, bytes.len());
+    assert_eq!(
+        client.delete(&format!("{file}?purge=true")).await.status,
+        204
+    );
+    assert_eq!(tus.inspect().await.status, 410);
+    // An upload of it begins anew.
+    let sha1 = digests(&bytes).sha1.to_string();
+    let anew = TusUpload::begin(client, bytes.len(), &[("sha1", &sha1)]).await;
+    assert_eq!(anew.offset().await, 0);
+    assert_eq!(anew.append(0, bytes.clone()).await.status, 204);
+    assert_eq!(content(client, &bytes).await.unwrap(), bytes);
 }
 
 /// As if the process had died right after it wrote the last byte.

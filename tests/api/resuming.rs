@@ -17,7 +17,9 @@ use tokio::{
 on_every_database! {
     what_arrived_before_a_break_is_kept,
     what_was_to_be_verified_is_kept_whole_or_not_at_all,
-    the_newest_request_wins_and_reads_do_not_wait,
+    the_newest_request_wins,
+    an_offset_that_was_told_is_accepted,
+    an_offset_of_the_draft_that_was_told_is_accepted,
     the_newest_request_wins_in_another_process_too,
     a_request_that_keeps_sending_hears_of_another_process,
     a_part_that_is_not_what_it_was_said_to_be_is_refused_at_once,
@@ -126,34 +128,98 @@ async fn what_was_to_be_verified_is_kept_whole_or_not_at_all(server: &Server) {
     assert_eq!(content(client, &bytes).await.unwrap(), bytes);
 }
 
-async fn the_newest_request_wins_and_reads_do_not_wait(server: &Server) {
+async fn the_newest_request_wins(server: &Server) {
     let client = server.client();
     let bytes = random(2_000_000);
     let upload = TusUpload::begin(client, bytes.len(), &[]).await;
     // A client that keeps its connection open, and sends nothing more.
     let mut older = half_a_patch(server, &upload, 0, bytes.len(), &bytes[..1_000_000], "").await;
     eventually(|| !server.staged().is_empty()).await;
-    let read = timeout(Duration::from_secs(2), upload.inspect()).await;
-    let seen: usize = read.unwrap().header("upload-offset").parse().unwrap();
-    assert!(seen <= 1_000_000);
-
-    let newer = upload.append(seen, bytes[seen..].to_vec());
+    let newer = upload.append(0, bytes.clone());
     let mut newer = timeout(Duration::from_secs(5), newer).await.unwrap();
     if newer.status == 409 {
-        // The bytes that the older request received are kept, even those not yet visible before.
+        // The bytes that the older request received are kept.
         let offset: usize = newer.header("upload-offset").parse().unwrap();
-        assert!(offset > seen && offset <= 1_000_000);
+        assert!(offset > 0 && offset <= 1_000_000);
         newer = upload.append(offset, bytes[offset..].to_vec()).await;
     }
     assert_eq!(newer.status, 204, "{}", newer.text());
     assert_eq!(content(client, &bytes).await.unwrap(), bytes);
+    is_superseded(&mut older).await;
+}
 
+/// The connection of an older request is answered and closed.
+async fn is_superseded(older: &mut TcpStream) {
     let mut told = Vec::new();
     let read = timeout(Duration::from_secs(5), older.read_to_end(&mut told)).await;
     read.expect("the older connection is closed").unwrap();
     let told = String::from_utf8_lossy(&told);
     assert!(told.starts_with("HTTP/1.1 409"), "{told}");
     assert!(told.contains("urn:fileserver:problem:superseded"), "{told}");
+}
+
+async fn an_offset_that_was_told_is_accepted(server: &Server) {
+    let (mut process, second) = server.second_process().await;
+    for asked in [server.client(), &second] {
+        for part in [300_000, 1_000_000, 1_700_000] {
+            let bytes = random(2_000_000);
+            let upload = TusUpload::begin(server.client(), bytes.len(), &[]).await;
+            let some = &bytes[..part];
+            let mut older = half_a_patch(server, &upload, 0, bytes.len(), some, "").await;
+            sleep(Duration::from_millis(300)).await;
+            let read = TusUpload::at(asked, &upload.url);
+            let read = timeout(Duration::from_secs(5), read.inspect()).await;
+            let offset: usize = read.unwrap().header("upload-offset").parse().unwrap();
+            assert!(offset <= part);
+            let newer = upload.append(offset, bytes[offset..].to_vec()).await;
+            assert_eq!(newer.status, 204, "{}", newer.text());
+            is_superseded(&mut older).await;
+            assert!(content(server.client(), &bytes).await.unwrap() == bytes);
+        }
+    }
+    process.kill().await.unwrap();
+}
+
+async fn an_offset_of_the_draft_that_was_told_is_accepted(server: &Server) {
+    let (mut process, second) = server.second_process().await;
+    let client = server.client();
+    for (asked, method) in [
+        (client, Method::HEAD),
+        (client, Method::GET),
+        (&second, Method::HEAD),
+    ] {
+        let bytes = random(1_000_000);
+        let begun = client.request(Method::POST, "/files?file_name=a.bin");
+        let begun = client.send(begun.header("upload-complete", "?0")).await;
+        assert_eq!(begun.status, 201, "{}", begun.text());
+        let url = begun.header("location").to_owned();
+        let mut older = server.connect().await;
+        let head = format!(
+            "PATCH {url} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nUpload-Complete: ?1\r\n\
+             Content-Type: application/partial-upload\r\nContent-Length: {}\r\n\r\n",
+            bytes.len(),
+        );
+        older.write_all(head.as_bytes()).await.unwrap();
+        older.write_all(&bytes[..300_000]).await.unwrap();
+        sleep(Duration::from_millis(300)).await;
+        let read = timeout(
+            Duration::from_secs(5),
+            asked.send(asked.request(method, &url)),
+        )
+        .await;
+        let offset: usize = read.unwrap().header("upload-offset").parse().unwrap();
+        let rest = client.request(Method::PATCH, &url);
+        let rest = rest
+            .header("upload-offset", offset)
+            .header("upload-complete", "?1")
+            .header("content-type", "application/partial-upload")
+            .body(bytes[offset..].to_vec());
+        let newer = client.send(rest).await;
+        assert_eq!(newer.status, 201, "{}", newer.text());
+        is_superseded(&mut older).await;
+        assert!(content(client, &bytes).await.unwrap() == bytes);
+    }
+    process.kill().await.unwrap();
 }
 
 async fn the_newest_request_wins_in_another_process_too(server: &Server) {

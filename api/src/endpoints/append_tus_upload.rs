@@ -39,7 +39,7 @@ use crate::{
         (status = 400, description = "`invalid-header`, `invalid-query`, `invalid-body` or `inconsistent-upload-length`"),
         (status = 403, description = "`final-upload`"),
         (status = 404, description = "`upload-not-found`"),
-        (status = 410, description = "`upload-gone`"),
+        (status = 410, description = "`upload-gone`: the upload has expired or failed, or its file was deleted"),
         (status = 412, description = "`unsupported-version`"),
         (status = 415, description = "`unsupported-media-type`"),
         (status = 422, description = "`digest-mismatch`: the complete upload does not match the announced digests, and has ended"),

@@ -40,12 +40,12 @@ use crate::{
         (status = 400, description = "`invalid-header`, `invalid-query`, `invalid-body`, `inconsistent-upload-length` or `completed-upload`", headers(
             ("Upload-Complete" = String, description = "`?1` if the upload is complete"),
         )),
-        (status = 404, description = "`upload-not-found`, or `not-found`: the file that the upload created has been deleted"),
+        (status = 404, description = "`upload-not-found`"),
         (status = 409, description = "`mismatching-upload-offset`, `superseded`, or `digest-collision`: the upload has ended", headers(
             ("Upload-Offset" = u64, description = "Current offset of the upload"),
             ("Upload-Complete" = String, description = "`?0`"),
         )),
-        (status = 410, description = "`upload-gone`"),
+        (status = 410, description = "`upload-gone`: the upload has expired or failed, or its file was deleted"),
         (status = 413, description = "`too-large`", headers(
             ("Upload-Limit" = String, description = "Limits of uploads"),
         )),

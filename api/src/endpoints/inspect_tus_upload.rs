@@ -14,8 +14,9 @@ use crate::{
 
 /// Status of a tus upload
 ///
-/// It does not wait for a running request that appends bytes. If the service crashed after it
-/// received the last byte and before it completed the upload, this completes the upload first.
+/// A request that is still appending bytes is ended, and what it received is kept: the next append
+/// is accepted at the reported offset. If the service crashed after it received the last byte and
+/// before it completed the upload, this completes the upload first.
 #[utoipa::path(
     tag = "tus",
     params(UploadPath, TusVersion),
@@ -35,7 +36,7 @@ use crate::{
         (status = 400, description = "`invalid-query`"),
         (status = 404, description = "`upload-not-found`"),
         (status = 409, description = "`superseded`, or `digest-collision`: the upload cannot be completed, and has ended"),
-        (status = 410, description = "`upload-gone`"),
+        (status = 410, description = "`upload-gone`: the upload has expired or failed, or its file was deleted"),
         (status = 412, description = "`unsupported-version`"),
         (status = 422, description = "`digest-mismatch`: the upload cannot be completed, and has ended"),
         (status = 507, description = "`storage-full` or `quota-full`: the upload cannot be completed now"),

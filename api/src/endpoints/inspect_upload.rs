@@ -14,7 +14,8 @@ use crate::{
 
 /// Status of an upload
 ///
-/// It does not wait for a running request that appends bytes.
+/// A request that is still appending bytes is ended, and what it received is kept: the next append
+/// is accepted at the reported offset.
 #[utoipa::path(
     get,
     tag = "uploads",
@@ -32,7 +33,7 @@ use crate::{
         )),
         (status = 400, description = "`invalid-query`, or `invalid-header`: the request has a field that is only valid with bytes"),
         (status = 404, description = "`upload-not-found`"),
-        (status = 410, description = "`upload-gone`"),
+        (status = 410, description = "`upload-gone`: the upload has expired or failed, or its file was deleted"),
     ),
 )]
 #[route("/uploads/{upload_id}", method = "GET", method = "HEAD")]

@@ -43,7 +43,8 @@ impl FileService {
         let Some(sha1) = expected.sha1 else {
             return Ok(None);
         };
-        let entry = self.0.database.entries().find(owner, &sha1).await?;
+        let entries = self.0.database.entries();
+        let entry = entries.find_for_update(owner, &sha1).await?;
         Ok(entry.filter(|entry| {
             entry.meta.status == FileStatus::Available
                 && length.is_none_or(|length| length == entry.meta.file_size)

@@ -98,6 +98,7 @@ impl FileService {
         match session.state {
             _ if session.role == Role::Final => Err(Error::UploadIsFinal),
             SessionState::Done(sha1) => {
+                self.require_file(owner, &sha1).await?;
                 let length = session.length.unwrap_or_default();
                 Err(Error::UploadComplete { sha1, length })
             }
