@@ -2,9 +2,13 @@
 //!
 //! 1. [`tus::method_override`] settles the method and the path of tus requests.
 //! 2. [`AccessLog`] logs and counts the request, and limits how slowly its body may arrive.
-//! 3. CORS answers the preflight requests of browsers, if origins are configured.
-//! 4. [`tus::negotiate_version`] refuses other versions of tus.
-//! 5. [`admission::admit`] checks role, credentials, scope, rate and the number of uploads.
+//! 3. [`caching::keep_private`] keeps responses from other callers and other sites.
+//! 4. [`public_url::prepend_path`] completes the URLs of responses, if the service is below a path.
+//! 5. CORS answers the preflight requests of browsers, if origins are configured.
+//! 6. [`tus::negotiate_version`] refuses other versions of tus.
+//! 7. [`admission::admit`] checks role, credentials, scope, rate and the number of uploads.
+
+use std::sync::Arc;
 
 use actix_web::{
     App,
@@ -16,12 +20,15 @@ use actix_web::{
 use utoipa_actix_web::AppExt as _;
 
 use crate::{
+    headers::origin::AllowedOrigin,
     middleware::{
         access_log::AccessLog,
         admission::{self, Admission},
-        cors, tus,
+        caching, cors, tus,
     },
     openapi::Contract,
+    pages,
+    public_url::{self, PublicUrl},
     routes,
     state::AppState,
 };
@@ -33,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) contract: Data<Contract>,
     pub(crate) admission: Data<Admission>,
     pub(crate) access_log: AccessLog,
-    pub(crate) cors_origins: Vec<String>,
+    pub(crate) cors_origins: Vec<AllowedOrigin>,
 }
 
 /// Builds the application of one thread.
@@ -55,6 +62,8 @@ pub(crate) fn build(
         access_log,
         cors_origins,
     } = shared;
+    let path = state.public_url.as_ref().map(PublicUrl::path);
+    let path = path.cloned().unwrap_or_default();
     let gate = (admission, state.clone());
     App::new()
         .wrap(from_fn(move |request, next| {
@@ -66,6 +75,13 @@ pub(crate) fn build(
             !cors_origins.is_empty(),
             cors::cors(&cors_origins, &contract.fields),
         ))
+        .wrap(from_fn(caching::keep_private))
+        .wrap(Condition::new(
+            !path.is_empty(),
+            from_fn(move |request, next| {
+                public_url::prepend_path(Arc::clone(&path), request, next)
+            }),
+        ))
         .wrap(from_fn(move |request, next| {
             access_log.clone().log(request, next)
         }))
@@ -75,6 +91,6 @@ pub(crate) fn build(
         .into_utoipa_app()
         .configure(routes::operations)
         .into_app()
-        .configure(routes::pages)
+        .configure(pages::pages)
         .default_service(web::to(routes::not_found))
 }

@@ -15,7 +15,9 @@ mod metrics_listener;
 mod middleware;
 mod openapi;
 mod options;
+mod pages;
 mod problem;
+mod public_url;
 mod response;
 mod roles;
 mod routes;
@@ -27,10 +29,12 @@ mod upload;
 pub use crate::{
     auth::jwt::{Algorithm, JwtSettings, KeySource},
     download::{DISK, DownloadMode},
+    headers::origin::{AllowedOrigin, Origin, OriginError},
     limits::body_timeout::BodyTimeout,
     metrics_listener::serve_metrics,
     openapi::Contract,
     options::{ApiOptions, AuthOptions, LimitOptions},
+    public_url::{PublicUrl, PublicUrlError},
     roles::{Role, Roles},
     routes::contract,
     server::{RunningServer, StartError, start},

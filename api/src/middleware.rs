@@ -2,9 +2,11 @@
 
 pub(crate) mod access_log;
 pub(crate) mod admission;
+pub(crate) mod caching;
 pub(crate) mod context;
 pub(crate) mod cors;
 mod counted_body;
+pub(crate) mod cross_site;
 mod request_log;
 mod trace;
 pub(crate) mod tus;

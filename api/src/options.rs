@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, time::Duratio
 use ipnet::IpNet;
 
 use crate::{
-    auth::jwt::JwtSettings, download::DownloadMode, limits::body_timeout::BodyTimeout, roles::Roles,
+    auth::jwt::JwtSettings, download::DownloadMode, headers::origin::AllowedOrigin,
+    limits::body_timeout::BodyTimeout, public_url::PublicUrl, roles::Roles,
 };
 
 /// The options of the HTTP API.
@@ -20,10 +21,10 @@ pub struct ApiOptions {
     pub header_timeout: Duration,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The origins whose pages may call the service (CORS), or `*`.
-    pub cors_origins: Vec<String>,
-    /// The beginning of the URLs of links; empty for URLs that begin with the path.
-    pub public_url: String,
+    /// The origins whose pages may call the service (CORS).
+    pub cors_origins: Vec<AllowedOrigin>,
+    /// The URL at which clients reach the service, for the URLs in responses.
+    pub public_url: Option<PublicUrl>,
     /// The internal location in which nginx has the objects, if nginx sends the bytes.
     pub accel_redirect: Option<String>,
     /// How the files of each store reach the clients that download them.

@@ -89,6 +89,8 @@ problem_types! {
         "The credentials are invalid.";
     InsufficientScope = "urn:fileserver:problem:insufficient-scope", StatusCode::FORBIDDEN,
         "The credentials lack the required scope.";
+    ForeignSite = "urn:fileserver:problem:foreign-site", StatusCode::FORBIDDEN,
+        "The request is for another host, or comes from another site.";
     FinalUpload = "urn:fileserver:problem:final-upload", StatusCode::FORBIDDEN,
         "The upload is a concatenation, and no bytes can be appended to it.";
     NotFound = "urn:fileserver:problem:not-found", StatusCode::NOT_FOUND,

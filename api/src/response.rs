@@ -7,7 +7,7 @@ use actix_web::{
 use service::{Entry, EntryOutcome, Stored};
 use utoipa::ToSchema;
 
-use crate::{headers::conditional::entry_tag, middleware::context::AuditFile};
+use crate::{headers::conditional::entry_tag, middleware::context::AuditFile, state::AppState};
 
 /// The bytes of a file.
 #[derive(ToSchema)]
@@ -16,20 +16,24 @@ use crate::{headers::conditional::entry_tag, middleware::context::AuditFile};
 pub(crate) struct FileContent(Vec<u8>);
 
 /// The response to a stored file, by any way of upload: its metadata and its location.
-pub(crate) fn stored_file(stored: &Stored) -> HttpResponse {
+pub(crate) fn stored_file(state: &AppState, stored: &Stored) -> HttpResponse {
     let mut response = match stored.outcome {
         EntryOutcome::Created | EntryOutcome::Restored => HttpResponse::Created(),
         EntryOutcome::Existing => HttpResponse::Ok(),
     };
     let location = format!("/files/{}", stored.entry.meta.file_sha1);
     response.insert_header((header::LOCATION, location));
-    describe(response, &stored.entry)
+    describe(state, response, &stored.entry)
 }
 
 /// Completes a response with the metadata of a file.
-pub(crate) fn describe(mut response: HttpResponseBuilder, entry: &Entry) -> HttpResponse {
+pub(crate) fn describe(
+    state: &AppState,
+    mut response: HttpResponseBuilder,
+    entry: &Entry,
+) -> HttpResponse {
     identify(&mut response, entry);
-    let mut response = response.json(&entry.meta);
+    let mut response = response.json(state.present(entry.meta.clone()));
     response
         .extensions_mut()
         .insert(AuditFile(entry.meta.file_sha1));

@@ -5,9 +5,8 @@ use actix_web::{
     http::header::{self, HeaderValue},
     web,
 };
-use utoipa::OpenApi as _;
+use utoipa::{OpenApi as _, openapi::Server};
 use utoipa_actix_web::{AppExt as _, service_config::ServiceConfig};
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
     endpoints::{
@@ -44,6 +43,7 @@ use crate::{
     },
     openapi::{Base, Contract, ContractError},
     problem::{Problem, ProblemType},
+    public_url::PublicUrl,
 };
 
 /// Registers the operations, in the order of the contract.
@@ -85,19 +85,6 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(read_contract_yaml);
 }
 
-/// Registers the Swagger UI.
-pub(crate) fn pages(config: &mut web::ServiceConfig) {
-    let ui = utoipa_swagger_ui::Config::from("/openapi.json")
-        .use_base_layout()
-        .try_it_out_enabled(true)
-        .display_request_duration(true)
-        .display_operation_id(true)
-        .validator_url("none");
-    config
-        .service(web::redirect("/swagger-ui", "/swagger-ui/"))
-        .service(SwaggerUi::new("/swagger-ui/{_:.*}").config(ui));
-}
-
 /// Responds with 404 to an unknown URL, and with 405 to an unsupported method.
 pub(crate) async fn not_found(request: HttpRequest, contract: web::Data<Contract>) -> HttpResponse {
     let methods = contract.methods_of(request.path()).join(", ");
@@ -122,7 +109,16 @@ pub(crate) async fn not_found(request: HttpRequest, contract: web::Data<Contract
 ///
 /// If an operation declares no scope or no role, which is a defect.
 pub fn contract() -> Result<Contract, ContractError> {
-    Contract::new(declared())
+    contract_at(None)
+}
+
+/// The contract of a service with a public URL.
+pub(crate) fn contract_at(public_url: Option<&PublicUrl>) -> Result<Contract, ContractError> {
+    let mut declared = declared();
+    if let Some(url) = public_url {
+        declared.servers = Some(vec![Server::new(url.to_string())]);
+    }
+    Contract::new(declared)
 }
 
 /// Collects the declarations of the handlers.

@@ -11,8 +11,9 @@ use crate::{
     app::{self, Shared},
     auth::{Authenticator, jwt},
     limits::{rate_limit::RateLimiter, upload_slots::UploadSlots},
-    middleware::{access_log::AccessLog, admission::Admission},
+    middleware::{access_log::AccessLog, admission::Admission, cross_site::CrossSite},
     options::ApiOptions,
+    public_url::PublicUrl,
     routes,
     shutdown::{self, Connections, Listener, ShutdownState, ShutdownTimeouts},
     state::AppState,
@@ -110,6 +111,7 @@ async fn shared(
     metrics: Arc<Metrics>,
 ) -> Result<Shared, StartError> {
     let redis = service.entry_cache().map(|entries| entries.redis().clone());
+    let is_open = !options.auth.own_tokens && options.auth.jwt.is_none();
     let jwt = match options.auth.jwt {
         Some(jwt) => Some(jwt::JwtVerifier::open(jwt).await?),
         None => None,
@@ -122,7 +124,12 @@ async fn shared(
             .map(|per_second| RateLimiter::new(per_second, redis)),
         upload_slots: UploadSlots::new(limits.uploads, limits.uploads_per_owner),
         roles: options.roles,
+        cross_site: is_open.then(|| {
+            let own = options.public_url.as_ref().map(PublicUrl::origin).cloned();
+            CrossSite::new(own, options.cors_origins.clone())
+        }),
     };
+    let contract = Data::new(routes::contract_at(options.public_url.as_ref())?);
     let state = Data::new(AppState {
         service,
         metrics,
@@ -131,7 +138,6 @@ async fn shared(
         shutdown: ShutdownState::new(),
         public_url: options.public_url,
     });
-    let contract = Data::new(routes::contract()?);
     Ok(Shared {
         access_log: AccessLog {
             state: state.clone(),

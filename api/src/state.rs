@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use domain::FileMeta;
 use service::FileService;
 use telemetry::Metrics;
 
-use crate::{download::DownloadMode, shutdown::ShutdownState};
+use crate::{download::DownloadMode, public_url::PublicUrl, shutdown::ShutdownState};
 
 /// The state that every handler shares.
 pub(crate) struct AppState {
@@ -19,6 +20,16 @@ pub(crate) struct AppState {
     pub(crate) downloads: BTreeMap<String, DownloadMode>,
     /// The progress of a shutdown.
     pub(crate) shutdown: ShutdownState,
-    /// The beginning of the URLs of links.
-    pub(crate) public_url: String,
+    /// The URL at which clients reach the service, if it is known.
+    pub(crate) public_url: Option<PublicUrl>,
+}
+
+impl AppState {
+    /// The metadata of a file, with URLs as clients reach them.
+    pub(crate) fn present(&self, mut meta: FileMeta) -> FileMeta {
+        if let Some(url) = &self.public_url {
+            meta.location = meta.location.below(url.path());
+        }
+        meta
+    }
 }

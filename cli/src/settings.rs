@@ -17,7 +17,7 @@ mod value;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use api::ShutdownTimeouts;
+use api::{AllowedOrigin, PublicUrl, ShutdownTimeouts};
 use clap::Args;
 use service::Limits;
 
@@ -115,8 +115,8 @@ pub(crate) struct Settings {
 
     /// The beginning of the URLs of links, such as `https://files.example.org`. Default: none, the URLs
     /// begin with the path.
-    #[arg(long, env = "FILESERVER_PUBLIC_URL", global = true, value_name = "URL", value_parser = public_url)]
-    pub(crate) public_url: Option<String>,
+    #[arg(long, env = "FILESERVER_PUBLIC_URL", global = true, value_name = "URL", value_parser = parse::<PublicUrl>)]
+    pub(crate) public_url: Option<PublicUrl>,
 
     /// The internal location of the objects in the nginx in front (`X-Accel-Redirect`), such as
     /// `/_objects/`; every trusted proxy must be such an nginx. Default: none, the service sends the
@@ -193,6 +193,20 @@ impl Settings {
         }
     }
 
+    /// The origins whose pages may call the service.
+    ///
+    /// # Errors
+    ///
+    /// If one is not written as browsers write it.
+    pub(crate) fn cors_origins(&self) -> Result<Vec<AllowedOrigin>, SettingsError> {
+        let origins = split_list(&self.cors_origins).into_iter();
+        let parsed = origins.map(|origin| {
+            let origin = origin.parse::<AllowedOrigin>();
+            origin.map_err(|error| SettingsError::new(format!("`cors_origins`: {error}")))
+        });
+        parsed.collect()
+    }
+
     /// Time limits of a shutdown.
     pub(crate) fn shutdown_timeouts(&self) -> ShutdownTimeouts {
         ShutdownTimeouts {
@@ -201,12 +215,19 @@ impl Settings {
         }
     }
 
-    /// Refuses a service without authentication on an address that other machines can reach.
+    /// Refuses a service without authentication that other machines or all web pages can use.
     ///
     /// # Errors
     ///
-    /// If the address is not a loopback address, and no credentials are required.
+    /// If no credentials are required, and the address is not a loopback address, or the origins
+    /// are not listed.
     pub(crate) fn refuse_open_access(&self) -> Result<(), SettingsError> {
+        if self.access.is_open() && self.cors_origins()?.contains(&AllowedOrigin::Any) {
+            return Err(SettingsError::new(
+                "without authentication `cors_origins` lists origins, and is not `*`: every web page \
+                 could read and change all files",
+            ));
+        }
         if self.access.is_open() && !self.listen.ip().is_loopback() {
             return Err(SettingsError::new(format!(
                 "without authentication the service listens on a loopback address only, not on {}",
@@ -215,19 +236,6 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-fn public_url(value: &str) -> Result<String, SettingsError> {
-    let value = resolve(value)?;
-    let url: reqwest::Url = value
-        .parse()
-        .map_err(|error| SettingsError::new(format!("not a URL: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-        return Err(SettingsError::new(
-            "must begin with `https://` or `http://`, and must not have a query",
-        ));
-    }
-    Ok(value.trim_end_matches('/').to_owned())
 }
 
 fn internal_location(value: &str) -> Result<String, SettingsError> {

@@ -52,15 +52,23 @@ pub enum FileStatus {
     Deleted,
 }
 
-/// The path of a content's URL, `/files/{sha1}/content`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// The path of a content's URL, `/files/{sha1}/content`, below the path of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String, example = "/files/2aae6c35c94fcfb415dbe95f408b9ce91ee846ed/content")]
-pub struct ContentPath(Sha1);
+pub struct ContentPath(String);
+
+impl ContentPath {
+    /// The same content of a service below a path.
+    #[must_use]
+    pub fn below(self, path: &str) -> Self {
+        Self(format!("{path}{self}"))
+    }
+}
 
 impl From<Sha1> for ContentPath {
     fn from(sha1: Sha1) -> Self {
-        Self(sha1)
+        Self(format!("/files/{sha1}/content"))
     }
 }
 
@@ -68,23 +76,24 @@ impl TryFrom<String> for ContentPath {
     type Error = String;
 
     fn try_from(path: String) -> Result<Self, String> {
-        path.strip_prefix("/files/")
-            .and_then(|rest| rest.strip_suffix("/content"))
-            .and_then(|sha1| sha1.parse().ok())
-            .map(Self)
-            .ok_or(format!("{path:?} is not the path of a content"))
+        let file = path.strip_suffix("/content");
+        let (_, sha1) = file.and_then(|file| file.rsplit_once("/files/")).unzip();
+        if sha1.is_some_and(|sha1| sha1.parse::<Sha1>().is_ok()) {
+            return Ok(Self(path));
+        }
+        Err(format!("{path:?} is not the path of a content"))
     }
 }
 
 impl From<ContentPath> for String {
     fn from(path: ContentPath) -> Self {
-        path.to_string()
+        path.0
     }
 }
 
 impl fmt::Display for ContentPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/files/{}/content", self.0)
+        f.write_str(&self.0)
     }
 }
 
@@ -122,5 +131,8 @@ mod tests {
             })
         );
         assert_eq!(serde_json::from_value::<FileMeta>(json).unwrap(), meta);
+        let below = meta.location.below("/store");
+        assert!(below.to_string().starts_with("/store/files/a9993e36"));
+        assert_eq!(ContentPath::try_from(below.to_string()), Ok(below));
     }
 }

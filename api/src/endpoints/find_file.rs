@@ -56,7 +56,7 @@ pub(crate) async fn find_file(
     };
     let validators = Validators::of_entry(&entry);
     match validators.evaluate(&request) {
-        Precondition::Proceed => Ok(describe(HttpResponse::Ok(), &entry)),
+        Precondition::Proceed => Ok(describe(&state, HttpResponse::Ok(), &entry)),
         Precondition::NotModified => {
             let mut response = HttpResponse::NotModified();
             identify(&mut response, &entry);

@@ -71,12 +71,17 @@ pub(crate) async fn list_files(
         .list(&owner, &request.filter, cursor, request.limit)
         .await?;
     let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if let Some(next) = &page.next {
         let link = format!("<{}>; rel=\"next\"", request.url_of(next));
         response.insert_header((header::LINK, link));
     }
     Ok(response.json(FileList {
-        files: page.files,
+        files: page
+            .files
+            .into_iter()
+            .map(|meta| state.present(meta))
+            .collect(),
         next: page.next,
     }))
 }

@@ -57,5 +57,5 @@ pub(crate) async fn prove_claim(
     let ClaimProof { proof } = body::read_json(request.headers(), payload).await?;
     let stored = state.service.prove(&owner, id, &proof).await?;
     state.metrics.stored(&stored);
-    Ok(stored_file(&stored))
+    Ok(stored_file(&state, &stored))
 }

@@ -89,10 +89,12 @@ pub(crate) async fn share_file(
     let link_request: LinkRequest = body::read_json(request.headers(), payload).await?;
     let link = new_link(&link_request, state.service.limits().link_age)?;
     let issued = state.service.create_link(&owner, &sha1, &link).await?;
+    let base = state.public_url.as_ref().map(ToString::to_string);
+    let base = base.unwrap_or_default();
     let mut response = HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(FileLink {
-            url: format!("{}/d/{}", state.public_url, issued.token),
+            url: format!("{base}/d/{}", issued.token),
             expires_at: issued.expires_at,
         });
     response

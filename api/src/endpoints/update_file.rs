@@ -85,7 +85,7 @@ pub(crate) async fn update_file(
     let unchanged = |entry: &service::Entry| matches(&request, &entry_tag(entry));
     let service = &state.service;
     let entry = service.update(&owner, &sha1, &change, unchanged).await?;
-    Ok(describe(HttpResponse::Ok(), &entry))
+    Ok(describe(&state, HttpResponse::Ok(), &entry))
 }
 
 fn refuse_other_media_types(request: &HttpRequest) -> Result<(), Problem> {

@@ -7,8 +7,9 @@ use actix_web::{
         IfUnmodifiedSince,
     },
 };
-use domain::{Sha1, Timestamp};
+use domain::{Sha1, Sha256, Timestamp};
 use service::Entry;
+use sha2::Digest as _;
 
 /// The validators of a resource (RFC 9110 §8.8).
 pub(crate) struct Validators {
@@ -43,6 +44,15 @@ impl Validators {
         Self {
             etag: EntityTag::new_strong(sha1.to_string()),
             last_modified: Some(std::time::SystemTime::from(uploaded).into()),
+        }
+    }
+
+    /// The validators of bytes that a release of the service has.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let digest: [u8; 32] = sha2::Sha256::digest(bytes).into();
+        Self {
+            etag: EntityTag::new_strong(Sha256::from(digest).to_string()),
+            last_modified: None,
         }
     }
 

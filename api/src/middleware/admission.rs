@@ -14,7 +14,7 @@ use actix_web::{
 };
 use domain::{Scope, Timestamp};
 
-use super::context::RequestContext;
+use super::{context::RequestContext, cross_site::CrossSite};
 use crate::{
     auth::{self, Authenticator, Identity, X_OWNER},
     extract::body,
@@ -34,6 +34,8 @@ pub(crate) struct Admission {
     pub(crate) rate_limiter: Option<RateLimiter>,
     pub(crate) upload_slots: UploadSlots,
     pub(crate) roles: Roles,
+    /// What is refused where no credentials are required.
+    pub(crate) cross_site: Option<CrossSite>,
 }
 
 /// Passes a request on to its handler, or refuses it.
@@ -61,6 +63,11 @@ pub(crate) async fn admit(
         // The operation is open, or there is none, which the router answers.
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
+    if let Some(cross_site) = &admission.cross_site
+        && let Err(problem) = cross_site.check(&request)
+    {
+        return Ok(request.into_response(problem.error_response()));
+    }
     let now = state.service.now();
     let identity = match identify(&admission, context, scope, &request, now).await {
         Ok(identity) => identity,

@@ -83,7 +83,8 @@ fn complete_scoped(operation: &mut Operation, scope: Scope) {
     add_response(operation, "401", unauthorized, &[challenge]);
     let forbidden = format!(
         "`insufficient-scope`: the credentials lack the scope `{scope}`, or, with `X-Owner`, the \
-         scope `admin`"
+         scope `admin`; or `foreign-site`: without authentication, the request is for another host, or \
+         comes from a page of another site"
     );
     add_response(operation, "403", &forbidden, &[challenge]);
     let limits = [

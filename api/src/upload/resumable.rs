@@ -38,7 +38,7 @@ pub(crate) async fn receive(
     let headers = request.headers();
     let Some(is_complete) = resumption::is_complete(headers) else {
         let stored = whole::receive(state, owner, request, payload, named, announced).await?;
-        return Ok(stored_file(&stored));
+        return Ok(stored_file(state, &stored));
     };
     let declared = digest_fields::read(headers, &REPR_DIGEST, ProblemLocation::Header);
     let work = async {
@@ -50,12 +50,12 @@ pub(crate) async fn receive(
                 ..announced
             };
             let stored = whole::receive(state, owner, request, payload, named, announced).await?;
-            return Ok(complete(&stored));
+            return Ok(complete(state, &stored));
         }
         let service = &state.service;
         let known = service.find_existing(owner, &announced, length).await?;
         if let Some(entry) = known {
-            return Ok(complete(&Stored::known(entry)));
+            return Ok(complete(state, &Stored::known(entry)));
         }
         let new = new_upload(request, named, announced)?;
         create(state, owner, request, payload, new).await
@@ -66,8 +66,8 @@ pub(crate) async fn receive(
 }
 
 /// Answers a complete upload.
-fn complete(stored: &Stored) -> HttpResponse {
-    let mut response = stored_file(stored);
+fn complete(state: &AppState, stored: &Stored) -> HttpResponse {
+    let mut response = stored_file(state, stored);
     let (name, value) = completeness(true);
     response.headers_mut().insert(name, value);
     let offset = stored.entry.meta.file_size.into();
@@ -133,7 +133,7 @@ async fn create(
         };
         match appended {
             Ok(Outcome::Open { offset: now, .. }) => offset = now,
-            Ok(Outcome::Stored { stored, .. }) => return Ok(complete(&stored)),
+            Ok(Outcome::Stored { stored, .. }) => return Ok(complete(state, &stored)),
             Err(refusal) => {
                 // The client never learned the URL, so nobody can continue the upload.
                 match service.remove_upload(owner, Protocol::Http, id).await {
@@ -189,7 +189,7 @@ pub(crate) async fn go_on(
             if is_empty && is_complete && offset == length =>
         {
             // The client asks again for an answer that got lost.
-            return Ok(complete(&service.find_stored(owner, &sha1).await?));
+            return Ok(complete(state, &service.find_stored(owner, &sha1).await?));
         }
         Err(error @ Error::UploadComplete { .. }) => {
             return Err(with_upload_headers(error.into(), true, limits));
@@ -203,7 +203,7 @@ pub(crate) async fn go_on(
     match take(state, append, payload).await {
         Ok(Outcome::Stored { stored, .. }) => {
             state.metrics.stored(&stored);
-            Ok(complete(&stored))
+            Ok(complete(state, &stored))
         }
         Ok(Outcome::Open { offset, expires_at }) => {
             let mut response = HttpResponse::NoContent();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use api::{ApiOptions, AuthOptions, BodyTimeout, LimitOptions};
 
-use crate::settings::{Settings, split_list};
+use crate::settings::Settings;
 
 /// Turns settings into the options of the HTTP API.
 pub(crate) fn api_options(settings: &Settings) -> Result<ApiOptions> {
@@ -16,8 +16,8 @@ pub(crate) fn api_options(settings: &Settings) -> Result<ApiOptions> {
         roles: settings.roles.roles(),
         header_timeout: Duration::from_secs(access.header_timeout.get().into()),
         trusted_proxies: access.trusted_proxies.clone(),
-        cors_origins: split_list(&settings.cors_origins),
-        public_url: settings.public_url.clone().unwrap_or_default(),
+        cors_origins: settings.cors_origins()?,
+        public_url: settings.public_url.clone(),
         accel_redirect: settings.accel_redirect.clone(),
         downloads: settings.stores.downloads()?,
         auth: AuthOptions {

@@ -1,0 +1,86 @@
+//! The pages for people: Swagger UI.
+
+use std::{borrow::Cow, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError as _,
+    http::header::{self, ETag},
+    web,
+};
+use utoipa_swagger_ui::{Config, SwaggerFile};
+
+use crate::{
+    headers::conditional::{Precondition, Validators},
+    problem::{Problem, ProblemType},
+};
+
+/// What a page may load: files of the service alone. Swagger UI writes styles into its elements.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Registers the pages.
+pub(crate) fn pages(config: &mut web::ServiceConfig) {
+    // Relative to the page, so that it works below a path of a proxy, too.
+    let ui = Config::from("../openapi.json")
+        .use_base_layout()
+        .try_it_out_enabled(true)
+        .display_request_duration(true)
+        .display_operation_id(true)
+        .validator_url("none");
+    let page = || web::resource("/swagger-ui/{file:.*}").app_data(web::Data::new(ui.clone()));
+    config
+        .service(web::redirect("/swagger-ui", "swagger-ui/"))
+        .service(
+            page()
+                .route(web::get().to(swagger_ui))
+                .route(web::head().to(swagger_ui)),
+        );
+}
+
+/// Answers with a file of Swagger UI.
+async fn swagger_ui(
+    request: HttpRequest,
+    file: web::Path<String>,
+    config: web::Data<Config<'static>>,
+) -> HttpResponse {
+    match utoipa_swagger_ui::serve(&file, Arc::clone(&config)) {
+        Ok(Some(file)) => answer(&request, file),
+        Ok(None) => {
+            let detail = format!("no resource has the path {}", request.path());
+            Problem::new(ProblemType::NoSuchResource, detail).error_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            Problem::new(ProblemType::Internal, "the service has logged the cause").error_response()
+        }
+    }
+}
+
+fn answer(request: &HttpRequest, file: SwaggerFile<'static>) -> HttpResponse {
+    let validators = Validators::of_bytes(&file.bytes);
+    let is_known = validators.evaluate(request) == Precondition::NotModified;
+    let mut response = if is_known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header(ETag(validators.etag))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .insert_header((header::X_FRAME_OPTIONS, "DENY"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"));
+    if is_known {
+        return response.finish();
+    }
+    if file.gzpipped {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    response.content_type(file.content_type);
+    match file.bytes {
+        Cow::Borrowed(bytes) => response.body(web::Bytes::from_static(bytes)),
+        Cow::Owned(bytes) => response.body(bytes),
+    }
+}
