@@ -12,7 +12,7 @@ mod route;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use actix_web::http::Method;
+use actix_web::http::{Method, header::EntityTag};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -27,7 +27,7 @@ use self::{
     complete::{complete, drop_bodies, head_of},
     route::BEARER,
 };
-use crate::problem::Problem;
+use crate::{headers::conditional::Validators, problem::Problem};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -87,6 +87,8 @@ pub struct Contract {
     pub json: String,
     /// The contract as YAML.
     pub yaml: String,
+    /// The entity tags of the two.
+    pub(crate) tags: [EntityTag; 2],
     /// The names of all header fields of responses.
     pub(crate) fields: BTreeSet<String>,
     routes: Vec<Arc<Route>>,
@@ -105,12 +107,16 @@ impl Contract {
             let methods = methods(item).into_iter();
             methods.map(|(method, operation)| Route::new(template, method, operation).map(Arc::new))
         });
+        let routes = routes.collect::<Result<_, _>>()?;
+        let json = document.to_json()?;
+        let yaml = document
+            .to_yaml()
+            .map_err(|error| ContractError::Yaml(error.to_string()))?;
         Ok(Self {
-            routes: routes.collect::<Result<_, _>>()?,
-            json: document.to_json()?,
-            yaml: document
-                .to_yaml()
-                .map_err(|error| ContractError::Yaml(error.to_string()))?,
+            routes,
+            tags: [&json, &yaml].map(|text| Validators::of_bytes(text.as_bytes()).etag),
+            json,
+            yaml,
             fields: fields(&document),
         })
     }

@@ -173,7 +173,7 @@ async fn forms_that_cannot_be_read_are_refused(server: &Server) {
 }
 
 async fn bodies_that_do_not_come_whole_are_refused(server: &Server) {
-    let head = "POST /files?file_name=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let head = "POST /files?file_name=a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     for body in [
         "Content-Length: 100\r\n\r\ntoo short",
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
@@ -188,7 +188,7 @@ async fn bodies_that_do_not_come_whole_are_refused(server: &Server) {
     }
     let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n\
         x\r\n--b--\r\n";
-    let head_of_form = "POST /files HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+    let head_of_form = "POST /files HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
         Content-Type: multipart/form-data; boundary=b\r\n";
     for framing in [
         "Content-Length: 1000\r\n\r\n".to_owned() + form,

@@ -94,8 +94,8 @@ async fn swagger_ui_shows_and_exercises_the_service() {
 
 #[tokio::test]
 async fn a_page_of_another_origin_uploads_while_the_service_is_killed() {
-    let server = Server::start(Kind::Sqlite, &[("FILESERVER_CORS_ORIGINS", "*")]).await;
     let origin = serve_page().await;
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_CORS_ORIGINS", &origin)]).await;
     let browser = Browser::start().await;
     let endpoint = server.client().url("/tus");
     browser

@@ -60,7 +60,7 @@ async fn a_download_says_what_it_is(server: &Server) {
             "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt",
         ),
         ("accept-ranges", "bytes"),
-        ("cache-control", "private, immutable"),
+        ("cache-control", "private, no-cache"),
         ("x-content-type-options", "nosniff"),
         (
             "repr-digest",
@@ -237,7 +237,7 @@ async fn conditions_are_honoured(server: &Server) {
         if status == 304 {
             assert!(answer.body.is_empty());
             assert_eq!(answer.header("etag"), tag);
-            assert_eq!(answer.header("cache-control"), "private, immutable");
+            assert_eq!(answer.header("cache-control"), "private, no-cache");
         }
     }
     let client = server.client();

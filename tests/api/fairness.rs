@@ -133,7 +133,8 @@ async fn a_client_that_sends_a_byte_now_and_then_is_cut_off() {
         ("FILESERVER_HEADER_TIMEOUT", "1"),
     ];
     let server = Server::start(Kind::Sqlite, &settings).await;
-    let head = "POST /files?file_name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
+    let head =
+        "POST /files?file_name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
     // Never idle for two seconds, and yet cut off.
     let mut dripping = server.connect().await;
     dripping.write_all(head.as_bytes()).await.unwrap();
@@ -231,7 +232,7 @@ async fn uploads_beyond_the_places_that_there_are_wait() {
 async fn headers_and_json_have_bounds() {
     let server = Server::start(Kind::Sqlite, &[]).await;
     let long = "x".repeat(300_000);
-    let request = format!("GET /files HTTP/1.1\r\nHost: x\r\nX-A: {long}\r\n\r\n");
+    let request = format!("GET /files HTTP/1.1\r\nHost: localhost\r\nX-A: {long}\r\n\r\n");
     let told = server.raw(request.as_bytes()).await;
     assert!(
         told.is_empty() || told.starts_with("HTTP/1.1 4"),
@@ -240,7 +241,7 @@ async fn headers_and_json_have_bounds() {
     );
     let many = "X-A: a\r\n".repeat(500);
     let told = server
-        .raw(format!("GET /files HTTP/1.1\r\nHost: x\r\n{many}\r\n").as_bytes())
+        .raw(format!("GET /files HTTP/1.1\r\nHost: localhost\r\n{many}\r\n").as_bytes())
         .await;
     assert!(told.starts_with("HTTP/1.1 4"), "{told}");
     let client = server.client();
@@ -295,13 +296,15 @@ async fn an_unread_body_does_not_hold_its_connection() {
         ("OPTIONS /files", preflight),
     ];
     let waits = chunked.map(|(line, fields)| {
-        let begin =
-            format!("{line} HTTP/1.1\r\nHost: x\r\n{fields}Transfer-Encoding: chunked\r\n\r\n");
+        let begin = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\n{fields}Transfer-Encoding: chunked\r\n\r\n"
+        );
         let server = &server;
         async move { (line, drip(server, &begin, b"1\r\nx\r\n").await) }
     });
     let second = async {
-        let begin = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nX-A: ";
+        let begin =
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nX-A: ";
         ("a second header", drip(&server, begin, b"x").await)
     };
     let (waits, (line, wait)) = tokio::join!(join_all(waits), second);

@@ -361,7 +361,7 @@ async fn an_upload_that_is_cut_leaves_nothing() {
     let server = Server::start(Kind::Sqlite, &[]).await;
     for cut_after in [10, 400_000, 3_000_000] {
         let mut stream = server.connect().await;
-        let head = "POST /files?file_name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n";
+        let head = "POST /files?file_name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&random(cut_after)).await.unwrap();
         sleep(Duration::from_millis(100)).await;

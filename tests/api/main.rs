@@ -18,6 +18,7 @@ mod clients;
 mod completing;
 mod conformance;
 mod crash;
+mod cross_site;
 mod downloading;
 mod fairness;
 mod faults;

@@ -28,16 +28,18 @@ async fn start(settings: &[(&'static str, &str)]) -> Server {
 }
 
 /// The fields of a download that say what it is.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 12] = [
     "accept-ranges",
     "cache-control",
     "content-disposition",
     "content-security-policy",
     "content-type",
+    "cross-origin-resource-policy",
     "etag",
     "last-modified",
     "referrer-policy",
     "repr-digest",
+    "vary",
     "x-content-type-options",
 ];
 
@@ -108,7 +110,7 @@ async fn a_download_through_nginx_is_as_one_from_the_service() {
                 let differs = match field {
                     "content-type" => is_multipart,
                     "last-modified" => !answer.header(field).is_empty(),
-                    "cache-control" | "referrer-policy" => by_link,
+                    "cross-origin-resource-policy" | "referrer-policy" | "vary" => by_link,
                     _ => false,
                 };
                 let (found, wanted) = (answer.header(field), expected.header(field));

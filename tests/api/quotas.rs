@@ -176,7 +176,7 @@ async fn uploads_of_unknown_length_stop_where_the_room_ends(server: &Server) {
     let deferred = bob.send(deferred.header("upload-defer-length", 1)).await;
     let url = deferred.header("location");
     let head = format!(
-        "PATCH {url} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nTus-Resumable: 1.0.0\r\n\
+        "PATCH {url} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nTus-Resumable: 1.0.0\r\n\
          Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n\
          Content-Length: 9000\r\n\r\n"
     );

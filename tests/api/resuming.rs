@@ -48,7 +48,7 @@ pub(crate) async fn half_a_patch(
 ) -> TcpStream {
     let mut stream = server.connect().await;
     let head = format!(
-        "PATCH {} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
+        "PATCH {} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n\
          Content-Type: application/offset+octet-stream\r\nContent-Length: {announced}\r\n{fields}\r\n",
         upload.url,
     );
@@ -61,7 +61,7 @@ pub(crate) async fn half_a_patch(
 async fn half_a_chunked_patch(server: &Server, upload: &TusUpload, bytes: &[u8]) -> TcpStream {
     let mut stream = server.connect().await;
     let head = format!(
-        "PATCH {} HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+        "PATCH {} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
          Content-Type: application/offset+octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
         upload.url,
         bytes.len(),
@@ -195,7 +195,7 @@ async fn an_offset_of_the_draft_that_was_told_is_accepted(server: &Server) {
         let url = begun.header("location").to_owned();
         let mut older = server.connect().await;
         let head = format!(
-            "PATCH {url} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nUpload-Complete: ?1\r\n\
+            "PATCH {url} HTTP/1.1\r\nHost: localhost\r\nUpload-Offset: 0\r\nUpload-Complete: ?1\r\n\
              Content-Type: application/partial-upload\r\nContent-Length: {}\r\n\r\n",
             bytes.len(),
         );

@@ -21,13 +21,14 @@ async fn ask(stream: &mut TcpStream, request: &str) -> String {
     String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
-const POST: &str = "POST /files?file_name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
+const POST: &str =
+    "POST /files?file_name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc";
 
 #[tokio::test]
 async fn requests_are_taken_as_long_as_others_may_send_them() {
     let server = Server::alone(Kind::Sqlite, &[("FILESERVER_DRAIN", "6")]).await;
     let mut kept = server.connect().await;
-    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let health = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let answer = ask(&mut kept, health).await;
     assert!(!answer.contains("connection: close"), "{answer}");
     let mut other = server.connect().await;
@@ -79,7 +80,11 @@ async fn a_late_connection_is_refused_and_not_lost() {
         let Ok(mut stream) = connected.expect("nobody is left waiting") else {
             break;
         };
-        let answer = ask(&mut stream, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let answer = ask(
+            &mut stream,
+            "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+        .await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(
             began.elapsed() < Duration::from_secs(15),

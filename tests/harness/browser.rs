@@ -103,6 +103,14 @@ impl Browser {
         panic!("{selector} stays without text");
     }
 
+    /// Runs the body of an asynchronous function in the page, and returns the text that it returns.
+    pub async fn run(&self, script: &str) -> String {
+        let script = format!("return (async () => {{ {script} }})()");
+        let body = json!({"script": script, "args": []});
+        let value = self.post("/execute/sync", &body).await.unwrap();
+        value.as_str().unwrap_or_default().to_owned()
+    }
+
     /// Writes a picture of the page into a file.
     pub async fn screenshot(&self, path: &Path) {
         let picture = self.get("/screenshot").await.unwrap();

@@ -171,6 +171,7 @@ impl Client {
         let media_type = media_type.filter(|_| !answer.body.is_empty());
         self.contract
             .verify(&method, &path, answer.status, media_type);
+        self.contract.verify_caching(&method, &path, &answer);
         Ok(answer)
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::stack;
+use crate::{Answer, stack};
 
 /// The variable of the folder for the answers that were seen, so that a later test finds those that
 /// never came.
@@ -79,6 +79,26 @@ impl Contract {
             );
         }
         note(name, status);
+    }
+
+    /// Asserts that an answer says who may keep it.
+    pub(crate) fn verify_caching(&self, method: &Method, path: &str, answer: &Answer) {
+        if is_of_proxy(answer.status) {
+            return;
+        }
+        let what = format!("{method} {path} {}", answer.status);
+        let caching = answer.header("cache-control");
+        assert!(!caching.is_empty(), "{what}: nothing is said about caching");
+        let template = self.template(path).unwrap_or_default();
+        let verb = method.as_str().to_lowercase();
+        let security = &self.0["paths"][&template][&verb]["security"];
+        if security[0].get("bearer").is_none() {
+            return;
+        }
+        let is_private = caching == "no-store" || caching.starts_with("private, no-");
+        assert!(is_private, "{what}: {caching}");
+        let vary = answer.header("vary");
+        assert!(vary.contains("Authorization, X-Owner"), "{what}: {vary}");
     }
 
     fn template(&self, path: &str) -> Option<String> {

@@ -9,7 +9,10 @@ use actix_web::{
 use service::Download;
 use storage::{ResponseOverrides, Store};
 
-use super::{DISK, DownloadMode, response::DownloadResponse};
+use super::{
+    DISK, DownloadMode,
+    response::{CACHING, DownloadResponse},
+};
 use crate::{
     headers::ranges::RequestedRange, middleware::context::RequestContext, problem::Problem,
     state::AppState,
@@ -104,7 +107,7 @@ impl DownloadResponse<'_> {
             expires_in: PRESIGNED_FOR,
             content_type: Some(self.content_type().to_owned()),
             content_disposition: self.disposition().to_str().ok().map(str::to_owned),
-            cache_control: Some(self.caching().to_owned()),
+            cache_control: Some(CACHING.to_owned()),
         };
         let presigned = bucket.presign(key, options).await;
         let url = presigned.map_err(service::Error::from)?.url;

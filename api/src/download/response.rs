@@ -22,6 +22,10 @@ use crate::{
     problem::Problem,
 };
 
+/// The caching rule of files: each use of a stored copy is asked for, since the caller's credentials,
+/// the name and the file itself may be gone.
+pub(super) const CACHING: &str = "private, no-cache";
+
 /// The response to a request whose conditions hold.
 pub(super) struct DownloadResponse<'a> {
     pub(super) request: DownloadRequest<'a>,
@@ -77,16 +81,6 @@ impl DownloadResponse<'_> {
         self.request.entry.meta.content_type.as_str()
     }
 
-    /// The value of `Cache-Control`.
-    pub(super) fn caching(&self) -> &'static str {
-        // A link may end before its file does, so it is revalidated.
-        if self.request.link.is_some() {
-            "private, no-cache"
-        } else {
-            "private, immutable"
-        }
-    }
-
     /// The value of `Content-Disposition`; types that can run script are never displayed.
     pub(super) fn disposition(&self) -> HeaderValue {
         let meta = &self.request.entry.meta;
@@ -99,7 +93,7 @@ impl DownloadResponse<'_> {
     fn identify(&self, response: &mut HttpResponseBuilder) {
         response
             .insert_header(ETag(self.validators.etag.clone()))
-            .insert_header((header::CACHE_CONTROL, self.caching()));
+            .insert_header((header::CACHE_CONTROL, CACHING));
         if let Some(modified) = self.validators.last_modified {
             response.insert_header(LastModified(modified));
         }

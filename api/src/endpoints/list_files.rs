@@ -52,6 +52,7 @@ struct FileList {
     responses(
         (status = 200, description = "A page of the listing", body = FileList, headers(
             ("Link" = String, description = "URL of the next page, with `rel=\"next\"`; absent on the last page"),
+            ("Cache-Control" = String, description = "`private, no-cache`"),
         )),
         (status = 400, description = "`invalid-query` or `invalid-cursor`"),
         (status = 406, description = "`not-acceptable`"),

@@ -1,8 +1,17 @@
 //! `GET /openapi.json` and `GET /openapi.yaml`
 
-use actix_web::{HttpResponse, route, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, ETag, EntityTag},
+    route, web,
+};
 
-use crate::{extract::query::NoQuery, openapi::Contract, problem::Problem};
+use crate::{
+    extract::query::NoQuery,
+    headers::conditional::{Precondition, Validators},
+    openapi::Contract,
+    problem::Problem,
+};
 
 /// This contract as JSON
 #[utoipa::path(
@@ -11,18 +20,25 @@ use crate::{extract::query::NoQuery, openapi::Contract, problem::Problem};
     security(()),
     extensions(("x-role" = json!("any"))),
     responses(
-        (status = 200, description = "This contract", body = Object, content_type = "application/json", example = json!({"openapi": "3.1.0"})),
+        (status = 200, description = "This contract", body = Object, content_type = "application/json", headers(
+            ("ETag" = String, description = "Version of the contract"),
+            ("Cache-Control" = String, description = "`no-cache`"),
+        ), example = json!({"openapi": "3.1.0"})),
+        (status = 304, description = "The client already has this contract", headers(
+            ("ETag" = String, description = "Version of the contract"),
+            ("Cache-Control" = String, description = "`no-cache`"),
+        )),
         (status = 400, description = "`invalid-query`"),
     ),
 )]
 #[route("/openapi.json", method = "GET", method = "HEAD")]
 pub(crate) async fn read_contract_json(
     _: NoQuery,
+    request: HttpRequest,
     contract: web::Data<Contract>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
-        .body(contract.json.clone()))
+    let [tag, _] = &contract.tags;
+    Ok(answer(&request, tag, "application/json", &contract.json))
 }
 
 /// This contract as YAML
@@ -32,16 +48,43 @@ pub(crate) async fn read_contract_json(
     security(()),
     extensions(("x-role" = json!("any"))),
     responses(
-        (status = 200, description = "This contract", body = Object, content_type = "application/yaml", example = json!({"openapi": "3.1.0"})),
+        (status = 200, description = "This contract", body = Object, content_type = "application/yaml", headers(
+            ("ETag" = String, description = "Version of the contract"),
+            ("Cache-Control" = String, description = "`no-cache`"),
+        ), example = json!({"openapi": "3.1.0"})),
+        (status = 304, description = "The client already has this contract", headers(
+            ("ETag" = String, description = "Version of the contract"),
+            ("Cache-Control" = String, description = "`no-cache`"),
+        )),
         (status = 400, description = "`invalid-query`"),
     ),
 )]
 #[route("/openapi.yaml", method = "GET", method = "HEAD")]
 pub(crate) async fn read_contract_yaml(
     _: NoQuery,
+    request: HttpRequest,
     contract: web::Data<Contract>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok()
-        .content_type("application/yaml")
-        .body(contract.yaml.clone()))
+    let [_, tag] = &contract.tags;
+    Ok(answer(&request, tag, "application/yaml", &contract.yaml))
+}
+
+fn answer(request: &HttpRequest, tag: &EntityTag, media_type: &str, text: &str) -> HttpResponse {
+    let validators = Validators {
+        etag: tag.clone(),
+        last_modified: None,
+    };
+    let is_known = validators.evaluate(request) == Precondition::NotModified;
+    let mut response = if is_known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header(ETag(validators.etag))
+        .insert_header((header::CACHE_CONTROL, "no-cache"));
+    if is_known {
+        return response.finish();
+    }
+    response.content_type(media_type).body(text.to_owned())
 }

@@ -67,11 +67,8 @@ pub(super) const CONTENT_TAG: Field = Field::text("ETag", "SHA-1 of the file");
 /// The time of the upload.
 pub(super) const LAST_MODIFIED: Field = Field::text("Last-Modified", "Time of the upload");
 
-/// The caching rule of what may change.
+/// The caching rule of what depends on the caller.
 pub(super) const REVALIDATED: Field = Field::text("Cache-Control", "`private, no-cache`");
-
-/// The caching rule of content, which never changes.
-pub(super) const IMMUTABLE: Field = Field::text("Cache-Control", "`private, immutable`");
 
 /// The caching rule of secrets.
 pub(super) const UNSTORED: Field = Field::text("Cache-Control", "`private, no-store`");

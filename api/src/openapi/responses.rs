@@ -13,10 +13,10 @@ use utoipa::{
 use super::fields::{
     ACCEPT_RANGES, COMPLETE, COMPLETE_AS_REQUESTED, COMPLETED_LOCATION, CONTENT_DISPOSITION,
     CONTENT_LOCATION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TAG, CONTENT_TYPE_OPTIONS,
-    ENTRY_TAG, FILE_LOCATION, FILE_OR_UPLOAD_LOCATION, Field, IMMUTABLE, LAST_MODIFIED,
-    REFERRER_POLICY, REPR_DIGEST, REVALIDATED, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE,
-    TUS_VERSION, UNSATISFIED_RANGE, UNSTORED, UPLOAD_EXPIRES, UPLOAD_LIMIT,
-    UPLOAD_LIMIT_IF_RESUMABLE, UPLOAD_LIMIT_OF_NEW, UPLOAD_OFFSET,
+    ENTRY_TAG, FILE_LOCATION, FILE_OR_UPLOAD_LOCATION, Field, LAST_MODIFIED, REFERRER_POLICY,
+    REPR_DIGEST, REVALIDATED, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_VERSION,
+    UNSATISFIED_RANGE, UNSTORED, UPLOAD_EXPIRES, UPLOAD_LIMIT, UPLOAD_LIMIT_IF_RESUMABLE,
+    UPLOAD_LIMIT_OF_NEW, UPLOAD_OFFSET,
 };
 
 type Responses = BTreeMap<String, RefOr<Response>>;
@@ -101,7 +101,7 @@ pub(crate) struct FileBytes;
 
 impl IntoResponses for FileBytes {
     fn responses() -> Responses {
-        file_bytes(IMMUTABLE, &[])
+        file_bytes(&[])
     }
 }
 
@@ -110,12 +110,12 @@ pub(crate) struct LinkedFileBytes;
 
 impl IntoResponses for LinkedFileBytes {
     fn responses() -> Responses {
-        file_bytes(REVALIDATED, &[REFERRER_POLICY])
+        file_bytes(&[REFERRER_POLICY])
     }
 }
 
-fn file_bytes(caching: Field, more: &[Field]) -> Responses {
-    let validators = [CONTENT_TAG, LAST_MODIFIED, caching];
+fn file_bytes(more: &[Field]) -> Responses {
+    let validators = [CONTENT_TAG, LAST_MODIFIED, REVALIDATED];
     let whole = [
         &validators,
         more,
