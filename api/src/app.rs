@@ -2,11 +2,12 @@
 //!
 //! 1. [`tus::method_override`] settles the method and the path of tus requests.
 //! 2. [`AccessLog`] logs and counts the request, and limits how slowly its body may arrive.
-//! 3. [`caching::keep_private`] keeps responses from other callers and other sites.
-//! 4. [`public_url::prepend_path`] completes the URLs of responses, if the service is below a path.
-//! 5. CORS answers the preflight requests of browsers, if origins are configured.
-//! 6. [`tus::negotiate_version`] refuses other versions of tus.
-//! 7. [`admission::admit`] checks role, credentials, scope, rate and the number of uploads.
+//! 3. [`public_url::prepend_path`] completes the URLs of responses, if the service is below a path.
+//! 4. [`caching::keep_private`] keeps responses from other callers and other sites.
+//! 5. [`advertise::advertise`] says which methods and media types a resource accepts.
+//! 6. CORS answers the preflight requests of browsers, if origins are configured.
+//! 7. [`tus::negotiate_version`] refuses other versions of tus.
+//! 8. [`admission::admit`] checks the host, role, credentials, scope, rate and the number of uploads.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::{
     middleware::{
         access_log::AccessLog,
         admission::{self, Admission},
-        caching, cors, tus,
+        advertise, caching, cors, tus,
     },
     openapi::Contract,
     pages,
@@ -64,6 +65,7 @@ pub(crate) fn build(
     } = shared;
     let path = state.public_url.as_ref().map(PublicUrl::path);
     let path = path.cloned().unwrap_or_default();
+    let advertised = contract.clone();
     let gate = (admission, state.clone());
     App::new()
         .wrap(from_fn(move |request, next| {
@@ -75,6 +77,9 @@ pub(crate) fn build(
             !cors_origins.is_empty(),
             cors::cors(&cors_origins, &contract.fields),
         ))
+        .wrap(from_fn(move |request, next| {
+            advertise::advertise(advertised.clone(), request, next)
+        }))
         .wrap(from_fn(caching::keep_private))
         .wrap(Condition::new(
             !path.is_empty(),

@@ -41,7 +41,10 @@ use crate::{headers::conditional::Validators, problem::Problem};
             An unsupported method gets 405 with `Allow`, an unknown URL 404. \
             Processes may have different roles: `x-role` names the role that an operation needs, and \
             a process without it responds with 421. \
-            Every response has an `X-Request-Id`: that of the request, or a new one.",
+            Every response has an `X-Request-Id`: that of the request, or a new one. \
+            Every response has a `Cache-Control`, which is `no-store` unless an operation says otherwise; \
+            what depends on the caller has `Vary: Authorization, X-Owner` and \
+            `Cross-Origin-Resource-Policy: same-origin`.",
     ),
     servers((url = "/")),
     tags(
@@ -168,6 +171,16 @@ fn completed(mut document: Document) -> Document {
     document
 }
 
+/// The fields of all responses, which the operations do not repeat.
+const EVERYWHERE: [&str; 6] = [
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Patch",
+    "Allow",
+    "Cache-Control",
+    "Cross-Origin-Resource-Policy",
+];
+
 fn fields(document: &Document) -> BTreeSet<String> {
     let items = document.paths.paths.values();
     let operations = items.flat_map(methods).map(|(_, operation)| operation);
@@ -176,7 +189,10 @@ fn fields(document: &Document) -> BTreeSet<String> {
         RefOr::T(response) => Some(response.headers.keys().cloned()),
         RefOr::Ref(_) => None,
     });
-    headers.flatten().collect()
+    headers
+        .flatten()
+        .chain(EVERYWHERE.map(str::to_owned))
+        .collect()
 }
 
 fn methods(item: &PathItem) -> Vec<(&'static str, &Operation)> {

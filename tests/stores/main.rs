@@ -93,5 +93,5 @@ fn range(start: usize, end: usize) -> ByteRange {
 /// The SHA-1 of bytes as a checksum.
 fn sha1(bytes: &[u8]) -> Checksum {
     let sha1 = digests(bytes).sha1.as_bytes().to_vec();
-    Checksum::new(ChecksumAlgorithm::Sha1, sha1).unwrap()
+    Checksum::new(ChecksumAlgorithm::Sha1, sha1)
 }

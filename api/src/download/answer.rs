@@ -12,6 +12,7 @@ use super::{accel::accel_prefix, request::DownloadRequest, response::DownloadRes
 use crate::{
     headers::{
         conditional::{Precondition, Validators},
+        digest_fields::WantedDigests,
         ranges::{RequestedRange, parse_range},
     },
     middleware::context::AuditSubject,
@@ -33,11 +34,14 @@ impl DownloadRequest<'_> {
     /// Evaluates the conditions (RFC 9110 §13.2.2) and the range (§14.2) of the request.
     async fn evaluate(self, request: &HttpRequest) -> Result<HttpResponse, Problem> {
         let meta = &self.entry.meta;
-        let validators = Validators::of_content(&meta.file_sha1, meta.upload_at);
+        let now = self.state.service.now();
+        // A clock of another process may be ahead.
+        let validators = Validators::of_content(&meta.file_sha1, meta.upload_at.min(now));
         let precondition = validators.evaluate(request);
         let response = DownloadResponse {
             request: self,
             validators,
+            wanted: WantedDigests::read(request.headers()),
         };
         match precondition {
             Precondition::Failed => return Err(service::Error::PreconditionFailed.into()),
@@ -87,6 +91,8 @@ impl DownloadResponse<'_> {
         } = &self.request;
         let mut download = state.service.locate(owner, entry).await?;
         let elsewhere = match accel_prefix(state, request) {
+            // nginx refuses any range of an empty file.
+            _ if entry.meta.file_size == 0 => None,
             Some(prefix) => self.accel_redirect(prefix, &mut download, &ranges).await?,
             None => self.redirect(request, &mut download).await?,
         };

@@ -1,9 +1,11 @@
 //! The response that carries a file's bytes.
 
+use std::time::SystemTime;
+
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
     body::SizedStream,
-    http::header::{self, ETag, HeaderName, HeaderValue, LastModified},
+    http::header::{self, Date, ETag, HeaderName, HeaderValue, LastModified},
     web,
 };
 use domain::ByteRange;
@@ -15,7 +17,7 @@ use super::{byteranges, request::DownloadRequest};
 use crate::{
     headers::{
         conditional::Validators,
-        digest_fields::{self, REPR_DIGEST},
+        digest_fields::{self, REPR_DIGEST, WantedDigests},
         disposition,
         ranges::content_range,
     },
@@ -30,6 +32,7 @@ pub(super) const CACHING: &str = "private, no-cache";
 pub(super) struct DownloadResponse<'a> {
     pub(super) request: DownloadRequest<'a>,
     pub(super) validators: Validators,
+    pub(super) wanted: WantedDigests,
 }
 
 impl DownloadResponse<'_> {
@@ -96,6 +99,10 @@ impl DownloadResponse<'_> {
             .insert_header((header::CACHE_CONTROL, CACHING));
         if let Some(modified) = self.validators.last_modified {
             response.insert_header(LastModified(modified));
+            if Validators::is_recent(modified) {
+                // The date that is added otherwise is up to a second old (RFC 9110 §8.8.2.1).
+                response.insert_header(Date(SystemTime::now().into()));
+            }
         }
     }
 
@@ -107,7 +114,7 @@ impl DownloadResponse<'_> {
             .insert_header((header::CONTENT_DISPOSITION, self.disposition()))
             .insert_header((
                 REPR_DIGEST,
-                digest_fields::value(&meta.file_sha1, &meta.file_sha256),
+                digest_fields::value(self.wanted, &meta.file_sha1, &meta.file_sha256),
             ))
             .insert_header((header::ACCEPT_RANGES, "bytes"))
             .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -2,7 +2,7 @@
 
 use actix_web::{
     error::PayloadError,
-    http::header::{self, HeaderMap},
+    http::header::{self, HeaderMap, HeaderValue},
     web::{Bytes, BytesMut, Payload},
 };
 use futures_util::StreamExt as _;
@@ -50,7 +50,11 @@ pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> 
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
             let detail = "the file must be sent without a content coding";
             Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
-                .named(ProblemLocation::Header, header::CONTENT_ENCODING.as_str()))
+                .named(ProblemLocation::Header, header::CONTENT_ENCODING.as_str())
+                .with_header(
+                    header::ACCEPT_ENCODING,
+                    HeaderValue::from_static("identity"),
+                ))
         }
         _ => Ok(()),
     }

@@ -56,6 +56,12 @@ impl Validators {
         }
     }
 
+    /// Returns whether a change is less than some seconds old.
+    pub(crate) fn is_recent(modified: HttpDate) -> bool {
+        let age = std::time::SystemTime::from(modified).elapsed();
+        age.map_or(true, |age| age < std::time::Duration::from_secs(3))
+    }
+
     /// Evaluates the conditions of a `GET` or `HEAD`, in the order of §13.2.2.
     pub(crate) fn evaluate(&self, request: &impl HttpMessage) -> Precondition {
         if !matches(request, &self.etag) {

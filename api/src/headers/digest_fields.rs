@@ -10,13 +10,14 @@ use crate::problem::{Problem, ProblemLocation};
 
 /// The digest of the file itself.
 pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// The digests of the file that a client wants.
+const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 /// The digest of the message's content as it is sent.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// Parses the digests of a field.
 ///
-/// Unknown algorithms are ignored beside known ones. A field without any known algorithm is an error,
-/// since the client would believe that the content was verified.
+/// Unknown algorithms are ignored (RFC 9530 §2).
 pub(crate) fn read(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -50,9 +51,6 @@ pub(crate) fn read(
             _ => {}
         }
     }
-    if expected == Expected::default() {
-        return Err(wrong("no supported algorithm; use `sha-256` or `sha`"));
-    }
     Ok(expected)
 }
 
@@ -73,15 +71,60 @@ pub(crate) fn join(one: Expected, other: Expected) -> Result<Expected, Problem> 
     })
 }
 
+/// The digests that a client wants, from `Want-Repr-Digest` (RFC 9530 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WantedDigests {
+    sha1: bool,
+    sha256: bool,
+}
+
+impl WantedDigests {
+    /// Parses the preferences; 0 means that a digest is not wanted. Without any wish that can be met, a
+    /// response has all digests.
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let lines: Vec<&[u8]> = headers
+            .get_all(WANT_REPR_DIGEST)
+            .map(HeaderValue::as_bytes)
+            .collect();
+        let wishes: Dictionary = Parser::new(&lines.join(b", ".as_slice()))
+            .parse()
+            .unwrap_or_default();
+        let wants = |algorithm: &str| match wishes.get(algorithm) {
+            Some(ListEntry::Item(item)) => item
+                .bare_item
+                .as_integer()
+                .is_some_and(|preference| (1..=10).contains(&i64::from(preference))),
+            _ => false,
+        };
+        let wanted = Self {
+            sha1: wants("sha"),
+            sha256: wants("sha-256"),
+        };
+        let all = Self {
+            sha1: true,
+            sha256: true,
+        };
+        if wanted.sha1 || wanted.sha256 {
+            wanted
+        } else {
+            all
+        }
+    }
+}
+
 /// Formats the `Repr-Digest` of a content.
-pub(crate) fn value(sha1: &Sha1, sha256: &Sha256) -> HeaderValue {
-    let text = format!(
-        "sha-256=:{}:, sha=:{}:",
-        BASE64_STANDARD.encode(sha256.as_bytes()),
-        BASE64_STANDARD.encode(sha1.as_bytes()),
-    );
+pub(crate) fn value(wanted: WantedDigests, sha1: &Sha1, sha256: &Sha256) -> HeaderValue {
+    let mut members = Vec::new();
+    if wanted.sha256 {
+        let digest = BASE64_STANDARD.encode(sha256.as_bytes());
+        members.push(format!("sha-256=:{digest}:"));
+    }
+    if wanted.sha1 {
+        let digest = BASE64_STANDARD.encode(sha1.as_bytes());
+        members.push(format!("sha=:{digest}:"));
+    }
     // The value is visible ASCII only.
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::try_from(members.join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn bytes<const N: usize>(value: &ListEntry) -> Option<[u8; N]> {
@@ -130,13 +173,39 @@ mod tests {
             both.sha1.unwrap().to_string(),
             "a9993e364706816aba3e25717850c26c9cd0d89d"
         );
-        assert_eq!(
-            value(&both.sha1.unwrap(), &both.sha256.unwrap()),
-            format!("{SHA256}, {SHA1}")
-        );
+        assert_eq!(written(&[], &both), format!("{SHA256}, {SHA1}"));
         assert_eq!(parse(&[]).unwrap(), Expected::default());
         let with_unknown = parse(&[&format!("sha-512=:AAAA:, {SHA1}")]).unwrap();
         assert_eq!(with_unknown.sha1, both.sha1);
+    }
+
+    fn written(wishes: &[&'static str], digests: &Expected) -> String {
+        let mut headers = HeaderMap::new();
+        for wish in wishes {
+            headers.append(WANT_REPR_DIGEST, HeaderValue::from_static(wish));
+        }
+        let wanted = WantedDigests::read(&headers);
+        let value = value(wanted, &digests.sha1.unwrap(), &digests.sha256.unwrap());
+        value.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_client_gets_the_digests_that_it_wants() {
+        let both = parse(&[SHA1, SHA256]).unwrap();
+        let all = format!("{SHA256}, {SHA1}");
+        assert_eq!(written(&["sha=1"], &both), SHA1);
+        assert_eq!(written(&["sha-256=10, sha=0"], &both), SHA256);
+        assert_eq!(written(&["sha=3", "sha-256=1"], &both), all);
+        for unmet in ["sha-512=5", "sha=0", "sha", "sha=1.5", "!"] {
+            assert_eq!(written(&[unmet], &both), all, "{unmet}");
+        }
+    }
+
+    #[test]
+    fn unknown_algorithms_are_ignored() {
+        for field in ["md5=:1B2M2Y8AsgTpgAmY7PhCfg==:", "sha-512=:AAAA:", "x=1"] {
+            assert_eq!(parse(&[field]).unwrap(), Expected::default(), "{field}");
+        }
     }
 
     #[test]
@@ -147,7 +216,6 @@ mod tests {
             "sha=abc",
             "sha=:AAAA:",
             "sha-256=:!!!!:",
-            "md5=:1B2M2Y8AsgTpgAmY7PhCfg==:",
             "a9993e364706816aba3e25717850c26c9cd0d89d",
         ] {
             assert!(parse(&[wrong]).is_err(), "{wrong:?}");

@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpMessage,
-    http::header::{ByteRangeSpec, Header as _, RANGE, Range},
+    http::header::{ByteRangeSpec, RANGE, Range},
 };
 use domain::{ByteRange, coalesce};
 
@@ -24,20 +24,15 @@ pub(crate) enum RequestedRange {
 ///
 /// Anything but a byte range counts as absent.
 pub(crate) fn parse_range(request: &impl HttpMessage, size: u64) -> RequestedRange {
-    if !request.headers().contains_key(RANGE) {
+    if size == 0 {
+        // No `Content-Range` can describe bytes of an empty content. Clients that always ask for a range
+        // would save the problem as the file.
         return RequestedRange::Whole;
     }
-    let Ok(Range::Bytes(specs)) = Range::parse(request) else {
+    let Some(specs) = byte_ranges(request) else {
         return RequestedRange::Whole;
     };
     if specs.is_empty() || specs.len() > MOST_PARTS {
-        return RequestedRange::Whole;
-    }
-    let any_suffix = specs
-        .iter()
-        .any(|spec| matches!(spec, ByteRangeSpec::Last(length) if *length > 0));
-    if size == 0 && any_suffix {
-        // No `Content-Range` can describe the last bytes of an empty content.
         return RequestedRange::Whole;
     }
     let parts: Vec<ByteRange> = specs
@@ -52,6 +47,19 @@ pub(crate) fn parse_range(request: &impl HttpMessage, size: u64) -> RequestedRan
         return RequestedRange::Unsatisfiable;
     }
     RequestedRange::Parts(coalesce(parts))
+}
+
+/// The byte ranges of the only `Range` field; the case of the unit does not matter (§14.1).
+fn byte_ranges(request: &impl HttpMessage) -> Option<Vec<ByteRangeSpec>> {
+    let mut fields = request.headers().get_all(RANGE);
+    let (unit, ranges) = fields.next()?.to_str().ok()?.split_once('=')?;
+    if fields.next().is_some() || !unit.trim().eq_ignore_ascii_case("bytes") {
+        return None;
+    }
+    match format!("bytes={ranges}").parse() {
+        Ok(Range::Bytes(specs)) => Some(specs),
+        _ => None,
+    }
 }
 
 /// The value of `Content-Range` (RFC 9110 §14.4) for a part of a content of `size` bytes.
@@ -78,6 +86,7 @@ mod tests {
     fn every_form_of_a_range_is_understood() {
         assert_eq!(parts("bytes=0-0", 10), these(&[(0, 1)]));
         assert_eq!(parts("bytes=2-", 10), these(&[(2, 10)]));
+        assert_eq!(parts("Bytes=2-3", 10), these(&[(2, 4)]));
         assert_eq!(parts("bytes=-3", 10), these(&[(7, 10)]));
         assert_eq!(parts("bytes=-30", 10), these(&[(0, 10)]));
         assert_eq!(parts("bytes=5-99", 10), these(&[(5, 10)]));
@@ -97,7 +106,9 @@ mod tests {
             RequestedRange::Unsatisfiable
         );
         assert_eq!(parts("bytes=-0", 10), RequestedRange::Unsatisfiable);
-        assert_eq!(parts("bytes=0-", 0), RequestedRange::Unsatisfiable);
+        for range in ["bytes=0-", "bytes=0-9", "bytes=5-"] {
+            assert_eq!(parts(range, 0), RequestedRange::Whole);
+        }
         assert_eq!(parts("bytes=-5", 0), RequestedRange::Whole);
     }
 

@@ -46,10 +46,10 @@ pub(crate) fn checksums(headers: &HeaderMap) -> Result<Vec<Checksum>, Problem> {
     let announced = digest_fields::read(headers, &CONTENT_DIGEST, ProblemLocation::Header)?;
     let sha1 = announced
         .sha1
-        .and_then(|sha1| Checksum::new(ChecksumAlgorithm::Sha1, sha1.as_bytes().to_vec()));
+        .map(|sha1| Checksum::new(ChecksumAlgorithm::Sha1, sha1.as_bytes().to_vec()));
     let sha256 = announced
         .sha256
-        .and_then(|sha256| Checksum::new(ChecksumAlgorithm::Sha256, sha256.as_bytes().to_vec()));
+        .map(|sha256| Checksum::new(ChecksumAlgorithm::Sha256, sha256.as_bytes().to_vec()));
     Ok(sha1.into_iter().chain(sha256).collect())
 }
 
@@ -123,6 +123,8 @@ pub(crate) fn with_upload_headers(
     is_complete: bool,
     limits: &Limits,
 ) -> Problem {
+    // An upload whose length contradicts itself is never complete.
+    let is_complete = is_complete && problem.kind != ProblemType::InconsistentLength;
     let (name, value) = completeness(is_complete);
     problem = problem.with_header(name, value);
     if problem.kind == ProblemType::TooLarge {

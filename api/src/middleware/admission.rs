@@ -14,7 +14,7 @@ use actix_web::{
 };
 use domain::{Scope, Timestamp};
 
-use super::{context::RequestContext, cross_site::CrossSite};
+use super::{context::RequestContext, cross_site::CrossSite, host};
 use crate::{
     auth::{self, Authenticator, Identity, X_OWNER},
     extract::body,
@@ -47,6 +47,9 @@ pub(crate) async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Err(problem) = host::verify(&request) {
+        return Ok(request.into_response(problem.error_response()));
+    }
     let context = request.extensions().get::<Rc<RequestContext>>().cloned();
     let context = context.as_deref();
     let route = context.and_then(|context| context.route.as_deref());

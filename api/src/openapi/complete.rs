@@ -22,11 +22,7 @@ pub(super) fn complete(operation: &mut Operation) {
         .operation_id
         .as_ref()
         .is_some_and(|id| id.starts_with("offer_"));
-    let scope = match access(operation) {
-        Some(Access::Scoped(scope)) => Some(scope),
-        _ => None,
-    };
-    if let Some(scope) = scope {
+    if let Some(Access::Scoped(scope)) = access(operation) {
         complete_scoped(operation, scope);
     }
     if let Some(RequiredRole::Role(_)) = required_role(operation) {
@@ -70,7 +66,6 @@ pub(super) fn complete(operation: &mut Operation) {
                 response.headers.insert(name, version.into());
             }
         }
-        add_caching(response, scope.is_some());
         let id = header(
             "Id of the request: the client's, or a new one",
             Type::String,
@@ -123,25 +118,6 @@ fn complete_scoped(operation: &mut Operation, scope: Scope) {
         .parameters
         .get_or_insert_default()
         .push(owner.build().into());
-}
-
-/// Adds the fields that keep a response from other callers, unless the operation declares its own.
-fn add_caching(response: &mut Response, depends_on_caller: bool) {
-    let mut fields = vec![("Cache-Control", "`no-store`")];
-    if depends_on_caller {
-        fields.push((
-            "Vary",
-            "`Authorization, X-Owner`, and more if there are CORS origins",
-        ));
-        fields.push(("Cross-Origin-Resource-Policy", "`same-origin`"));
-    }
-    for (name, description) in fields {
-        let field = header(description, Type::String);
-        let headers = &mut response.headers;
-        headers
-            .entry(name.to_owned())
-            .or_insert_with(|| field.into());
-    }
 }
 
 /// Adds a response to an operation, or another meaning to a response that it has.

@@ -72,6 +72,9 @@ pub(crate) struct DownloadFields {
     /// Send the file only if it was not uploaded later (RFC 9110 §13.1.4)
     #[param(rename = "If-Unmodified-Since")]
     if_unmodified_since: Option<String>,
+    /// Wanted digests of the file: `sha-256=1`, `sha=1` (RFC 9530 §4)
+    #[param(rename = "Want-Repr-Digest")]
+    want_repr_digest: Option<String>,
 }
 
 /// The path of an upload.

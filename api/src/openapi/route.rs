@@ -39,6 +39,8 @@ pub(crate) struct Route {
     pub(crate) required_role: RequiredRole,
     /// True if the request body may have any length.
     pub(crate) takes_bytes: bool,
+    /// The media types of the request body.
+    pub(crate) media_types: Vec<String>,
     /// True if requests appear in the audit log, because they need credentials or a link.
     pub(crate) is_audited: bool,
     /// The path, with the names of its parameters.
@@ -84,6 +86,7 @@ impl Route {
             access,
             required_role,
             takes_bytes: takes_bytes(operation),
+            media_types: media_types(operation),
             is_audited: access != Access::Open || has_tag(operation, "links"),
             template: template.to_owned(),
             method,
@@ -94,6 +97,14 @@ impl Route {
 pub(super) fn has_tag(operation: &Operation, name: &str) -> bool {
     let tags = operation.tags.as_ref();
     tags.is_some_and(|tags| tags.iter().any(|tag| tag == name))
+}
+
+/// The media types of the request body.
+fn media_types(operation: &Operation) -> Vec<String> {
+    match &operation.request_body {
+        Some(RefOr::T(body)) => body.content.keys().cloned().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Returns whether the request body is a file, or a part of one.

@@ -46,7 +46,7 @@ async fn append_unverified(disk: &Disk, bytes: &[u8]) -> AppendedBytes {
 }
 
 fn crc32(value: &[u8]) -> Vec<Checksum> {
-    vec![Checksum::new(ChecksumAlgorithm::Crc32, value.to_vec()).unwrap()]
+    vec![Checksum::new(ChecksumAlgorithm::Crc32, value.to_vec())]
 }
 
 #[tokio::test]
