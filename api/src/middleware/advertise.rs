@@ -57,7 +57,8 @@ pub(crate) async fn advertise(
         }
     }
     let is_about_type = response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE
-        && !response.headers().contains_key(header::ACCEPT_ENCODING);
+        && !response.headers().contains_key(header::ACCEPT_ENCODING)
+        && !response.headers().contains_key(ACCEPT_PATCH);
     if is_about_type
         && let Some(route) = context.as_ref().and_then(|context| context.route.as_ref())
     {

@@ -80,7 +80,7 @@ impl CrossSite {
             return !self.is_accepted(origin, target, site.is_some());
         }
         // Following a link shows the answer to the person, and not to the page.
-        let is_navigation = method == Method::GET && text(&SEC_FETCH_MODE) == Some("navigate");
+        let is_navigation = method.is_safe() && text(&SEC_FETCH_MODE) == Some("navigate");
         site.is_some() && !is_navigation
     }
 

@@ -1,13 +1,20 @@
 //! Appending the body of a request to an upload.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use actix_web::web::Payload;
 use domain::UploadError;
 use futures_util::StreamExt as _;
 use service::{Append, Error};
+use tokio::time::{Instant, timeout};
 
 use crate::{extract::body::broken_off, problem::Problem, state::AppState};
+
+/// Time limit for taking the bytes that have arrived when a newer request takes the upload over.
+const ARRIVED_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Pause in the arrival of bytes after which no more of them are taken then.
+const ARRIVED_GAP: Duration = Duration::from_millis(20);
 
 /// The reason why a body was not appended whole.
 pub(crate) enum AppendError {
@@ -34,7 +41,9 @@ pub(crate) async fn stream_body(
             () = &mut ending => return Err(AppendError::Broken(Problem::stopping())),
             next = payload.next() => next,
             () = append.superseded() => {
-                refuse_superseded(append).await?;
+                if is_superseded(append).await? {
+                    return take_arrived(state, append, payload).await;
+                }
                 continue;
             }
         };
@@ -43,20 +52,44 @@ pub(crate) async fn stream_body(
         };
         let bytes = bytes.map_err(|error| AppendError::Broken(broken_off(&error)))?;
         state.metrics.received(bytes.len());
-        match append.write(&bytes).await {
-            Ok(()) => refuse_superseded(append).await?,
-            Err(Error::Upload(overrun)) => return Err(AppendError::Overrun(overrun)),
-            Err(error) => return Err(AppendError::Broken(error.into())),
+        append.write(&bytes).await.map_err(write_error)?;
+        if is_superseded(append).await? {
+            return take_arrived(state, append, payload).await;
         }
     }
 }
 
-async fn refuse_superseded(append: &mut Append) -> Result<(), AppendError> {
-    match append.is_superseded().await {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(AppendError::Broken(Error::Superseded.into())),
-        Err(error) => Err(AppendError::Broken(error.into())),
+/// Appends the bytes that have arrived already when a newer request takes the upload over: that one is
+/// often the same client's, after its connection broke.
+async fn take_arrived(
+    state: &AppState,
+    append: &mut Append,
+    mut payload: Payload,
+) -> Result<(), AppendError> {
+    let end = Instant::now() + ARRIVED_TIMEOUT;
+    while Instant::now() < end {
+        match timeout(ARRIVED_GAP, payload.next()).await {
+            Ok(Some(Ok(bytes))) => {
+                state.metrics.received(bytes.len());
+                append.write(&bytes).await.map_err(write_error)?;
+            }
+            Ok(Some(Err(_))) | Err(_) => break,
+            Ok(None) => return Ok(()),
+        }
     }
+    Err(AppendError::Broken(Error::Superseded.into()))
+}
+
+fn write_error(error: Error) -> AppendError {
+    match error {
+        Error::Upload(overrun) => AppendError::Overrun(overrun),
+        error => AppendError::Broken(error.into()),
+    }
+}
+
+async fn is_superseded(append: &mut Append) -> Result<bool, AppendError> {
+    let superseded = append.is_superseded().await;
+    superseded.map_err(|error| AppendError::Broken(error.into()))
 }
 
 /// Returns whether a body without announced length has any byte.
