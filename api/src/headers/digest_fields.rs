@@ -211,7 +211,6 @@ mod tests {
     #[test]
     fn what_could_not_be_verified_is_refused() {
         for wrong in [
-            "",
             "sha",
             "sha=abc",
             "sha=:AAAA:",
