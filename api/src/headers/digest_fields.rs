@@ -215,7 +215,7 @@ mod tests {
             "sha=abc",
             "sha=:AAAA:",
             "sha-256=:!!!!:",
-            "a9993e364706816aba3e25717850c26c9cd0d89d",
+            "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed",
         ] {
             assert!(parse(&[wrong]).is_err(), "{wrong:?}");
         }
