@@ -10,8 +10,37 @@ mod m20261122_000003_create_owners;
 mod m20261123_000004_create_transfers;
 mod m20261123_000005_create_leases;
 
-pub use sea_orm_migration::{IntoSchemaManagerConnection, MigrationStatus, MigratorTrait};
+pub use sea_orm_migration::{
+    IntoSchemaManagerConnection, MigrationStatus, MigratorTrait, SchemaManager,
+};
 use sea_orm_migration::{MigrationTrait, async_trait};
+
+/// The tables that each step creates, oldest first; those of leases hold nothing that lasts.
+fn tables() -> [Vec<String>; 5] {
+    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let shards = (0..256).map(|shard| format!("tbl_{shard:02x}"));
+    [
+        shards.chain(["tbl_user_file".to_owned()]).collect(),
+        named(&["tbl_upload", "tbl_claim"]),
+        named(&["tbl_usage", "tbl_token", "tbl_link"]),
+        named(&[
+            "tbl_transfer",
+            "tbl_job",
+            "tbl_leftover",
+            "tbl_staging",
+            "tbl_segment",
+        ]),
+        Vec::new(),
+    ]
+}
+
+/// The tables whose rows are lost when the last steps are taken back.
+#[must_use]
+pub fn dropped_tables(steps: usize) -> Vec<String> {
+    let tables = tables();
+    let kept = tables.len().saturating_sub(steps);
+    tables.into_iter().skip(kept).flatten().collect()
+}
 
 /// The steps, oldest first.
 #[derive(Debug)]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use migrations::{IntoSchemaManagerConnection, MigrationStatus, Migrator, MigratorTrait};
+use migrations::{
+    IntoSchemaManagerConnection, MigrationStatus, Migrator, MigratorTrait, SchemaManager,
+};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, Statement,
     TransactionOptions, TransactionTrait,
@@ -55,6 +57,81 @@ impl Schema {
     /// When the database fails or refuses a migration.
     pub async fn up(&self) -> Result<()> {
         self.exclusively(Change::Up).await
+    }
+
+    /// The reasons not to revert the given number of migrations: rows that would be lost, and other
+    /// processes that use the database.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn objections_to_down(&self, steps: u32) -> Result<Vec<String>> {
+        let mut objections = Vec::new();
+        if self.is_in_use().await? {
+            objections.push("another process uses the database".to_owned());
+        }
+        let applied = self.steps().await?;
+        let missing = applied.iter().filter(|(_, is_applied)| !is_applied).count();
+        let steps = usize::try_from(steps).unwrap_or(usize::MAX);
+        let tables = migrations::dropped_tables(steps.saturating_add(missing));
+        let mut filled = Vec::new();
+        for table in tables {
+            if self.has_rows(&table).await? {
+                filled.push(table);
+            }
+        }
+        if let Some(first) = filled.first() {
+            objections.push(match filled.len() {
+                1 => format!("the rows of {first} would be lost"),
+                many => format!("the rows of {many} tables would be lost, of {first} among them"),
+            });
+        }
+        Ok(objections)
+    }
+
+    /// Returns whether a table exists and has a row.
+    async fn has_rows(&self, table: &str) -> Result<bool> {
+        let manager = SchemaManager::new(&self.0);
+        if !manager.has_table(table).await? {
+            return Ok(false);
+        }
+        let statement = format!("SELECT 1 FROM {table} LIMIT 1");
+        let backend = self.0.get_database_backend();
+        let row = self
+            .0
+            .query_one_raw(Statement::from_string(backend, statement));
+        Ok(row.await?.is_some())
+    }
+
+    /// Returns whether another process is connected to the database.
+    async fn is_in_use(&self) -> Result<bool> {
+        let backend = self.0.get_database_backend();
+        let others = match backend {
+            DbBackend::MySql => {
+                "SELECT COUNT(*) AS others FROM information_schema.processlist \
+                 WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+            }
+            DbBackend::Postgres => {
+                "SELECT COUNT(*) AS others FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                 AND application_name = 'fileserver'"
+            }
+            // A database leaves WAL mode only while nobody else has it open; the next connection
+            // brings it back.
+            _ => {
+                let left = self
+                    .0
+                    .execute_unprepared("PRAGMA journal_mode = DELETE")
+                    .await;
+                let entered = self.0.execute_unprepared("PRAGMA journal_mode = WAL").await;
+                return Ok(left.and(entered).is_err());
+            }
+        };
+        let row = self
+            .0
+            .query_one_raw(Statement::from_string(backend, others));
+        let others = row.await?.map(|row| row.try_get::<i64>("", "others"));
+        Ok(others.transpose()?.is_some_and(|others| others > 0))
     }
 
     /// Reverts the given number of migrations, and deletes the data in their tables.

@@ -105,7 +105,22 @@ async fn check_finds_what_does_not_fit() {
 async fn the_schema_is_changed_step_by_step() {
     for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
         let server = Server::start(kind, &[]).await;
+        server.client().upload_some("a.txt").await;
+        let refusal = |arguments: &[&str]| {
+            let output = server.command(&[&["migrate", "down"], arguments].concat());
+            assert_eq!(output.status.code(), Some(2));
+            said(&output)
+        };
+        let refused = refusal(&[]);
+        assert!(
+            refused.contains("another process uses the database"),
+            "{refused}"
+        );
+        server.client().upload_some("b.txt").await;
         server.stop().await;
+        let refused = refusal(&["--steps", "5"]);
+        assert!(refused.contains("tables would be lost"), "{refused}");
+        assert!(!refused.contains("another process"), "{refused}");
         let status = || {
             let output = server.command(&["migrate", "status"]);
             assert!(output.status.success(), "{}", said(&output));
@@ -129,8 +144,24 @@ async fn the_schema_is_changed_step_by_step() {
         assert!(server.command(&["migrate", "up"]).status.success());
         assert!(status().lines().all(|line| line.ends_with("\ttaken")));
         server.restart().await;
+        assert_eq!(server.client().list_all("").await.len(), 2);
         server.finish().await;
     }
+}
+
+#[tokio::test]
+async fn a_schema_is_taken_back_with_its_data_if_that_is_said() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    server.client().upload_some("a.txt").await;
+    server.stop().await;
+    let all = ["migrate", "down", "--steps", "5", "--lose-data"];
+    assert!(server.command(&all).status.success());
+    assert!(server.command(&["migrate", "up"]).status.success());
+    let purged = server.command(&["check", "--remove-orphans", "--orphan-age", "0"]);
+    assert!(purged.status.success(), "{}", said(&purged));
+    server.restart().await;
+    assert_eq!(server.client().list_all("").await.len(), 0);
+    server.finish().await;
 }
 
 #[test]

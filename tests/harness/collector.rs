@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command},
     thread::sleep,
@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::path_variable;
+use crate::{nginx::free_port, path_variable};
 
 /// A collector, which is stopped when this is dropped.
 pub struct Collector {
@@ -57,9 +57,7 @@ impl Collector {
         let program = path_variable("TEST_COLLECTOR");
         let folder = tempfile::tempdir().unwrap();
         // It cannot report a port that it chose.
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let process = Command::new(program)
             .arg(format!("127.0.0.1:{port}"))
             .arg(folder.path().join("traces"))

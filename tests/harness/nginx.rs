@@ -129,7 +129,13 @@ fn render(folder: &Path, settings: &[(&str, String)]) {
     fs::write(folder.join("nginx.conf"), read("nginx.conf")).unwrap();
 }
 
+/// A port for a server that cannot choose one itself. The system takes the ports of connections from
+/// another range, so that it stays free until the server listens.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let port = 10_000 + u16::try_from(getrandom::u32().unwrap() % 22_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

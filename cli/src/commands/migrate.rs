@@ -13,11 +13,16 @@ use crate::{open, settings::Settings};
 pub(crate) enum Migration {
     /// Apply all missing migrations.
     Up,
-    /// Revert the last migrations; the data in their tables is lost.
+    /// Revert the last migrations.
+    ///
+    /// It is refused while another process uses the database, and if rows would be lost.
     Down {
         /// The number of migrations to revert.
         #[arg(long, default_value = "1")]
         steps: u32,
+        /// Revert them nevertheless; the rows in their tables are lost.
+        #[arg(long)]
+        lose_data: bool,
     },
     /// List all migrations, and whether they are applied: `taken` or `missing`.
     Status,
@@ -37,7 +42,12 @@ async fn migrate(settings: &Settings, direction: Migration) -> Result<()> {
     let schema = open::migrations(settings).await?;
     match direction {
         Migration::Up => schema.up().await?,
-        Migration::Down { steps } => schema.down(steps).await?,
+        Migration::Down { steps, lose_data } => {
+            if !lose_data {
+                refuse_loss(&schema.objections_to_down(steps).await?)?;
+            }
+            schema.down(steps).await?;
+        }
         Migration::Status => {
             for (step, applied) in schema.steps().await? {
                 println!("{step}\t{}", if applied { "taken" } else { "missing" });
@@ -45,5 +55,15 @@ async fn migrate(settings: &Settings, direction: Migration) -> Result<()> {
         }
     }
     schema.close().await;
+    Ok(())
+}
+
+/// Refuses to revert migrations that somebody still needs.
+fn refuse_loss(objections: &[String]) -> Result<()> {
+    anyhow::ensure!(
+        objections.is_empty(),
+        "{}; stop all processes, and use --lose-data to revert nevertheless",
+        objections.join(", and ")
+    );
     Ok(())
 }
