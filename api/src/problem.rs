@@ -304,12 +304,12 @@ impl Problem {
         problem
     }
 
-    /// A store that is not usable; the detail is for the operator.
-    pub(crate) fn unready(detail: String) -> Self {
-        tracing::error!(error = detail, "the service is not ready");
+    /// A component without which the service is not ready; the detail is for the operator.
+    pub(crate) fn unready(fault: Component, detail: String) -> Self {
+        tracing::error!(?fault, error = detail, "the service is not ready");
         let mut problem = Self::new(ProblemType::Unavailable, detail)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-        problem.fault = Some(Component::Store);
+        problem.fault = Some(fault);
         problem
     }
 

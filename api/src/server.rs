@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::{
     app::{self, Shared},
     auth::{Authenticator, jwt},
+    endpoints::check_readiness::ReadinessCache,
     limits::{rate_limit::RateLimiter, upload_slots::UploadSlots},
     middleware::{access_log::AccessLog, admission::Admission, cross_site::CrossSite},
     options::ApiOptions,
@@ -136,6 +137,7 @@ async fn shared(
         accel_redirect: options.accel_redirect,
         downloads: options.downloads,
         shutdown: ShutdownState::new(),
+        readiness: ReadinessCache::default(),
         public_url: options.public_url,
     });
     Ok(Shared {

@@ -6,7 +6,10 @@ use domain::FileMeta;
 use service::FileService;
 use telemetry::Metrics;
 
-use crate::{download::DownloadMode, public_url::PublicUrl, shutdown::ShutdownState};
+use crate::{
+    download::DownloadMode, endpoints::check_readiness::ReadinessCache, public_url::PublicUrl,
+    shutdown::ShutdownState,
+};
 
 /// The state that every handler shares.
 pub(crate) struct AppState {
@@ -20,6 +23,8 @@ pub(crate) struct AppState {
     pub(crate) downloads: BTreeMap<String, DownloadMode>,
     /// The progress of a shutdown.
     pub(crate) shutdown: ShutdownState,
+    /// The findings of the last readiness check.
+    pub(crate) readiness: ReadinessCache,
     /// The URL at which clients reach the service, if it is known.
     pub(crate) public_url: Option<PublicUrl>,
 }

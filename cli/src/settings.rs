@@ -15,13 +15,17 @@ mod stores;
 mod traces;
 mod value;
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
 
 use api::{AllowedOrigin, PublicUrl, ShutdownTimeouts};
 use clap::Args;
 use service::Limits;
 
-use self::value::parse;
 pub(crate) use self::{
     access::Access,
     error::SettingsError,
@@ -34,12 +38,17 @@ pub(crate) use self::{
     traces::Traces,
     value::{resolve, split_list},
 };
+use self::{
+    quantity::{seconds, size},
+    value::parse,
+};
 
 /// The settings of the service.
 #[derive(Args, Clone)]
 pub(crate) struct Settings {
-    /// The address to listen on; port 0 chooses a free port.
-    #[arg(long, env = "FILESERVER_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS", value_parser = parse::<SocketAddr>)]
+    /// The address to listen on: `127.0.0.1:8080`, `localhost:8080`, or `:8080` for all addresses of this
+    /// machine; port 0 chooses a free port.
+    #[arg(long, env = "FILESERVER_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: SocketAddr,
 
     /// The folder for all data on this machine.
@@ -58,7 +67,7 @@ pub(crate) struct Settings {
 
     /// While no database server takes writes: the largest lag, in seconds, that a replica may have
     /// had before, to serve reads.
-    #[arg(long, env = "FILESERVER_REPLICA_MAX_LAG", default_value = "5", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    #[arg(long, env = "FILESERVER_REPLICA_MAX_LAG", default_value = "5", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) replica_max_lag: u32,
 
     /// The largest number of connections to each server of the database.
@@ -86,11 +95,11 @@ pub(crate) struct Settings {
     pub(crate) stores: StoreTables,
 
     /// The largest size of an upload, in bytes. Default: no limit.
-    #[arg(long, env = "FILESERVER_MAX_UPLOAD_SIZE", global = true, value_name = "BYTES", value_parser = parse::<u64>)]
+    #[arg(long, env = "FILESERVER_MAX_UPLOAD_SIZE", global = true, value_name = "BYTES", value_parser = size::<u64>)]
     pub(crate) max_upload_size: Option<u64>,
 
     /// Time, in seconds, after which an incomplete upload without activity is removed.
-    #[arg(long, env = "FILESERVER_UPLOAD_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_UPLOAD_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) upload_age: NonZeroU32,
 
     /// The origins whose pages may use the service (CORS), separated by commas or in repeated flags;
@@ -110,7 +119,7 @@ pub(crate) struct Settings {
     pub(crate) link_keys: Vec<String>,
 
     /// The longest lifetime of a link, in seconds.
-    #[arg(long, env = "FILESERVER_LINK_AGE", default_value = "604800", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_LINK_AGE", default_value = "604800", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) link_age: NonZeroU32,
 
     /// The beginning of the URLs of links, such as `https://files.example.org`. Default: none, the URLs
@@ -125,12 +134,12 @@ pub(crate) struct Settings {
     pub(crate) accel_redirect: Option<String>,
 
     /// Time, in seconds, in which a deleted file can be restored.
-    #[arg(long, env = "FILESERVER_DELETED_AGE", default_value = "2592000", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    #[arg(long, env = "FILESERVER_DELETED_AGE", default_value = "2592000", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) deleted_age: u32,
 
     /// Time, in seconds, until the bytes of a content without owners are removed; no download takes
     /// longer to begin.
-    #[arg(long, env = "FILESERVER_PURGE_GRACE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    #[arg(long, env = "FILESERVER_PURGE_GRACE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) purge_grace: u32,
 
     /// The number of threads that serve requests. Default: one per processor.
@@ -140,11 +149,11 @@ pub(crate) struct Settings {
     /// Time, in seconds, in which new requests are still accepted after a signal to stop. Meanwhile
     /// `/readyz` reports that the service is not ready, and each response closes its connection, so that
     /// load balancers and clients move to other replicas.
-    #[arg(long, env = "FILESERVER_DRAIN", default_value = "0", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    #[arg(long, env = "FILESERVER_DRAIN", default_value = "0", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) drain: u32,
 
     /// Time, in seconds, that running requests then have to finish.
-    #[arg(long, env = "FILESERVER_SHUTDOWN_TIMEOUT", default_value = "30", global = true, value_name = "SECONDS", value_parser = parse::<u64>)]
+    #[arg(long, env = "FILESERVER_SHUTDOWN_TIMEOUT", default_value = "30", global = true, value_name = "SECONDS", value_parser = seconds::<u64>)]
     pub(crate) shutdown_timeout: u64,
 
     #[command(flatten)]
@@ -236,6 +245,26 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Parses an address to listen on; without a host it is every address, and a name is looked up.
+fn listen(value: &str) -> Result<SocketAddr, SettingsError> {
+    let value = resolve(value)?;
+    let text = match value.strip_prefix(':') {
+        Some(port) => format!("0.0.0.0:{port}"),
+        None => value.clone(),
+    };
+    let refuse = |reason: &dyn std::fmt::Display| {
+        SettingsError::new(format!(
+            "`{value}` is not an address such as `127.0.0.1:8080` or `:8080`: {reason}"
+        ))
+    };
+    let found = text.to_socket_addrs().map_err(|error| refuse(&error))?;
+    let mut addresses: Vec<SocketAddr> = found.collect();
+    // `localhost` is found as both; clients try the older one as well.
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let first = addresses.into_iter().next();
+    first.ok_or_else(|| refuse(&"it has no address"))
 }
 
 fn internal_location(value: &str) -> Result<String, SettingsError> {

@@ -55,6 +55,11 @@ impl Client {
         self
     }
 
+    /// The server's URL.
+    pub(crate) fn url(&self) -> &Url {
+        &self.base
+    }
+
     /// Builds a request to a path below the server's URL, such as `files`.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.base.clone();

@@ -15,6 +15,9 @@ pub enum ClientError {
     /// The server refused the request, or could not serve it.
     #[error("{0}")]
     Refused(Refusal),
+    /// No server answered at the URL.
+    #[error("no server answers at {0}")]
+    NoServer(String, #[source] reqwest::Error),
     /// The connection could not be made, or broke.
     #[error("the connection failed")]
     Connection(#[source] reqwest::Error),
@@ -45,8 +48,24 @@ impl ClientError {
         match self {
             Self::Refused(refusal) => refusal.is_temporary(),
             Self::Connection(_) | Self::Idle => true,
-            Self::Protocol(_) | Self::Local(_) => false,
+            Self::NoServer(..) | Self::Protocol(_) | Self::Local(_) => false,
         }
+    }
+
+    /// Returns whether the system of the server refused the connection: nothing listens there.
+    pub(crate) fn is_connection_refused(&self) -> bool {
+        let Self::Connection(error) = self else {
+            return false;
+        };
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// The status code of a refusal.

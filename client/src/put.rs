@@ -48,7 +48,13 @@ impl Client {
             }
         };
         let content = ResumableUpload::new(self, source, info).run().await?;
-        Ok((content.sha1, PutOutcome::Uploaded))
+        // A content that the caller had already keeps its name; the upload is complete even if the name
+        // cannot be read.
+        let outcome = match self.find(&content.sha1).await {
+            Ok(Some(meta)) if meta.file_name != info.name => PutOutcome::Existing(meta.file_name),
+            _ => PutOutcome::Uploaded,
+        };
+        Ok((content.sha1, outcome))
     }
 }
 

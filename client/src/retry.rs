@@ -49,14 +49,25 @@ impl RetryPolicy {
         client: &Client,
         error: ClientError,
     ) -> Result<(), ClientError> {
-        let timeout = if client.was_reached.load(Ordering::Relaxed) {
+        let was_reached = client.was_reached.load(Ordering::Relaxed);
+        let timeout = if was_reached {
             RETRY_TIMEOUT
         } else {
             FIRST_CONTACT_TIMEOUT
         };
         let chance = getrandom::u32().unwrap_or(u32::MAX);
-        let Some(wait) = self.wait(&error, Instant::now(), timeout, chance) else {
-            return Err(error);
+        let mut wait = self.wait(&error, Instant::now(), timeout, chance);
+        if !was_reached && error.is_connection_refused() {
+            // A wrong URL, or a server that was not started: waiting does not help.
+            wait = None;
+        }
+        let Some(wait) = wait else {
+            return Err(match error {
+                ClientError::Connection(cause) if !was_reached => {
+                    ClientError::NoServer(client.url().to_string(), cause)
+                }
+                error => error,
+            });
         };
         if self.failed == 1 {
             client.observer.notice(Notice::Retrying(&error));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{Content, Sha1};
 use reqwest::{
     Method, RequestBuilder, Response, Url,
-    header::{CONTENT_LOCATION, CONTENT_TYPE, LOCATION},
+    header::{CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, LOCATION},
 };
 
 use crate::{
@@ -87,6 +87,8 @@ impl<'a> ResumableUpload<'a> {
         let metadata = tus::metadata(self.info, content.as_ref());
         let response = self.client.send_with_retry(|| {
             let request = self.request(Method::POST, None);
+            // A proxy that speaks HTTP/1.0 to the server needs the length of the missing body.
+            let request = request.header(CONTENT_LENGTH, 0);
             let request = request.header(UPLOAD_METADATA, &metadata);
             match &content {
                 Some(content) => request.header(UPLOAD_LENGTH, content.size),

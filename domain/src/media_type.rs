@@ -40,6 +40,10 @@ impl MediaType {
     /// are not.
     #[must_use]
     pub fn runs_no_script(&self) -> bool {
+        // A suffix names another format, which a browser may follow (RFC 6839).
+        if self.0.suffix().is_some() {
+            return false;
+        }
         match (self.0.type_().as_str(), self.0.subtype().as_str()) {
             ("audio" | "video", _) | ("text", "plain") => true,
             ("image", format) => {
@@ -123,6 +127,9 @@ mod tests {
         for dangerous in [
             "text/html",
             "image/svg+xml",
+            "image/png+xml",
+            "text/plain+xml",
+            "video/mp4+html",
             "application/pdf",
             "application/xhtml+xml",
             "text/xml",

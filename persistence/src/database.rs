@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::{
     connect::{ACQUIRE_TIMEOUT, Options, connect, server_options, sqlite_options, sqlite_path},
     connection::Connection,
+    database_file::DatabaseFile,
     entities::user_file,
     error::Result,
     meter::note_system,
@@ -29,6 +30,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Database {
     reading: Connection,
     writing: Connection,
+    /// The file of a SQLite database.
+    file: Option<DatabaseFile>,
 }
 
 impl Database {
@@ -49,27 +52,32 @@ impl Database {
             return Ok(Self {
                 reading: Connection::Any(Arc::clone(&replicas)),
                 writing: Connection::Primary(replicas),
+                file: None,
             });
         }
         if let Some(path) = sqlite_path(&options.url)? {
             // SQLite allows one writer at a time. Writers that queue for one connection are
             // served in order and at once, unlike writers that wait for SQLite's own lock.
+            let file = DatabaseFile::open(&path)?;
             let writing = connect(&sqlite_options(&path, 1, ACQUIRE_TIMEOUT)).await?;
             let options = sqlite_options(&path, options.connections, ACQUIRE_TIMEOUT);
             let reading = connect(&options).await?;
             return Ok(Self {
                 reading: Connection::Single(reading),
                 writing: Connection::Single(writing),
+                file: Some(file),
             });
         }
         let connection = connect(&server_options(&options.url, options.connections)).await?;
         Ok(Self {
             reading: Connection::Single(connection.clone()),
             writing: Connection::Single(connection),
+            file: None,
         })
     }
 
-    /// Checks that the database answers a query.
+    /// Checks that the database answers a query, and that the file of a SQLite database is still
+    /// there: one that was removed answers as long as it is open, and is lost with the process.
     ///
     /// # Errors
     ///
@@ -83,6 +91,9 @@ impl Database {
                 .into_tuple::<i64>()
                 .one(&self.reading)
         };
+        if let Some(file) = &self.file {
+            file.verify()?;
+        }
         attempt(find).await.map(drop)
     }
 

@@ -11,6 +11,7 @@ mod connect;
 mod connection;
 mod contents;
 mod database;
+mod database_file;
 mod entities;
 mod entries;
 mod error;

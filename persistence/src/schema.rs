@@ -13,6 +13,7 @@ use sea_orm::{
 use crate::{
     connect::{Options, connect, server_options, sqlite_options, sqlite_path},
     database::Database,
+    database_file::DatabaseFile,
     error::{Error, Result},
     replicas::ReplicaSet,
 };
@@ -42,7 +43,10 @@ impl Database {
             return Ok(Schema(connect(&primary).await?));
         }
         let options = match sqlite_path(&options.url)? {
-            Some(path) => sqlite_options(&path, 1, LOCK_TIMEOUT),
+            Some(path) => {
+                DatabaseFile::open(&path)?;
+                sqlite_options(&path, 1, LOCK_TIMEOUT)
+            }
             None => server_options(&options.url, 1),
         };
         Ok(Schema(connect(&options).await?))

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Ceph, Kind, Server, binary, digests, path_variable, random, unique_text};
+use harness::{
+    Ceph, Kind, Nginx, Server, binary, digests, free_port, path_variable, random, unique_text,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -209,6 +211,119 @@ async fn the_command_line_puts_lists_gets_renames_and_removes() {
         server.finish().await;
     }
 }
+
+#[tokio::test]
+async fn below_a_path_of_a_plain_nginx_every_client_stores_its_file() {
+    let port = free_port();
+    let public = format!("http://127.0.0.1:{port}/store");
+    let server = Server::alone(Kind::Sqlite, &[("FILESERVER_PUBLIC_URL", &public)]).await;
+    let _nginx = Nginx::plain(port, "/store/", &server.address().await).await;
+    let http = harness::http().build().unwrap();
+    let text = |path: &str| http.get(format!("{public}{path}")).send();
+
+    let given = Given::new(1_500_000);
+    let put = ["put", given.path.to_str().unwrap(), "--server", &public];
+    run(program(binary(), &put.map(OsStr::new)), 0).await;
+    given.assert_stored(&server).await;
+    let endpoint = OsString::from(format!("{public}/tus"));
+    let python = path_variable("TEST_TUS_PYTHON").into_string().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/upload.py");
+    for (runner, script) in [
+        ("node", PathBuf::from(path_variable("TEST_TUS_JAVASCRIPT"))),
+        (&*python, script),
+    ] {
+        let given = Given::new(1_000_000);
+        let arguments = [
+            script.as_os_str(),
+            &endpoint,
+            given.path.as_os_str(),
+            "plain".as_ref(),
+        ];
+        let ended = tus_client(runner, &arguments).output().await.unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{runner}: {said}");
+        given.assert_stored(&server).await;
+    }
+
+    // A POST without a body and without a length is what curl sends.
+    let begun = http
+        .post(format!("{public}/tus"))
+        .header("tus-resumable", "1.0.0");
+    let begun = begun.header("content-length", 0).header("upload-length", 5);
+    let begun = begun.send().await.unwrap();
+    assert_eq!(begun.status(), 201);
+    let location = begun.headers()["location"].to_str().unwrap();
+    assert!(location.starts_with("/store/tus/"), "{location}");
+    let listed = text("/files?limit=1").await.unwrap();
+    let next = listed.headers()["link"].to_str().unwrap().to_owned();
+    assert!(next.starts_with("</store/files?"), "{next}");
+    let listed: Value = serde_json::from_slice(&listed.bytes().await.unwrap()).unwrap();
+    let content = listed["files"][0]["location"].as_str().unwrap();
+    assert!(content.starts_with("/store/files/"), "{content}");
+    let content = http.get(format!("http://127.0.0.1:{port}{content}"));
+    assert_eq!(content.send().await.unwrap().status(), 200);
+    let contract = text("/openapi.json").await.unwrap().bytes().await.unwrap();
+    let contract: Value = serde_json::from_slice(&contract).unwrap();
+    assert_eq!(contract["servers"][0]["url"], public);
+    let page = text("/swagger-ui").await.unwrap();
+    assert_eq!(page.url().path(), "/store/swagger-ui/");
+    assert_eq!(page.status(), 200);
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_server_the_command_line_says_what_to_do() {
+    let began = std::time::Instant::now();
+    for command in [
+        vec!["ls"],
+        vec!["put", "/etc/hostname"],
+        vec!["rm", SOME_SHA1],
+    ] {
+        let all = [&command[..], &["--server", "http://127.0.0.1:1"]].concat();
+        let all: Vec<&OsStr> = all.into_iter().map(OsStr::new).collect();
+        let (_, err) = run(program(binary(), &all), 2).await;
+        assert!(
+            err.contains("no server answers at http://127.0.0.1:1/"),
+            "{err}"
+        );
+        assert!(err.contains("fileserver serve"), "{err}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let server = Server::start(Kind::Sqlite, &[("FILESERVER_AUTH", "token")]).await;
+    let (_, err) = run(fileserver(&server, &["ls"]), 1).await;
+    assert!(err.contains("--token"), "{err}");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_second_name_of_a_content_is_told_as_the_server_has_it() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    let given = Given::new(100_000);
+    let path = given.path.to_str().unwrap();
+    let sha1 = digests(&given.bytes).sha1;
+    run(
+        fileserver(&server, &["put", path, "--name", "first.bin"]),
+        0,
+    )
+    .await;
+    let told = format!("{sha1}  first.bin\n");
+    let (out, err) = run(
+        fileserver(&server, &["put", path, "--name", "other.bin"]),
+        0,
+    )
+    .await;
+    assert_eq!(out, told);
+    assert!(err.contains("already there, as first.bin"), "{err}");
+    let mut command = fileserver(&server, &["put", "-", "--name", "other.bin"]);
+    command.stdin(fs::File::open(path).unwrap());
+    let (out, err) = run(command, 0).await;
+    assert_eq!(out, told);
+    assert!(err.contains("already there, as first.bin"), "{err}");
+    server.finish().await;
+}
+
+/// The SHA-1 of no file.
+const SOME_SHA1: &str = "00000000000000000000000000000000000000aa";
 
 #[tokio::test]
 async fn the_command_line_uploads_what_comes_on_standard_input() {

@@ -33,7 +33,7 @@ pub use collector::{Collector, Span};
 pub use contents::{digests, pieces, random, unique_text};
 pub use databases::{Kind, TestDatabase};
 pub use issuer::Issuer;
-pub use nginx::{Nginx, UNLIMITED};
+pub use nginx::{Nginx, UNLIMITED, free_port};
 pub use pair::{Pair, Which};
 pub use programs::{path_variable, program, require, variable};
 pub use prometheus::{Prometheus, deploy};

@@ -67,6 +67,29 @@ impl Nginx {
         let others = replicas[1..].iter();
         let others = others.map(|at| format!("server {at} max_fails=1 fail_timeout=2s;\n"));
         fs::write(path("conf.d/other.replicas"), others.collect::<String>()).unwrap();
+        Self::run(folder, port).await
+    }
+
+    /// Starts nginx as somebody sets it up who only reads its own documentation: one location of a port
+    /// is passed to the server at an address, by HTTP/1.0.
+    pub async fn plain(port: u16, location: &str, upstream: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = folder.path().join("tmp");
+        fs::create_dir(&temporary).unwrap();
+        let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary: String = kinds
+            .map(|kind| format!("{kind}_temp_path {};", temporary.join(kind).display()))
+            .concat();
+        let configuration = format!(
+            "events {{}} http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port}; \
+             client_max_body_size 0; location {location} {{ proxy_pass http://{upstream}/; }} }} }}"
+        );
+        fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
+        Self::run(folder, port).await
+    }
+
+    async fn run(folder: TempDir, port: u16) -> Self {
+        let path = |name: &str| folder.path().join(name).display().to_string();
         let process = program("nginx")
             .args(["-e", &path("error.log"), "-c", &path("nginx.conf")])
             .args([
@@ -131,7 +154,7 @@ fn render(folder: &Path, settings: &[(&str, String)]) {
 
 /// A port for a server that cannot choose one itself. The system takes the ports of connections from
 /// another range, so that it stays free until the server listens.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = 10_000 + u16::try_from(getrandom::u32().unwrap() % 22_000).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -16,6 +16,7 @@ use std::{
 };
 
 use actix_web::{dev::Extensions, rt::net};
+use socket2::SockRef;
 
 /// Pause between two looks for idle connections.
 const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
@@ -70,7 +71,9 @@ impl Connections {
             return;
         };
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
-            // Without a free descriptor the connection cannot be tracked.
+            // Without a free descriptor the connection cannot be tracked, and nothing would close it
+            // when its client sends nothing: it is closed now.
+            let _ = SockRef::from(stream).shutdown(Shutdown::Both);
             return;
         };
         let now = milliseconds(self.began.elapsed());

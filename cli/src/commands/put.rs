@@ -75,18 +75,18 @@ async fn put_one(
     let (sha1, outcome) = client.put(input, &info).await?;
     bar.clear();
     let name = sanitize_for_terminal(info.name.as_str());
+    // The name that the file has on the server.
+    let mut stored = name.clone();
     match outcome {
         PutOutcome::Uploaded => eprintln!("{name}: uploaded"),
         PutOutcome::Instant => eprintln!("{name}: instant"),
         PutOutcome::Existing(same) if same == info.name => eprintln!("{name}: already there"),
         PutOutcome::Existing(other) => {
-            eprintln!(
-                "{name}: already there, as {}",
-                sanitize_for_terminal(other.as_str())
-            );
+            stored = sanitize_for_terminal(other.as_str());
+            eprintln!("{name}: already there, as {stored}");
         }
     }
-    writeln!(io::stdout(), "{sha1}  {name}").map_err(ClientError::local)
+    writeln!(io::stdout(), "{sha1}  {stored}").map_err(ClientError::local)
 }
 
 fn is_standard_input(file: &Path) -> bool {

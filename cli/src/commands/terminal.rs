@@ -5,6 +5,7 @@ use std::{fmt, process::ExitCode};
 use client::{ClientError, Notice, Observer, Phase};
 use domain::ErrorChain;
 use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::StatusCode;
 
 const WITH_LENGTH: &str = "{msg} {bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
 const WITHOUT_LENGTH: &str = "{msg} {bytes} {bytes_per_sec}";
@@ -18,7 +19,16 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Prints why a part failed.
     pub(crate) fn failed(&mut self, part: impl fmt::Display, error: &ClientError) {
-        let line = format!("{part}: {}", ErrorChain(error));
+        let remedy = match error {
+            ClientError::NoServer(..) => {
+                "; start one by `fileserver serve`, or name its URL by `--server`"
+            }
+            _ if error.status() == Some(StatusCode::UNAUTHORIZED) => {
+                "; give a token by `--token` or FILESERVER_TOKEN"
+            }
+            _ => "",
+        };
+        let line = format!("{part}: {}{remedy}", ErrorChain(error));
         eprintln!("fileserver: {}", sanitize_for_terminal(&line));
         let code = match error.status() {
             Some(status) if !status.is_server_error() => 1,

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::{
     SettingsError,
+    quantity::{seconds, size},
     value::{parse, resolve, split_list},
 };
 
@@ -67,7 +68,7 @@ pub(crate) struct Access {
     pub(crate) trusted_proxies: Vec<IpNet>,
 
     /// The quota of an owner, in bytes of all files. Default: no limit.
-    #[arg(long, env = "FILESERVER_QUOTA_BYTES", global = true, value_name = "BYTES", value_parser = parse::<u64>)]
+    #[arg(long, env = "FILESERVER_QUOTA_BYTES", global = true, value_name = "BYTES", value_parser = size::<u64>)]
     pub(crate) quota_bytes: Option<u64>,
 
     /// The quota of an owner, in files. Default: no limit.
@@ -96,15 +97,15 @@ pub(crate) struct Access {
     pub(crate) concurrent_uploads_per_owner: NonZeroU32,
 
     /// Timeout of a request's header, in seconds.
-    #[arg(long, env = "FILESERVER_HEADER_TIMEOUT", default_value = "10", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_HEADER_TIMEOUT", default_value = "10", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) header_timeout: NonZeroU32,
 
     /// Time without a byte, in seconds, after which a request's body is aborted.
-    #[arg(long, env = "FILESERVER_BODY_IDLE_TIMEOUT", default_value = "120", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_BODY_IDLE_TIMEOUT", default_value = "120", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) body_idle_timeout: NonZeroU32,
 
     /// The lowest average rate of a request's body, in bytes per second; a slower body is aborted.
-    #[arg(long, env = "FILESERVER_BODY_MIN_RATE", default_value = "1024", global = true, value_name = "BYTES", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_BODY_MIN_RATE", default_value = "1024", global = true, value_name = "BYTES", value_parser = size::<NonZeroU32>)]
     pub(crate) body_min_rate: NonZeroU32,
 }
 

@@ -4,7 +4,10 @@ use std::num::NonZeroU32;
 
 use clap::Args;
 
-use super::value::{parse, resolve};
+use super::{
+    quantity::{milliseconds, seconds},
+    value::resolve,
+};
 
 /// The connection to Redis, and the cache in it.
 #[derive(Args, Clone)]
@@ -20,11 +23,11 @@ pub(crate) struct RedisSettings {
     pub(crate) redis_prefix: String,
 
     /// Timeout of a Redis operation, in milliseconds; after it the service continues without Redis.
-    #[arg(long, env = "FILESERVER_REDIS_TIMEOUT", default_value = "50", global = true, value_name = "MILLISECONDS", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_REDIS_TIMEOUT", default_value = "50", global = true, value_name = "MILLISECONDS", value_parser = milliseconds::<NonZeroU32>)]
     pub(crate) redis_timeout: NonZeroU32,
 
     /// The longest time, in seconds, that the cache serves outdated metadata of a file whose change did
     /// not reach it.
-    #[arg(long, env = "FILESERVER_CACHE_AGE", default_value = "10", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_CACHE_AGE", default_value = "10", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) cache_age: NonZeroU32,
 }

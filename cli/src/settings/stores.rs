@@ -8,6 +8,7 @@ use domain::Backoff;
 
 use super::{
     SettingsError,
+    quantity::seconds,
     store_config::StoreConfig,
     value::{parse, resolve},
 };
@@ -76,15 +77,15 @@ pub(crate) struct Transfers {
     pub(crate) transfer_attempts: NonZeroU32,
 
     /// The longest wait, in seconds, before the second attempt of a copy; each later wait doubles it.
-    #[arg(long, env = "FILESERVER_TRANSFER_RETRY", default_value = "5", global = true, value_name = "SECONDS", value_parser = parse::<NonZeroU32>)]
+    #[arg(long, env = "FILESERVER_TRANSFER_RETRY", default_value = "5", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) transfer_retry: NonZeroU32,
 
     /// Time, in seconds, until the old copy of a moved file is removed, for running downloads.
-    #[arg(long, env = "FILESERVER_COPY_GRACE", default_value = "3600", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    #[arg(long, env = "FILESERVER_COPY_GRACE", default_value = "3600", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) copy_grace: u32,
 
     /// The age, in seconds, from which an object that no row points at is an orphan.
-    #[arg(long, env = "FILESERVER_ORPHAN_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = parse::<u32>)]
+    #[arg(long, env = "FILESERVER_ORPHAN_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) orphan_age: u32,
 }
 
