@@ -3,10 +3,12 @@
 use std::{
     fs,
     process::{Command, Output},
+    time::Duration,
 };
 
 use harness::{Kind, Server, binary, random};
 use serde_json::Value;
+use tokio::time::sleep;
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -312,6 +314,8 @@ async fn health_tells_whether_the_service_runs_and_can_do_its_work() {
     assert_eq!(health(&[]), well);
     assert_eq!(health(&["--ready"]), well);
     proxy.cut();
+    // What a probe found is reported for a second.
+    sleep(Duration::from_millis(1100)).await;
     let (exit, reason) = health(&["--ready"]);
     assert_eq!(exit, 1);
     assert!(reason.contains("/readyz: 503"), "{reason}");
