@@ -50,7 +50,7 @@ pub(crate) async fn service(settings: &Settings) -> Result<FileService> {
     let entries = entry_cache(&settings.redis).await?;
     let (clock, limits) = (Clock::system(), settings.limits());
     let service = FileService::new(database, stores, clock, keys, limits, entries);
-    service.identify_disks().await?;
+    service.identify_disks(settings.adopt).await?;
     Ok(service)
 }
 

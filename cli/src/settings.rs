@@ -78,6 +78,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_NO_MIGRATE", global = true)]
     pub(crate) no_migrate: bool,
 
+    /// Use a data folder whose files this database does not know. They are orphans, which `check`
+    /// reports; unfinished uploads are removed after `--orphan-age`.
+    #[arg(long, env = "FILESERVER_ADOPT", global = true)]
+    pub(crate) adopt: bool,
+
     #[command(flatten)]
     pub(crate) roles: Roles,
 

@@ -110,6 +110,12 @@ pub enum Error {
         /// Identity on the disk, if it has one.
         found: Option<RandomId>,
     },
+    /// A disk has bytes that another database registered.
+    #[error(
+        "the folder of the store `{0}` has files of another database, to which this one knows nothing; \
+         set the database's URL, or take the files over with --adopt"
+    )]
+    ForeignDisk(String),
     /// The store is not configured.
     #[error("the store {0} is not configured")]
     UnknownStore(String),

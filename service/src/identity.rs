@@ -12,21 +12,25 @@ use crate::{Error, FileService, Result, random::random_id};
 impl FileService {
     /// Checks the identity of each disk, and registers new disks.
     ///
+    /// A disk with bytes that another database registered is registered only if `adopts` says so: to a
+    /// database that does not know them, all of its bytes would be orphans.
+    ///
     /// # Errors
     ///
-    /// [`Error::WrongDisk`] for another disk; or when the database or a disk fails.
-    pub async fn identify_disks(&self) -> Result<()> {
+    /// [`Error::WrongDisk`] for another disk, [`Error::ForeignDisk`] for one of another database; or
+    /// when the database or a disk fails.
+    pub async fn identify_disks(&self, adopts: bool) -> Result<()> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
-            self.identify(disk).await?;
+            self.identify(disk, adopts).await?;
         }
         Ok(())
     }
 
-    async fn identify(&self, disk: &Disk) -> Result<()> {
+    async fn identify(&self, disk: &Disk, adopts: bool) -> Result<()> {
         let name = disk.name();
         let expected = match self.0.database.identities().find(name).await? {
             Some(known) => known,
-            None => self.register(disk).await?,
+            None => self.register(disk, adopts).await?,
         };
         let found = match disk.identity().await? {
             // An empty folder without expected objects is a new disk.
@@ -46,8 +50,11 @@ impl FileService {
     }
 
     /// Registers a new disk in the database; returns the identity that is registered by then.
-    async fn register(&self, disk: &Disk) -> Result<RandomId> {
+    async fn register(&self, disk: &Disk, adopts: bool) -> Result<RandomId> {
         let own = match disk.identity().await? {
+            Some(_) if !adopts && disk.has_bytes().await? => {
+                return Err(Error::ForeignDisk(disk.name().to_owned()));
+            }
             Some(own) => own,
             None => disk.ensure_identity(random_id()?).await?,
         };

@@ -159,8 +159,13 @@ async fn a_schema_is_taken_back_with_its_data_if_that_is_said() {
     let all = ["migrate", "down", "--steps", "5", "--lose-data"];
     assert!(server.command(&all).status.success());
     assert!(server.command(&["migrate", "up"]).status.success());
-    let purged = server.command(&["check", "--remove-orphans", "--orphan-age", "0"]);
-    assert!(purged.status.success(), "{}", said(&purged));
+    // The bytes are those of another database now.
+    let refused = server.command(&["check"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("--adopt"), "{}", said(&refused));
+    let remove = ["check", "--adopt", "--remove-orphans", "--orphan-age", "0"];
+    let removed = server.command(&remove);
+    assert!(removed.status.success(), "{}", said(&removed));
     server.restart().await;
     assert_eq!(server.client().list_all("").await.len(), 0);
     server.finish().await;

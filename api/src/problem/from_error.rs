@@ -54,7 +54,8 @@ impl From<service::Error> for Problem {
             Error::ContentLost(..)
             | Error::SourceDamaged(_)
             | Error::CopyDamaged(_)
-            | Error::WrongDisk { .. } => Self::internal(Component::Store, &error),
+            | Error::WrongDisk { .. }
+            | Error::ForeignDisk(_) => Self::internal(Component::Store, &error),
             Error::Database(cause) => Self::database(cause),
             Error::Store(cause) => Self::store(cause),
         }

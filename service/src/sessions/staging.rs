@@ -1,6 +1,8 @@
 //! Staged bytes of uploads: files on a local disk, or objects in a bucket with an index in the
 //! database.
 
+use std::time::Duration;
+
 use domain::{Checksum, RandomId};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use persistence::{Advance, Database, Staging};
@@ -127,6 +129,18 @@ impl FileService {
             ids.extend(more);
         }
         Ok(ids)
+    }
+
+    /// Time since the staged bytes of an upload on a disk were last changed; those in a bucket have an
+    /// index in the database, which therefore knows them.
+    pub(super) async fn staged_age(&self, id: RandomId) -> Result<Duration> {
+        let mut youngest = Duration::MAX;
+        for disk in self.0.stores.iter().filter_map(Store::as_disk) {
+            if let Some(age) = disk.staged_age(id).await? {
+                youngest = youngest.min(age);
+            }
+        }
+        Ok(youngest)
     }
 
     /// The disk that has all staged bytes, if there are no buckets.

@@ -54,7 +54,7 @@ impl FileService {
     }
 
     /// Completes uploads that had all their bytes when their process ended, and removes bytes that
-    /// belong to no upload.
+    /// belong to no upload, once they are old enough for orphans.
     ///
     /// # Errors
     ///
@@ -78,6 +78,10 @@ impl FileService {
             }
         }
         for id in orphans {
+            // A database that is older than the bytes, or not theirs, does not know the upload.
+            if self.staged_age(id).await? < self.0.limits.orphan_age {
+                continue;
+            }
             tracing::info!(upload = %id, "removing orphaned staged bytes");
             self.remove_staged(id).await?;
         }

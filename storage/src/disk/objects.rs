@@ -97,6 +97,23 @@ impl Disk {
         self.metrics().time(Operation::List, listing).await
     }
 
+    /// Returns whether the disk has any object, or bytes of an unfinished upload.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub async fn has_bytes(&self) -> Result<bool> {
+        if !self.list_staged().await?.is_empty() {
+            return Ok(true);
+        }
+        for last_byte in 0..=u8::MAX {
+            if !self.list(last_byte).await?.objects.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes an object, and syncs its folder so that a power failure does not bring it back.
     ///
     /// It is no error if the object does not exist.

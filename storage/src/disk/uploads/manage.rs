@@ -2,7 +2,9 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::PathBuf,
+    time::Duration,
 };
 
 use domain::RandomId;
@@ -37,6 +39,30 @@ impl Disk {
             let counting = StateFile::peek(&state_path(&disk, id))?.counting;
             let after = size_of(&part_path(&disk, id))?;
             Ok(before.min(after).min(counting.unwrap_or(u64::MAX)))
+        })
+        .await
+    }
+
+    /// Returns the time since an upload's files were last changed; `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub async fn staged_age(&self, id: RandomId) -> Result<Option<Duration>> {
+        let disk = self.clone();
+        blocking(move || {
+            let mut youngest: Option<Duration> = None;
+            for path in [part_path(&disk, id), state_path(&disk, id)] {
+                let modified = match fs::metadata(path) {
+                    Ok(metadata) => metadata.modified()?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error.into()),
+                };
+                // A time in the future is one of now.
+                let age = modified.elapsed().unwrap_or_default();
+                youngest = Some(youngest.map_or(age, |other| other.min(age)));
+            }
+            Ok(youngest)
         })
         .await
     }
