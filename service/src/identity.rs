@@ -49,13 +49,21 @@ impl FileService {
         })
     }
 
+    /// Returns whether a disk has bytes, and the database no content on a disk of this name.
+    async fn is_foreign(&self, disk: &Disk) -> Result<bool> {
+        let contents = self.0.database.contents();
+        Ok(!contents.is_any_in(disk.name()).await? && disk.has_bytes().await?)
+    }
+
     /// Registers a new disk in the database; returns the identity that is registered by then.
     async fn register(&self, disk: &Disk, adopts: bool) -> Result<RandomId> {
         let own = match disk.identity().await? {
-            Some(_) if !adopts && disk.has_bytes().await? => {
-                return Err(Error::ForeignDisk(disk.name().to_owned()));
+            Some(own) => {
+                if !adopts && self.is_foreign(disk).await? {
+                    return Err(Error::ForeignDisk(disk.name().to_owned()));
+                }
+                own
             }
-            Some(own) => own,
             None => disk.ensure_identity(random_id()?).await?,
         };
         let identities = self.0.database.identities();
