@@ -154,6 +154,7 @@ fn render(folder: &Path, settings: &[(&str, String)]) {
 
 /// A port for a server that cannot choose one itself. The system takes the ports of connections from
 /// another range, so that it stays free until the server listens.
+#[must_use]
 pub fn free_port() -> u16 {
     loop {
         let port = 10_000 + u16::try_from(getrandom::u32().unwrap() % 22_000).unwrap();

@@ -99,9 +99,10 @@ impl DownloadResponse<'_> {
             .insert_header((header::CACHE_CONTROL, CACHING));
         if let Some(modified) = self.validators.last_modified {
             response.insert_header(LastModified(modified));
-            if Validators::is_recent(modified) {
+            let now = SystemTime::from(self.request.state.service.now());
+            if Validators::is_recent(modified, now) {
                 // The date that is added otherwise is up to a second old (RFC 9110 §8.8.2.1).
-                response.insert_header(Date(SystemTime::now().into()));
+                response.insert_header(Date(now.into()));
             }
         }
     }

@@ -43,12 +43,11 @@ impl FileService {
     /// Ends an append by another process, and returns the number of staged bytes, which stays until
     /// the next append. The caller holds the lock on the upload.
     pub(super) async fn settle_staged(&self, id: RandomId) -> Result<u64> {
-        let is_staged = match self.single_disk() {
-            Some(disk) => disk.has_staged(id).await?,
-            None => {
-                let store = self.0.database.stagings().find_store(id).await?;
-                store.is_some() || self.disk_with(id).await?.is_some()
-            }
+        let is_staged = if let Some(disk) = self.single_disk() {
+            disk.has_staged(id).await?
+        } else {
+            let store = self.0.database.stagings().find_store(id).await?;
+            store.is_some() || self.disk_with(id).await?.is_some()
         };
         if !is_staged {
             return Ok(0);
