@@ -1,6 +1,6 @@
 //! The HTTP API on actix-web.
 //!
-//! A request passes the middleware in the order of [`app`], reaches one file of `endpoints`, and is
+//! A request passes the middleware in the order of `app`, reaches one file of `endpoints`, and is
 //! answered by it through `upload`, `download` or `response`. Only this crate knows status codes:
 //! `problem` is the table of what can go wrong.
 

@@ -9,7 +9,7 @@ impl FileService {
     ///
     /// # Errors
     ///
-    /// [`Error::UploadNotFound`] or [`Error::UploadGone`].
+    /// [`UploadNotFound`](crate::Error::UploadNotFound) or [`UploadGone`](crate::Error::UploadGone).
     pub async fn remove_upload(
         &self,
         owner: &Owner,
@@ -30,7 +30,7 @@ impl FileService {
     ///
     /// # Errors
     ///
-    /// [`Error::UploadNotFound`] or [`Error::UploadGone`].
+    /// [`UploadNotFound`](crate::Error::UploadNotFound) or [`UploadGone`](crate::Error::UploadGone).
     pub async fn fail_upload(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<()> {
         let _lock = self.0.upload_locks.take_over(id).await?;
         let session = self.find_session(owner, protocol, id).await?;
