@@ -104,7 +104,13 @@ fn visible(answer: &Answer) -> String {
     let mut headers = answer.headers.clone();
     headers.remove("x-request-id");
     headers.remove("date");
-    format!("{} {headers:?} {}", answer.status, answer.text())
+    // Each process has an order of its own.
+    let mut fields: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value:?}"))
+        .collect();
+    fields.sort();
+    format!("{} {fields:?} {}", answer.status, answer.text())
 }
 
 async fn who_has_the_digests_alone_gets_nothing_and_learns_nothing(server: &Server) {
