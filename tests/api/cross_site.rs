@@ -219,6 +219,12 @@ async fn what_never_changes_has_a_tag() {
         let again = ask(Method::GET, &tag).await.unwrap();
         assert_eq!(again.status(), 304, "{path}");
         assert_eq!(again.headers()["etag"], *tag);
+        if path.starts_with("/openapi") {
+            let known = client
+                .request(Method::GET, path)
+                .header("if-none-match", &tag);
+            assert_eq!(client.send(known).await.status, 304, "{path}");
+        }
         let head = ask(Method::HEAD, "\"x\"").await.unwrap();
         assert_eq!(head.status(), 200, "HEAD {path}");
         assert_eq!(head.headers()["etag"], *tag);
