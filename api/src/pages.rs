@@ -1,17 +1,22 @@
 //! The pages for people: Swagger UI.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError as _,
-    http::header::{self, ETag},
+    http::header::{self, EntityTag},
     web,
 };
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use crate::{
-    headers::conditional::{Precondition, Validators},
+    headers::conditional::Validators,
     problem::{Problem, ProblemType},
+    response::revalidated,
 };
 
 /// What a page may load: files of the service alone. Swagger UI writes styles into its elements.
@@ -45,7 +50,7 @@ async fn swagger_ui(
     config: web::Data<Config<'static>>,
 ) -> HttpResponse {
     match utoipa_swagger_ui::serve(&file, Arc::clone(&config)) {
-        Ok(Some(file)) => answer(&request, file),
+        Ok(Some(found)) => answer(&request, &file, found),
         Ok(None) => {
             let detail = format!("no resource has the path {}", request.path());
             Problem::new(ProblemType::NoSuchResource, detail).error_response()
@@ -57,17 +62,19 @@ async fn swagger_ui(
     }
 }
 
-fn answer(request: &HttpRequest, file: SwaggerFile<'static>) -> HttpResponse {
-    let validators = Validators::of_bytes(&file.bytes);
-    let is_known = validators.evaluate(request) == Precondition::NotModified;
-    let mut response = if is_known {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
+/// The entity tags of the files that were asked for; each is hashed once.
+static TAGS: LazyLock<Mutex<HashMap<String, EntityTag>>> = LazyLock::new(Mutex::default);
+
+fn tag(name: &str, bytes: &[u8]) -> EntityTag {
+    let mut tags = TAGS.lock().unwrap_or_else(PoisonError::into_inner);
+    tags.entry(name.to_owned())
+        .or_insert_with(|| Validators::of_bytes(bytes).etag)
+        .clone()
+}
+
+fn answer(request: &HttpRequest, name: &str, file: SwaggerFile<'static>) -> HttpResponse {
+    let (mut response, is_known) = revalidated(request, tag(name, &file.bytes));
     response
-        .insert_header(ETag(validators.etag))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .insert_header((header::X_FRAME_OPTIONS, "DENY"))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -1,13 +1,17 @@
 //! Responses that several endpoints share.
 
 use actix_web::{
-    HttpResponse, HttpResponseBuilder,
-    http::header::{self, ETag},
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::header::{self, ETag, EntityTag},
 };
 use service::{Entry, EntryOutcome, Stored};
 use utoipa::ToSchema;
 
-use crate::{headers::conditional::entry_tag, middleware::context::AuditFile, state::AppState};
+use crate::{
+    headers::conditional::{Precondition, Validators, entry_tag},
+    middleware::context::AuditFile,
+    state::AppState,
+};
 
 /// The bytes of a file.
 #[derive(ToSchema)]
@@ -38,6 +42,25 @@ pub(crate) fn describe(
         .extensions_mut()
         .insert(AuditFile(entry.meta.file_sha1));
     response
+}
+
+/// Begins the response to a request for what only a release changes; a 304 if the client has it. The
+/// second value tells whether it is that.
+pub(crate) fn revalidated(request: &HttpRequest, etag: EntityTag) -> (HttpResponseBuilder, bool) {
+    let validators = Validators {
+        etag,
+        last_modified: None,
+    };
+    let is_known = validators.evaluate(request) == Precondition::NotModified;
+    let mut response = if is_known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header(ETag(validators.etag))
+        .insert_header((header::CACHE_CONTROL, "no-cache"));
+    (response, is_known)
 }
 
 /// Adds the version of the entry as `ETag`, and the caching rule that requires revalidation.

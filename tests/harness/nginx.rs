@@ -70,8 +70,8 @@ impl Nginx {
         Self::run(folder, port).await
     }
 
-    /// Starts nginx as somebody sets it up who only reads its own documentation: one location of a port
-    /// is passed to the server at an address, by HTTP/1.0.
+    /// Starts nginx with the configuration of its own beginner's guide: one location of a port is passed
+    /// to the server at an address, by HTTP/1.0.
     pub async fn plain(port: u16, location: &str, upstream: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let temporary = folder.path().join("tmp");

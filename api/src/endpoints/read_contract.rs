@@ -1,17 +1,8 @@
 //! `GET /openapi.json` and `GET /openapi.yaml`
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, ETag, EntityTag},
-    route, web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header::EntityTag, route, web};
 
-use crate::{
-    extract::query::NoQuery,
-    headers::conditional::{Precondition, Validators},
-    openapi::Contract,
-    problem::Problem,
-};
+use crate::{extract::query::NoQuery, openapi::Contract, problem::Problem, response::revalidated};
 
 /// This contract as JSON
 #[utoipa::path(
@@ -70,19 +61,7 @@ pub(crate) async fn read_contract_yaml(
 }
 
 fn answer(request: &HttpRequest, tag: &EntityTag, media_type: &str, text: &str) -> HttpResponse {
-    let validators = Validators {
-        etag: tag.clone(),
-        last_modified: None,
-    };
-    let is_known = validators.evaluate(request) == Precondition::NotModified;
-    let mut response = if is_known {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
-    response
-        .insert_header(ETag(validators.etag))
-        .insert_header((header::CACHE_CONTROL, "no-cache"));
+    let (mut response, is_known) = revalidated(request, tag.clone());
     if is_known {
         return response.finish();
     }

@@ -86,6 +86,13 @@ impl WantedDigests {
             .get_all(WANT_REPR_DIGEST)
             .map(HeaderValue::as_bytes)
             .collect();
+        let all = Self {
+            sha1: true,
+            sha256: true,
+        };
+        if lines.is_empty() {
+            return all;
+        }
         let wishes: Dictionary = Parser::new(&lines.join(b", ".as_slice()))
             .parse()
             .unwrap_or_default();
@@ -99,10 +106,6 @@ impl WantedDigests {
         let wanted = Self {
             sha1: wants("sha"),
             sha256: wants("sha-256"),
-        };
-        let all = Self {
-            sha1: true,
-            sha256: true,
         };
         if wanted.sha1 || wanted.sha256 {
             wanted

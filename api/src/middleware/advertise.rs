@@ -32,7 +32,7 @@ pub(crate) async fn advertise(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let method = request.method().clone();
-    let path = request.path().to_owned();
+    let path = (method == Method::OPTIONS).then(|| request.path().to_owned());
     let is_preflight = method == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request
@@ -40,7 +40,7 @@ pub(crate) async fn advertise(
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let context = request.extensions().get::<Rc<RequestContext>>().cloned();
     let mut response = next.call(request).await?.map_into_boxed_body();
-    if method == Method::OPTIONS {
+    if let Some(path) = path {
         let methods = HeaderValue::try_from(contract.methods_of(&path).join(", "))?;
         if is_preflight && response.status() == StatusCode::BAD_REQUEST {
             let detail = "pages of this origin may not make such requests; --cors-origins has the origins \

@@ -39,14 +39,14 @@ pub(crate) async fn keep_private(
         headers.insert(header::CACHE_CONTROL, UNSTORED);
     }
     if !is_open {
-        let vary = match headers
+        let others = headers
             .get(header::VARY)
-            .and_then(|value| value.to_str().ok())
-        {
-            Some(others) => format!("{others}, {CALLER_FIELDS}"),
-            None => CALLER_FIELDS.to_owned(),
+            .and_then(|value| value.to_str().ok());
+        let vary = match others {
+            Some(others) => HeaderValue::try_from(format!("{others}, {CALLER_FIELDS}"))?,
+            None => HeaderValue::from_static(CALLER_FIELDS),
         };
-        headers.insert(header::VARY, HeaderValue::try_from(vary)?);
+        headers.insert(header::VARY, vary);
         headers.insert(
             CROSS_ORIGIN_RESOURCE_POLICY,
             HeaderValue::from_static("same-origin"),

@@ -58,7 +58,7 @@ async fn migrate(settings: &Settings, direction: Migration) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to revert migrations that somebody still needs.
+/// Refuses to revert migrations while there are objections.
 fn refuse_loss(objections: &[String]) -> Result<()> {
     anyhow::ensure!(
         objections.is_empty(),
