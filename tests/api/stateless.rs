@@ -1,13 +1,14 @@
 //! Several processes that share a database and a store, and nothing else.
 
 use std::{
+    os::unix::fs::PermissionsExt as _,
     process::Command,
     time::{Duration, Instant},
 };
 
 use harness::{
-    Ceph, Client, Kind, Replica, Server, Signal, TusUpload, binary, digests, freeze, random,
-    signal, variable,
+    Ceph, Client, Kind, Replica, Server, Signal, TusUpload, binary, digests, eventually, freeze,
+    random, signal, variable,
 };
 use reqwest::Method;
 use serde_json::Value;
@@ -191,6 +192,49 @@ async fn a_disk_that_is_another_stops_the_start() {
         other.finish().await;
         server.finish().await;
     }
+}
+
+#[tokio::test]
+async fn bytes_without_a_row_are_kept_until_they_are_old() {
+    let mut server = Server::alone(Kind::Sqlite, &[]).await;
+    let upload = TusUpload::begin(server.client(), 10, &[]).await;
+    assert_eq!(upload.append(0, "12345").await.status, 204);
+    server.stop().await;
+    // As in a database that is older than the upload.
+    let _ = server.database().sql("DELETE FROM tbl_upload");
+    server.restart().await;
+    sleep(Duration::from_secs(2)).await;
+    assert!(
+        !server.staged().is_empty(),
+        "the right database may come back"
+    );
+    server.stop().await;
+    server.set("FILESERVER_ORPHAN_AGE", "0");
+    server.restart().await;
+    eventually(|| server.staged().is_empty()).await;
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_database_whose_file_is_gone_is_not_ready() {
+    let server = Server::alone(Kind::Sqlite, &[]).await;
+    let client = server.client();
+    client.upload_some("a.txt").await;
+    let url = server.database().url();
+    let path = url
+        .strip_prefix("sqlite:")
+        .unwrap()
+        .trim_start_matches("//");
+    let mode = std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o007, 0, "others cannot read names and tokens");
+    let elsewhere = format!("{path}.elsewhere");
+    std::fs::rename(path, &elsewhere).unwrap();
+    sleep(Duration::from_millis(1100)).await;
+    client.get("/readyz").await.problem(503, "unavailable");
+    std::fs::rename(&elsewhere, path).unwrap();
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(client.get("/readyz").await.status, 200);
+    server.finish().await;
 }
 
 /// The process that holds the lease.
