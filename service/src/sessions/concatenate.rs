@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 
 use domain::{ByteRange, Owner, RandomId, Role, Session, SessionState, tus::Concatenation};
-use futures_util::StreamExt as _;
-use storage::{AppendOutcome, AppendWriter, AppendedBytes};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use storage::{AppendOutcome, AppendedBytes, Object};
 use tracing::Instrument as _;
 
 use super::{begin::NewUpload, status::UploadStatus};
 use crate::{Error, Expected, FileService, Result, takeover::UploadLock};
+
+/// Partial uploads that are looked up, opened or removed at a time: in a bucket, each takes several
+/// requests.
+const CONCURRENCY: usize = 8;
 
 /// A partial upload, its expected digests, and its byte range in the final upload.
 struct Part {
@@ -128,8 +132,13 @@ impl FileService {
             tracing::warn!(%error, "could not remove the partial uploads, retrying later");
             return;
         }
-        for id in ids {
-            if let Err(error) = self.remove_staged(id).await {
+        let removals = stream::iter(ids).map(|id| {
+            let service = self.clone();
+            async move { (id, service.remove_staged(id).await) }
+        });
+        let mut removals = removals.buffer_unordered(CONCURRENCY);
+        while let Some((id, removed)) = removals.next().await {
+            if let Err(error) = removed {
                 tracing::warn!(upload = %id, %error, "could not remove the staged bytes, retrying later");
             }
         }
@@ -150,16 +159,22 @@ impl FileService {
     async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<AppendedBytes> {
         let parts = self.find_parts(&session.owner, ids).await?;
         let mut appending = self.append_to(session.id, Vec::new()).await?;
-        for part in &parts {
-            let missing = ByteRange {
-                start: part.range.start.max(appending.offset()),
-                end: part.range.end,
-            };
-            if missing.start >= missing.end {
-                continue;
+        let begin = appending.offset();
+        let missing = parts.into_iter().filter(move |part| part.range.end > begin);
+        let opened = stream::iter(missing).map(|part| {
+            let service = self.clone();
+            let start = begin.saturating_sub(part.range.start);
+            let end = part.range.length();
+            async move {
+                let object = service.open_part(&part, start).await?;
+                Ok::<_, Error>(object.stream(ByteRange { start, end }))
             }
-            let skip = missing.start - part.range.start;
-            self.append_part(&mut appending, part, skip).await?;
+        });
+        let mut opened = std::pin::pin!(opened.buffered(CONCURRENCY));
+        while let Some(mut pieces) = opened.try_next().await? {
+            while let Some(piece) = pieces.try_next().await? {
+                appending.write(&piece).await?;
+            }
         }
         match appending.end(true).await? {
             AppendOutcome::Appended(kept) => Ok(*kept),
@@ -167,30 +182,16 @@ impl FileService {
         }
     }
 
-    async fn append_part(
-        &self,
-        appending: &mut AppendWriter,
-        part: &Part,
-        skip: u64,
-    ) -> Result<()> {
+    /// Verifies a partial upload, and opens its bytes for reading from `start` on.
+    async fn open_part(&self, part: &Part, start: u64) -> Result<Object> {
         self.verify_part(part).await?;
-        let size = part.range.length();
-        let opened = self.open_staged(part.id, size, skip).await;
-        let object = opened.map_err(|error| match error {
+        let opened = self.open_staged(part.id, part.range.length(), start).await;
+        opened.map_err(|error| match error {
             Error::Store(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => {
                 Error::InvalidParts(format!("the upload {} has been removed", part.id))
             }
             error => error,
-        })?;
-        let rest = ByteRange {
-            start: skip,
-            end: size,
-        };
-        let mut pieces = std::pin::pin!(object.stream(rest));
-        while let Some(piece) = pieces.next().await {
-            appending.write(&piece?).await?;
-        }
-        Ok(())
+        })
     }
 
     /// Finds the partial uploads in request order. Each must be complete and belong to the owner.
@@ -203,7 +204,12 @@ impl FileService {
         let now = self.0.clock.now();
         let mut parts = Vec::with_capacity(ids.len());
         let mut start = 0;
-        for id in ids {
+        let staged = stream::iter(ids.to_vec()).map(|id| {
+            let service = self.clone();
+            async move { service.staged_bytes(id).await }
+        });
+        let staged: Vec<u64> = staged.buffered(CONCURRENCY).try_collect().await?;
+        for (id, staged) in ids.iter().zip(staged) {
             let part = found.get(id).filter(|session| session.expires_at > now);
             // The error does not reveal whether another owner has this upload.
             let part =
@@ -213,7 +219,6 @@ impl FileService {
                     "the upload {id} is not a partial upload"
                 )));
             }
-            let staged = self.staged_bytes(*id).await?;
             if part.length != Some(staged) {
                 return Err(Error::InvalidParts(format!(
                     "the upload {id} is not finished"
