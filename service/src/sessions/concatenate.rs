@@ -1,6 +1,6 @@
 //! Concatenates partial uploads.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, pin::Pin};
 
 use domain::{ByteRange, Owner, RandomId, Role, Session, SessionState, tus::Concatenation};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -121,27 +121,28 @@ impl FileService {
             kept => kept?,
         };
         self.finish(session, kept, lock).await?;
-        self.remove_parts(ids).await;
-        drop(part_locks);
+        self.remove_parts(ids, part_locks).await;
         Ok(())
     }
 
-    /// Removes partial uploads that are no longer needed; those that cannot be removed now expire.
-    async fn remove_parts(&self, ids: Vec<RandomId>) {
+    /// Removes partial uploads that are no longer needed, their bytes in the background; those that
+    /// cannot be removed now expire.
+    async fn remove_parts(&self, ids: Vec<RandomId>, part_locks: Vec<UploadLock>) {
         if let Err(error) = self.0.database.sessions().remove(&ids).await {
             tracing::warn!(%error, "could not remove the partial uploads, retrying later");
             return;
         }
-        let removals = stream::iter(ids).map(|id| {
-            let service = self.clone();
-            async move { (id, service.remove_staged(id).await) }
-        });
-        let mut removals = removals.buffer_unordered(CONCURRENCY);
-        while let Some((id, removed)) = removals.next().await {
-            if let Err(error) = removed {
-                tracing::warn!(upload = %id, %error, "could not remove the staged bytes, retrying later");
+        let service = self.clone();
+        tokio::spawn(async move {
+            let removals = stream::iter(ids).map(async |id| (id, service.remove_staged(id).await));
+            let mut removals = std::pin::pin!(removals.buffer_unordered(CONCURRENCY));
+            while let Some((id, removed)) = removals.next().await {
+                if let Err(error) = removed {
+                    tracing::warn!(upload = %id, %error, "could not remove the staged bytes, retrying later");
+                }
             }
-        }
+            drop(part_locks);
+        });
     }
 
     /// Locks several uploads, always in the same order to avoid deadlocks.
@@ -167,7 +168,10 @@ impl FileService {
             let end = part.range.length();
             async move {
                 let object = service.open_part(&part, start).await?;
-                Ok::<_, Error>(object.stream(ByteRange { start, end }))
+                let mut pieces = object.stream(ByteRange { start, end }).peekable();
+                // The first piece is often all of it.
+                Pin::new(&mut pieces).peek().await;
+                Ok::<_, Error>(pieces)
             }
         });
         let mut opened = std::pin::pin!(opened.buffered(CONCURRENCY));
