@@ -18,6 +18,12 @@ use crate::{
     replicas::ReplicaSet,
 };
 
+/// How often connections of other processes are looked for again before they count.
+const CONNECTION_CHECKS: u32 = 10;
+
+/// The time between two such checks.
+const BETWEEN_CONNECTION_CHECKS: Duration = Duration::from_millis(200);
+
 /// The time to wait for another process that is changing the schema.
 const LOCK_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -107,8 +113,20 @@ impl Schema {
         Ok(row.await?.is_some())
     }
 
-    /// Returns whether another process is connected to the database.
+    /// Returns whether another process is connected to the database, and stays so: a server may need
+    /// a moment to notice that a process has ended.
     async fn is_in_use(&self) -> Result<bool> {
+        for _ in 0..CONNECTION_CHECKS {
+            if !self.has_others().await? {
+                return Ok(false);
+            }
+            tokio::time::sleep(BETWEEN_CONNECTION_CHECKS).await;
+        }
+        self.has_others().await
+    }
+
+    /// Returns whether another process is connected to the database.
+    async fn has_others(&self) -> Result<bool> {
         let backend = self.0.get_database_backend();
         let others = match backend {
             DbBackend::MySql => {
