@@ -147,6 +147,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_PURGE_GRACE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) purge_grace: u32,
 
+    /// Time, in seconds, in which a background task reads every content once, to find bytes that changed
+    /// in a store; 0 turns it off.
+    #[arg(long, env = "FILESERVER_SCRUB_TIME", default_value = "2592000", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
+    pub(crate) scrub_time: u32,
+
     /// The number of threads that serve requests. Default: one per processor.
     #[arg(long, env = "FILESERVER_WORKERS", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) workers: Option<NonZeroU32>,
@@ -203,6 +208,8 @@ impl Settings {
             deleted_age: Duration::from_secs(self.deleted_age.into()),
             purge_grace: Duration::from_secs(self.purge_grace.into()),
             copy_grace: Duration::from_secs(self.transfers.copy_grace.into()),
+            scrub_time: Some(Duration::from_secs(self.scrub_time.into()))
+                .filter(|time| !time.is_zero()),
             orphan_age: Duration::from_secs(self.transfers.orphan_age.into()),
         }
     }

@@ -9,6 +9,8 @@ use sha1::{
 };
 use utoipa::ToSchema;
 
+use crate::block::{BlockChecksums, BlockHasher};
+
 /// The reason why a string is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
@@ -132,12 +134,26 @@ pub struct Content {
     pub size: u64,
 }
 
-/// Computes the digests and the size of a content in one pass over its bytes.
-#[derive(Clone, Default)]
+/// Computes the digests, the size, and the checksums of the blocks of a content in one pass over its
+/// bytes.
+#[derive(Clone)]
 pub struct ContentHasher {
     sha1: sha1::Sha1,
     sha256: sha2::Sha256,
     size: u64,
+    /// `None` after a restored state, which does not contain them.
+    blocks: Option<BlockHasher>,
+}
+
+impl Default for ContentHasher {
+    fn default() -> Self {
+        Self {
+            sha1: sha1::Sha1::default(),
+            sha256: sha2::Sha256::default(),
+            size: 0,
+            blocks: Some(BlockHasher::default()),
+        }
+    }
 }
 
 impl ContentHasher {
@@ -148,6 +164,9 @@ impl ContentHasher {
         for piece in bytes.chunks(PIECE) {
             self.sha1.update(piece);
             self.sha256.update(piece);
+            if let Some(blocks) = &mut self.blocks {
+                blocks.update(piece);
+            }
         }
         self.size += bytes.len() as u64;
     }
@@ -178,7 +197,15 @@ impl ContentHasher {
             sha1,
             sha256,
             size: u64::from_le_bytes(*size),
+            blocks: None,
         })
+    }
+
+    /// The checksums of the blocks of the added bytes; `None` if the hasher continued from a saved
+    /// state, or for more than 64 GiB.
+    #[must_use]
+    pub fn take_checksums(&mut self) -> Option<BlockChecksums> {
+        self.blocks.take()?.finish()
     }
 
     /// The identity of the content that the added bytes form.

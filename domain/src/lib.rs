@@ -6,6 +6,7 @@
 mod account;
 mod address;
 mod backoff;
+pub mod block;
 mod byte_range;
 mod checksum;
 mod claim;
@@ -35,6 +36,7 @@ mod upload;
 pub use account::{Account, Limit, Miscount, OwnQuota};
 pub use address::{Address, AddressError};
 pub use backoff::Backoff;
+pub use block::BlockChecksums;
 pub use byte_range::{ByteRange, coalesce};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumVerifier};
 pub use claim::Claim;

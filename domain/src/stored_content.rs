@@ -11,6 +11,9 @@ pub struct StoredContent {
     pub address: Address,
     /// The address of the second copy, if there is one.
     pub second: Option<Address>,
+    /// The [summary](crate::BlockChecksums::summary) of the checksums of its blocks, once they are
+    /// known.
+    pub checksum: Option<u32>,
 }
 
 impl StoredContent {

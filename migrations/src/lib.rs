@@ -9,14 +9,16 @@ mod m20261122_000002_create_uploads;
 mod m20261122_000003_create_owners;
 mod m20261123_000004_create_transfers;
 mod m20261123_000005_create_leases;
+mod m20261128_000006_create_checksums;
 
 pub use sea_orm_migration::{
     IntoSchemaManagerConnection, MigrationStatus, MigratorTrait, SchemaManager,
 };
 use sea_orm_migration::{MigrationTrait, async_trait};
 
-/// The tables that each step creates, oldest first; those of leases hold nothing that lasts.
-fn tables() -> [Vec<String>; 5] {
+/// The tables that each step creates, oldest first; those of leases and checksums hold nothing that
+/// cannot be made again.
+fn tables() -> [Vec<String>; 6] {
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let shards = (0..256).map(|shard| format!("tbl_{shard:02x}"));
     [
@@ -30,6 +32,7 @@ fn tables() -> [Vec<String>; 5] {
             "tbl_staging",
             "tbl_segment",
         ]),
+        Vec::new(),
         Vec::new(),
     ]
 }
@@ -55,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_create_owners::Migration),
             Box::new(m20261123_000004_create_transfers::Migration),
             Box::new(m20261123_000005_create_leases::Migration),
+            Box::new(m20261128_000006_create_checksums::Migration),
         ]
     }
 }

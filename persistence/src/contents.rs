@@ -115,6 +115,28 @@ impl Contents<'_> {
             .collect()
     }
 
+    /// The bytes of the available contents of a shard.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn count_bytes(&self, shard: Shard) -> Result<u64> {
+        let connection = self.0.reading();
+        let integer = big_integer(connection.get_database_backend());
+        let bytes = Expr::col(file::Column::FileSize).sum().cast_as(integer);
+        let count = || {
+            shard
+                .select()
+                .select_only()
+                .column_as(bytes.clone(), "bytes")
+                .filter(file::Column::Status.eq(AVAILABLE))
+                .into_tuple::<Option<i64>>()
+                .one(connection)
+        };
+        let counted = attempt(count).await?.flatten().unwrap_or_default();
+        u64::try_from(counted).or_corrupt(TABLE)
+    }
+
     /// Lists up to `limit` available contents of a shard whose first copy is in a store, from the
     /// first row after `after`. Reads from the primary.
     ///

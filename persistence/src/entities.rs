@@ -1,5 +1,6 @@
 //! The rows of the tables.
 
+pub(crate) mod checksum;
 pub(crate) mod claim;
 pub(crate) mod file;
 pub(crate) mod job;
@@ -21,3 +22,6 @@ pub(crate) const AVAILABLE: i32 = 0;
 pub(crate) const DELETED: i32 = 1;
 /// The status of a row that awaits its removal and is treated as absent.
 pub(crate) const PURGING: i32 = 2;
+/// The status of a content whose bytes are not what they were. It is treated as absent, and the next
+/// upload of the content replaces its bytes.
+pub(crate) const DAMAGED: i32 = 3;

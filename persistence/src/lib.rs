@@ -6,6 +6,7 @@
 //! that callers treat differently.
 
 mod accounts;
+mod checksums;
 mod claims;
 mod connect;
 mod connection;
@@ -38,6 +39,7 @@ mod transfers;
 mod usage;
 
 pub use accounts::Accounts;
+pub use checksums::{Checksums, CopyDrop};
 pub use claims::Claims;
 pub use connect::Options;
 pub use contents::Contents;

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 
 use crate::{
-    contents,
+    checksums, contents,
     database::Database,
     entities::{DELETED, PURGING, file, user_file},
     error::Result,
@@ -238,7 +238,9 @@ async fn remove(
             .and_where(Expr::col(file::Column::Status).eq(PURGING))
             .and_where(Expr::col(file::Column::FileAddr).eq(address.to_string()))
             .take();
-        transaction.execute(&delete).await?;
+        if transaction.execute(&delete).await?.rows_affected() > 0 {
+            checksums::remove_in(transaction, sha1).await?;
+        }
     }
     user_file::Entity::delete_many()
         .filter(user_file::Column::Id.is_in(entries.iter().copied()))

@@ -13,6 +13,7 @@ use self::{
     entry::claim_entry,
 };
 use crate::{
+    checksums,
     database::Database,
     entities::{file, upload},
     error::{Error, Result},
@@ -92,6 +93,9 @@ async fn record(
     }
     let StoredContent { address, .. } = row.try_into()?;
     if record.address == Some(&address) {
+        if let Some(checksums) = record.checksums {
+            checksums::insert_groups(transaction, &record.content.sha1, checksums).await?;
+        }
         pending_deletions::remove_in(transaction, &pending).await?;
         insert_copy_job(transaction, record, &address).await?;
     }

@@ -141,7 +141,7 @@ impl FileService {
             None => self.0.stores.primary(),
         };
         let sample = match store.read_ranges(key, claim.file_size, spans.clone()).await {
-            Err(error @ (storage::Error::Missing(_) | storage::Error::WrongSize { .. })) => {
+            Err(error) if error.is_loss() => {
                 // An upload restores a lost content; or the content was purged a moment ago.
                 if let Some(known) = &known
                     && self.is_current(known).await?
@@ -164,6 +164,7 @@ impl FileService {
             file_name: &claim.file_name,
             content_type: &claim.content_type,
             content: &known.content,
+            checksums: None,
             address: None,
             lost: None,
             session: None,

@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use domain::{Address, ByteRange, Owner, Sha1, StoredContent};
-use storage::{Object, Store};
+use storage::Store;
 
-use crate::{Entry, Error, FileService, Result, address_cache::FoundContent};
+use crate::{
+    Entry, Error, FileService, Result, VerifiedObject, address_cache::FoundContent,
+    verified_object::blocks_around,
+};
 
 /// Time for which bytes that nginx or a client reads directly from the store are not checked again.
 const RECHECK_AFTER: Duration = Duration::from_secs(10);
@@ -28,7 +31,9 @@ impl FileService {
     /// [`Error::ContentLost`] when there is none: a defect, never a "not found".
     pub async fn locate(&self, owner: &Owner, entry: &Entry) -> Result<Download> {
         let sha1 = entry.meta.file_sha1;
-        let found = match self.0.addresses.find(&sha1) {
+        let cached = self.0.addresses.find(&sha1);
+        // Bytes without checksums are not compared, so what others found counts.
+        let found = match cached.filter(|found| found.content.checksum.is_some()) {
             Some(found) => found,
             None => self.look_up(owner, &sha1).await?,
         };
@@ -73,6 +78,14 @@ impl Download {
             .verified_at
             .is_none_or(|at| at.elapsed() >= recheck_after)
         {
+            if self.verified_at.is_some() {
+                // Whoever sends the bytes does not verify them: what others found counts.
+                self.service.0.addresses.forget(&self.content.content.sha1);
+                let found = self
+                    .service
+                    .look_up(&self.owner, &self.content.content.sha1);
+                self.content = found.await?.content;
+            }
             self.verified = match self.find_whole_copy().await {
                 Ok(address) => Some(address),
                 Err(error) => {
@@ -147,7 +160,7 @@ impl Download {
                 Ok(done) => return Ok(done),
                 // Content counts as lost only if every copy reports a loss, so other errors take
                 // precedence.
-                Err(error) if failed.as_ref().is_none_or(is_loss) => {
+                Err(error) if failed.as_ref().is_none_or(storage::Error::is_loss) => {
                     if self.content.second.is_some() {
                         tracing::warn!(%address, %error, "could not read the copy, trying the other one");
                     }
@@ -166,7 +179,7 @@ impl Download {
     ///
     /// [`Error::ContentLost`] when the bytes are missing or have the wrong size;
     /// [`Error::NotFound`] when the file was deleted and purged in the meantime.
-    pub async fn open(&mut self, range: ByteRange) -> Result<Object> {
+    pub async fn open(&mut self, range: ByteRange) -> Result<VerifiedObject> {
         match self.read(range).await {
             Ok(object) => Ok(object),
             Err(error) => {
@@ -176,20 +189,28 @@ impl Download {
         }
     }
 
-    async fn read(&self, range: ByteRange) -> Result<Object, storage::Error> {
+    async fn read(&self, range: ByteRange) -> Result<VerifiedObject, storage::Error> {
         self.try_each(async |address| self.read_at(address, range).await)
             .await
     }
 
-    async fn read_at(&self, address: &Address, range: ByteRange) -> Result<Object, storage::Error> {
-        let stores = &self.service.0.stores;
-        let size = self.content.content.size;
+    async fn read_at(
+        &self,
+        address: &Address,
+        range: ByteRange,
+    ) -> Result<VerifiedObject, storage::Error> {
+        let (service, content) = (&self.service, &self.content);
+        let stores = &service.0.stores;
         let opened = stores
             .of(address)?
-            .open_object(&address.key, size, range)
+            .open_object(
+                &address.key,
+                content.content.size,
+                blocks_around(content, range),
+            )
             .await;
         stores.record_result(&address.store, &opened);
-        opened
+        VerifiedObject::new(service, content, address, opened?, range).await
     }
 
     /// Looks the content up again after an error: it may have been uploaded again, moved, or
@@ -197,7 +218,7 @@ impl Download {
     async fn find_again(&self, error: storage::Error) -> Result<StoredContent> {
         let sha1 = self.content.content.sha1;
         self.service.0.addresses.forget(&sha1);
-        if is_loss(&error) {
+        if error.is_loss() {
             self.service.find_uncached(&self.owner, &sha1).await?;
         }
         let content = self.service.look_up(&self.owner, &sha1).await?.content;
@@ -210,17 +231,10 @@ impl Download {
     fn lost(&self, error: storage::Error) -> Error {
         let sha1 = self.content.content.sha1;
         self.service.0.addresses.forget(&sha1);
-        if is_loss(&error) {
+        if error.is_loss() {
             Error::ContentLost(sha1, Some(error))
         } else {
             error.into()
         }
     }
-}
-
-fn is_loss(error: &storage::Error) -> bool {
-    matches!(
-        error,
-        storage::Error::Missing(_) | storage::Error::WrongSize { .. }
-    )
 }

@@ -43,6 +43,8 @@ pub enum LeaseName {
     Housekeeping,
     /// Announce due jobs to the broker.
     Announcing,
+    /// Read all contents to find damaged ones.
+    Scrubbing,
 }
 
 /// The right to do one kind of work.
@@ -63,11 +65,11 @@ struct Parts {
 }
 
 /// All leases that this process can hold.
-pub(crate) struct Leases([Lease; 2]);
+pub(crate) struct Leases([Lease; 3]);
 
 impl LeaseName {
     /// All lease names.
-    pub const ALL: [Self; 2] = [Self::Housekeeping, Self::Announcing];
+    pub const ALL: [Self; 3] = [Self::Housekeeping, Self::Announcing, Self::Scrubbing];
 
     /// Name of the lease in the database, in logs and in metrics.
     #[must_use]
@@ -75,6 +77,7 @@ impl LeaseName {
         match self {
             Self::Housekeeping => "housekeeping",
             Self::Announcing => "announcing",
+            Self::Scrubbing => "scrubbing",
         }
     }
 }
@@ -235,10 +238,11 @@ impl Lease {
 
 impl Leases {
     pub(crate) fn of(&self, name: LeaseName) -> &Lease {
-        let Self([housekeeping, announcing]) = self;
+        let Self([housekeeping, announcing, scrubbing]) = self;
         match name {
             LeaseName::Housekeeping => housekeeping,
             LeaseName::Announcing => announcing,
+            LeaseName::Scrubbing => scrubbing,
         }
     }
 }

@@ -5,10 +5,12 @@
 
 mod address_cache;
 mod check;
+mod checksum_cache;
 mod claim;
 mod clock;
 mod copy;
 mod cursor;
+mod damage;
 mod digest;
 mod download;
 mod entry_cache;
@@ -27,6 +29,7 @@ mod purge;
 mod quota_reservation;
 mod random;
 mod reserve_quota;
+mod scrub;
 mod service;
 mod sessions;
 mod store_content;
@@ -38,6 +41,7 @@ mod transfers;
 mod update;
 mod upload;
 mod usage;
+mod verified_object;
 
 pub use check::{CheckOptions, CheckProgress, Finding, Summary};
 pub use claim::{ClaimTicket, NewClaim};
@@ -55,6 +59,7 @@ pub use links::{IssuedLink, LinkedFile, NewLink};
 pub use list::Page;
 pub use plan_transfers::PlanProgress;
 pub use purge::Purged;
+pub use scrub::ScrubCounts;
 pub use service::{FileService, Keys};
 pub use sessions::{Append, AppendRequest, Completion, NewUpload, Outcome, UploadStatus};
 pub use store_content::Stored;
@@ -64,6 +69,7 @@ pub use transfers::TransferReport;
 pub use update::FileUpdate;
 pub use upload::Upload;
 pub use usage::Allowance;
+pub use verified_object::VerifiedObject;
 
 // The model.
 pub use domain::{

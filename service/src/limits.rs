@@ -23,6 +23,8 @@ pub struct Limits {
     pub purge_grace: Duration,
     /// Time for which the old copy is kept after a content moved to another store.
     pub copy_grace: Duration,
+    /// Time in which every content is read once to find damage; `None` if nothing is read.
+    pub scrub_time: Option<Duration>,
     /// Minimum age of an object without a row to count as an orphan.
     pub orphan_age: Duration,
 }

@@ -8,8 +8,8 @@ use persistence::Database;
 
 use crate::{
     Clock, CursorKey, Lease, LeaseName, Limits, LinkKeys, Result, Stores,
-    address_cache::AddressCache, lease::Leases, quota_reservation::Reservations,
-    takeover::UploadLocks,
+    address_cache::AddressCache, checksum_cache::ChecksumCache, damage::Damage, lease::Leases,
+    quota_reservation::Reservations, takeover::UploadLocks,
 };
 
 /// All files of the service: metadata and bytes.
@@ -28,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) upload_locks: UploadLocks,
     pub(crate) reservations: Reservations,
     pub(crate) addresses: AddressCache,
+    pub(crate) checksums: ChecksumCache,
+    pub(crate) damage: Damage,
     pub(crate) leases: Leases,
     pub(crate) entry_cache: Option<EntryCache>,
 }
@@ -67,6 +69,8 @@ impl FileService {
             upload_locks: UploadLocks::default(),
             reservations: Reservations::default(),
             addresses: AddressCache::default(),
+            checksums: ChecksumCache::default(),
+            damage: Damage::default(),
             entry_cache,
         }))
     }

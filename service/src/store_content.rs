@@ -50,12 +50,14 @@ impl FileService {
         received: StagedObject,
     ) -> Result<Stored> {
         let content = received.content;
+        let checksums = received.checksums.clone();
         let database = &self.0.database;
         let mut record = UploadRecord {
             owner: new_entry.owner,
             file_name: new_entry.file_name,
             content_type: new_entry.content_type,
             content: &content,
+            checksums: checksums.as_ref(),
             address: None,
             lost: None,
             session: new_entry.session,
@@ -65,8 +67,8 @@ impl FileService {
             deletion_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
-        // A lookup before the lock saves a transaction for new contents; a check of the bytes lets
-        // an upload restore lost ones.
+        // A lookup before the lock saves a transaction for new contents; reading the bytes lets an
+        // upload restore lost and damaged ones.
         let known = database.contents().find_for_update(&content.sha1).await?;
         let is_there = match &known {
             Some(known) => self.has_bytes(known).await?,
@@ -112,17 +114,13 @@ impl FileService {
         Ok(found.as_ref() == Some(known))
     }
 
-    /// Returns whether a content's bytes exist in a store, with the right size.
+    /// Returns whether a content's bytes are whole in a store.
     async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
         let mut failed = None;
         for address in known.copies() {
-            let size = match self.0.stores.of(address) {
-                Ok(store) => store.size(&address.key).await,
-                Err(error) => Err(error),
-            };
-            match size {
-                Ok(size) if size == Some(known.content.size) => return Ok(true),
-                Ok(_) => {}
+            match self.is_whole(known, address).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
                 Err(error) => failed = Some(error),
             }
         }
@@ -130,7 +128,7 @@ impl FileService {
             return Err(error.into());
         }
         if self.is_current(known).await? {
-            tracing::error!(address = %known.address, "the bytes of a content are missing");
+            tracing::error!(address = %known.address, "the bytes of a content are missing or damaged, the upload replaces them");
         }
         Ok(false)
     }
@@ -154,6 +152,12 @@ impl FileService {
                     self.discard(placed, &sha1, is_scheduled).await;
                 } else {
                     placed.commit().await;
+                    if record.lost.is_some() {
+                        self.0.addresses.forget(&sha1);
+                    }
+                    if record.checksums.is_none() {
+                        self.compute_checksums_later(sha1);
+                    }
                 }
                 return Ok(Stored {
                     entry: *entry,

@@ -26,6 +26,9 @@ pub enum Error {
         /// The size in bytes that was found.
         found: u64,
     },
+    /// The object's bytes are not those that were written.
+    #[error("the object {0} is damaged")]
+    Damaged(String),
     /// The object ended before all requested bytes were read.
     #[error("the object {0} ended early")]
     Truncated(String),
@@ -38,6 +41,17 @@ pub enum Error {
     /// The store cannot perform the operation.
     #[error("the store is unavailable")]
     Unavailable(#[source] io::Error),
+}
+
+impl Error {
+    /// Returns whether the store answered, and does not have the bytes that were written.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing(_) | Self::WrongSize { .. } | Self::Damaged(_)
+        )
+    }
 }
 
 impl From<io::Error> for Error {

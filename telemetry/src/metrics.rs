@@ -5,6 +5,7 @@ mod database;
 mod leases;
 mod process;
 mod redis;
+mod scrub;
 mod servers;
 mod stores;
 mod traces;
@@ -27,8 +28,8 @@ use service::{EntryOutcome, FileService, Stored};
 pub use self::copies::{CONSUME, CopyMetrics, PUBLISH};
 use self::{
     copies::JobGauges, database::DatabaseCollector, leases::LeaseCollector,
-    process::ProcessCollector, redis::RedisCollector, servers::ServerCollector,
-    stores::StoreCollector, traces::TraceCollector,
+    process::ProcessCollector, redis::RedisCollector, scrub::ScrubCollector,
+    servers::ServerCollector, stores::StoreCollector, traces::TraceCollector,
 };
 use crate::traces::SpanCounts;
 
@@ -184,6 +185,7 @@ impl Metrics {
         registry.register_collector(Box::new(ServerCollector(self.service.clone())));
         registry.register_collector(Box::new(LeaseCollector(self.service.clone())));
         registry.register_collector(Box::new(RedisCollector(self.service.clone())));
+        registry.register_collector(Box::new(ScrubCollector(self.service.clone())));
         registry.register_collector(Box::new(DatabaseCollector));
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of the program", version);

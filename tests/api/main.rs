@@ -19,6 +19,7 @@ mod completing;
 mod conformance;
 mod crash;
 mod cross_site;
+mod damage;
 mod details;
 mod downloading;
 mod fairness;

@@ -94,6 +94,7 @@ async fn record(
             file_name: &name.parse().unwrap(),
             content_type: &MediaType::default(),
             content,
+            checksums: None,
             address: Some(&address),
             is_scheduled: false,
             copy_to: None,

@@ -74,6 +74,7 @@ async fn a_file_beyond_the_quota_leaves_nothing_behind(database: &Database, _: &
                 file_name: &"a".parse().unwrap(),
                 content_type: &MediaType::default(),
                 content,
+                checksums: None,
                 address: Some(&address),
                 is_scheduled: false,
                 copy_to: None,

@@ -412,6 +412,7 @@ async fn try_upload(
         file_name: &"b".parse().unwrap(),
         content_type: &MediaType::default(),
         content,
+        checksums: None,
         address: Some(address),
         is_scheduled: true,
         copy_to: Some(CopyTarget {

@@ -113,6 +113,7 @@ async fn a_file_and_the_end_of_its_upload_are_recorded_together(
         file_name: &upload.file_name,
         content_type: &upload.content_type,
         content: &content,
+        checksums: None,
         address: Some(&address),
         is_scheduled: false,
         copy_to: None,

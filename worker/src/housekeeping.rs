@@ -25,6 +25,15 @@ pub(crate) async fn cluster_loop(service: FileService) {
     }
 }
 
+/// Reads all contents, while this process holds the lease.
+pub(crate) async fn scrub_loop(service: FileService, time: Duration) {
+    let lease = service.lease(LeaseName::Scrubbing);
+    loop {
+        lease.acquired().await;
+        lease.while_held(service.scrub_all(time)).await;
+    }
+}
+
 /// Sweeps this machine's disks.
 pub(crate) async fn disk_loop(service: FileService) {
     loop {

@@ -116,6 +116,10 @@ impl Worker {
         if self.service.stores().has_disks() {
             tasks.spawn(housekeeping::disk_loop(self.service.clone()));
         }
+        if let Some(time) = self.service.limits().scrub_time {
+            tasks.spawn(self.service.lease(LeaseName::Scrubbing).clone().maintain());
+            tasks.spawn(housekeeping::scrub_loop(self.service.clone(), time));
+        }
         tasks.spawn(self.clone().plan_loop());
         match self.broker.clone() {
             Some(broker) => {

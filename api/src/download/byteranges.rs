@@ -3,13 +3,13 @@
 use actix_web::{HttpResponse, HttpResponseBuilder, body::SizedStream, http::header, web::Bytes};
 use domain::{ByteRange, MediaType};
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
-use storage::Object;
+use service::VerifiedObject;
 
 use crate::headers::ranges::content_range;
 
 pub(super) fn send(
     mut response: HttpResponseBuilder,
-    object: Object,
+    object: VerifiedObject,
     parts: &[ByteRange],
     content_type: &MediaType,
 ) -> HttpResponse {

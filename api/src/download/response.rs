@@ -10,8 +10,7 @@ use actix_web::{
 };
 use domain::ByteRange;
 use futures_util::{TryStreamExt as _, stream};
-use service::Download;
-use storage::Object;
+use service::{Download, VerifiedObject};
 
 use super::{byteranges, request::DownloadRequest};
 use crate::{
@@ -132,7 +131,11 @@ impl DownloadResponse<'_> {
 }
 
 /// Sends one range; a short one in the same write as the header.
-fn send(mut response: HttpResponseBuilder, object: Object, range: ByteRange) -> HttpResponse {
+fn send(
+    mut response: HttpResponseBuilder,
+    object: VerifiedObject,
+    range: ByteRange,
+) -> HttpResponse {
     if let Some(bytes) = object.ready(range) {
         response.body(bytes)
     } else {

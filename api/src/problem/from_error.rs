@@ -102,7 +102,9 @@ impl Problem {
                 Self::unavailable(Component::Store, error)
             }
             Error::SegmentIndex(_) => Self::unavailable(Component::Database, error),
-            Error::Missing(_) | Error::WrongSize { .. } => Self::internal(Component::Store, error),
+            Error::Missing(_) | Error::WrongSize { .. } | Error::Damaged(_) => {
+                Self::internal(Component::Store, error)
+            }
         }
     }
 }

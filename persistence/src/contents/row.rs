@@ -17,6 +17,7 @@ impl TryFrom<file::Model> for StoredContent {
             content: row.content()?,
             address: row.file_addr.parse().or_corrupt(TABLE)?,
             second: second.transpose().or_corrupt(TABLE)?,
+            checksum: row.ext1.map(i32::cast_unsigned),
         })
     }
 }

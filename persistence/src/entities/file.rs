@@ -15,6 +15,7 @@ pub(crate) struct Model {
     pub(crate) create_at: i64,
     pub(crate) update_at: i64,
     pub(crate) status: i32,
+    /// The CRC-32 of the content if it is one block, or else of the checksums of its blocks.
     pub(crate) ext1: Option<i32>,
     /// The address of the second copy.
     pub(crate) ext2: Option<String>,

@@ -7,7 +7,7 @@ use sea_orm::{
 
 use super::record::UploadRecord;
 use crate::{
-    contents,
+    checksums, contents,
     entities::{AVAILABLE, PURGING, file},
     error::{Error, Result},
     pending_deletions,
@@ -77,10 +77,12 @@ async fn replace_copies(
     address: &Address,
 ) -> Result<file::Model> {
     let sha1 = &record.content.sha1;
+    let checksum = record.checksums.map(checksums::summary).or(row.ext1);
     let update = Shard::of(sha1)
         .update()
         .value(file::Column::FileAddr, address.to_string())
         .value(file::Column::Ext2, None::<String>)
+        .value(file::Column::Ext1, checksum)
         .value(file::Column::Status, AVAILABLE)
         .value(file::Column::UpdateAt, record.at.microseconds())
         .and_where(Expr::col(file::Column::FileSha1).eq(sha1.to_string()))
@@ -94,6 +96,7 @@ async fn replace_copies(
     }
     Ok(file::Model {
         file_addr: address.to_string(),
+        ext1: checksum,
         ext2: None,
         status: AVAILABLE,
         ..row
@@ -115,6 +118,7 @@ async fn insert_content(
         create_at: Set(now),
         update_at: Set(now),
         status: Set(AVAILABLE),
+        ext1: Set(record.checksums.map(checksums::summary)),
         ..Default::default()
     };
     // On MySQL this updates an existing row to its own values, which takes the lock that is needed

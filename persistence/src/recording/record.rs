@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    Address, Content, Entry, EntryOutcome, FileName, MediaType, Owner, Quota, RandomId, Timestamp,
+    Address, BlockChecksums, Content, Entry, EntryOutcome, FileName, MediaType, Owner, Quota,
+    RandomId, Timestamp,
 };
 
 use crate::{error::Result, row::signed};
@@ -19,6 +20,8 @@ pub struct UploadRecord<'a> {
     pub content_type: &'a MediaType,
     /// The uploaded content.
     pub content: &'a Content,
+    /// The checksums of its blocks, if they are known.
+    pub checksums: Option<&'a BlockChecksums>,
     /// The address of the bytes; `None` if the service seems to have them already.
     pub address: Option<&'a Address>,
     /// True if the object at the address is scheduled for deletion

@@ -20,13 +20,47 @@ impl Check<'_> {
         loop {
             let rows = contents.list(shard, after, BATCH as u64).await?;
             let Some((last, _)) = rows.last() else {
-                return Ok(());
+                break;
             };
             after = *last;
             self.unreferenced(&rows).await?;
             let rows = rows.into_iter().map(|(_, row)| row).collect();
             self.copies(rows).await?;
         }
+        self.damaged(shard).await
+    }
+
+    /// Reports contents that are marked as damaged. If their bytes are to be read, and are whole, the
+    /// mark is removed.
+    async fn damaged(&mut self, shard: Shard) -> Result<()> {
+        let checksums = self.service.0.database.checksums();
+        let mut after = 0;
+        loop {
+            let rows = checksums.list_damaged(shard, after, BATCH as u64).await?;
+            let Some((last, _)) = rows.last() else {
+                return Ok(());
+            };
+            after = *last;
+            for (_, row) in rows {
+                for address in row.copies() {
+                    if self.is_in_bucket(address) {
+                        self.index
+                            .add(address, &row.content.sha1, row.content.size)?;
+                    }
+                }
+                if !self.options.digests || !self.service.restore_if_whole(&row).await? {
+                    self.found(&Finding::Damaged {
+                        file_sha1: row.content.sha1,
+                        address: row.address.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn is_in_bucket(&self, address: &Address) -> bool {
+        let store = self.service.0.stores.get(&address.store);
+        store.is_some_and(|store| store.as_bucket().is_some())
     }
 
     /// Checks the copies of contents; those in buckets only if their bytes are to be read.
@@ -36,10 +70,7 @@ impl Check<'_> {
             self.summary.contents += 1;
             self.summary.bytes += row.content.size;
             for address in row.copies() {
-                let stores = &self.service.0.stores;
-                let is_in_bucket = stores
-                    .get(&address.store)
-                    .is_some_and(|store| store.as_bucket().is_some());
+                let is_in_bucket = self.is_in_bucket(address);
                 let (sha1, size) = (&row.content.sha1, row.content.size);
                 let is_noted = is_in_bucket && self.index.add(address, sha1, size)?;
                 if !is_noted || self.options.digests {
@@ -56,7 +87,14 @@ impl Check<'_> {
             .buffer_unordered(CONCURRENCY);
         while let Some(found) = examined.next().await {
             let (row, finding) = found?;
+            let damaged = finding
+                .as_ref()
+                .and_then(|finding| finding.damaged_copy(&row));
+            let damaged = damaged.cloned();
             self.confirm(&row, finding).await?;
+            if let Some(address) = damaged {
+                service.settle_damage(&row, &address).await?;
+            }
         }
         Ok(())
     }

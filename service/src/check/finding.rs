@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use domain::{Miscount, Sha1};
+use domain::{Address, Miscount, Sha1, StoredContent};
 use serde::Serialize;
 
 /// An inconsistency between rows and bytes.
@@ -35,6 +35,13 @@ pub enum Finding {
         address: String,
         /// Actual SHA-1.
         found: Sha1,
+    },
+    /// The content is marked as damaged, and awaits an upload that replaces its bytes.
+    Damaged {
+        /// SHA-1 of the content.
+        file_sha1: Sha1,
+        /// Address of the bytes.
+        address: String,
     },
     /// The bytes cannot be read.
     Unreadable {
@@ -86,6 +93,18 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// The copy of a content whose bytes do not match its digests, if this is the finding.
+    pub(super) fn damaged_copy<'a>(&self, row: &'a StoredContent) -> Option<&'a Address> {
+        match self {
+            Self::WrongDigests { address, .. } => {
+                row.copies().find(|copy| copy.to_string() == *address)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -108,6 +127,10 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "{file_sha1}: the bytes at {address} do not match, their SHA-1 is {found}"
+            ),
+            Self::Damaged { file_sha1, address } => write!(
+                f,
+                "{file_sha1}: the bytes at {address} are damaged; uploading the file again replaces them"
             ),
             Self::Unreadable { file_sha1, address } => {
                 write!(f, "{file_sha1}: {address} cannot be read")

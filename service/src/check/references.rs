@@ -52,6 +52,8 @@ impl Check<'_> {
             // The row or the entry may have changed since it was read.
             let entries = self.service.0.database.entries();
             let is_there = contents.find(&file_sha1).await?.is_some();
+            let checksums = self.service.0.database.checksums();
+            let is_there = is_there || checksums.is_damaged(&file_sha1).await?;
             if !is_there && entries.is_referenced(&file_sha1).await? {
                 self.found(&Finding::ContentMissing { file_sha1 });
             }

@@ -165,13 +165,13 @@ impl AppendedBytes {
     pub fn finish(self) -> Result<StagedObject> {
         match self.0 {
             Appended::Disk(appended) => {
-                let (disk, content, source) = appended.finish();
-                StagedObject::new(content, StagedBytes::Disk(disk, source))
+                let (disk, hasher, source) = appended.finish();
+                StagedObject::hashed(hasher, StagedBytes::Disk(disk, source))
             }
             Appended::Bucket(appended) => {
-                let (bucket, content) = (appended.bucket().clone(), appended.content());
+                let (bucket, hasher) = (appended.bucket().clone(), appended.hasher());
                 let source = bucket::commit::ObjectSource::Segments(appended);
-                StagedObject::new(content, StagedBytes::Bucket(bucket, source))
+                StagedObject::hashed(hasher, StagedBytes::Bucket(bucket, source))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::mem;
 
 use bytes::BytesMut;
-use domain::{Address, Content, ContentHasher};
+use domain::{Address, BlockChecksums, Content, ContentHasher};
 
 use super::{backend::Store, uncommitted::UncommittedObject};
 use crate::{
@@ -35,6 +35,8 @@ pub struct StagedObject {
     key: String,
     /// The content.
     pub content: Content,
+    /// The checksums of its blocks, if all bytes were hashed in one pass.
+    pub checksums: Option<BlockChecksums>,
     bytes: StagedBytes,
 }
 
@@ -111,8 +113,10 @@ impl StagingWriter {
                 (hasher, StagedBytes::Bucket(bucket, source))
             }
         };
-        let content = self.known.unwrap_or_else(|| hasher.finish());
-        StagedObject::new(content, bytes)
+        match self.known {
+            Some(content) => StagedObject::new(content, None, bytes),
+            None => StagedObject::hashed(hasher, bytes),
+        }
     }
 }
 
@@ -158,7 +162,16 @@ impl StagedObject {
     /// # Errors
     ///
     /// If the system has no randomness for a key.
-    pub(super) fn new(content: Content, bytes: StagedBytes) -> Result<Self> {
+    pub(super) fn hashed(mut hasher: ContentHasher, bytes: StagedBytes) -> Result<Self> {
+        let checksums = hasher.take_checksums();
+        Self::new(hasher.finish(), checksums, bytes)
+    }
+
+    fn new(
+        content: Content,
+        checksums: Option<BlockChecksums>,
+        bytes: StagedBytes,
+    ) -> Result<Self> {
         let key = match &bytes {
             StagedBytes::Disk(..) => Disk::fresh_key(&content.sha1)?,
             StagedBytes::Bucket(_, bucket::commit::ObjectSource::Multipart(writer)) => {
@@ -169,6 +182,7 @@ impl StagedObject {
         Ok(Self {
             key,
             content,
+            checksums,
             bytes,
         })
     }

@@ -27,6 +27,10 @@ impl SegmentedUpload {
         self.hasher.size()
     }
 
+    pub(crate) fn hasher(&self) -> ContentHasher {
+        self.hasher.clone()
+    }
+
     pub(crate) fn content(&self) -> Content {
         self.hasher.clone().finish()
     }

@@ -222,9 +222,9 @@ impl DiskAppendedBytes {
     }
 
     /// Takes the bytes as a complete object.
-    pub(crate) fn finish(self) -> (Disk, Content, ObjectSource) {
+    pub(crate) fn finish(self) -> (Disk, ContentHasher, ObjectSource) {
         let source = ObjectSource::Upload(self.staged);
-        (self.disk, self.hasher.finish(), source)
+        (self.disk, self.hasher, source)
     }
 }
 
