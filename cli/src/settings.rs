@@ -203,6 +203,8 @@ impl Settings {
             max_upload_size: self.max_upload_size,
             upload_age: Duration::from_secs(self.upload_age.get().into()),
             claims_per_minute: self.access.claims_per_minute.get().into(),
+            disclosure: self.access.deduplication.into(),
+            claim_min_size: self.access.claim_min_size,
             quota: self.access.quota(),
             link_age: Duration::from_secs(self.link_age.get().into()),
             deleted_age: Duration::from_secs(self.deleted_age.into()),

@@ -13,7 +13,7 @@ use domain::{
 use persistence::{RecordOutcome, UploadRecord};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Error, FileService, Result, Stored, random::random_id};
+use crate::{Disclosure, Error, FileService, Result, Stored, random::random_id};
 
 /// Lifetime of a claim.
 const CLAIM_LIFETIME: Duration = Duration::from_mins(5);
@@ -128,8 +128,10 @@ impl FileService {
     /// Finds the content of a proven claim.
     async fn verify(&self, claim: &Claim, proof: &Sha256) -> Result<Option<StoredContent>> {
         let found = self.0.database.contents().find(&claim.file_sha1).await?;
+        let is_open = self.may_claim(claim).await?;
         let known = found.filter(|known| {
-            known.content.size == claim.file_size
+            is_open
+                && known.content.size == claim.file_size
                 && claim
                     .file_sha256
                     .is_none_or(|sha256| sha256 == known.content.sha256)
@@ -156,6 +158,17 @@ impl FileService {
         prover.update(&sample);
         let is_proven = prover.verify(proof);
         Ok(known.filter(|_| is_proven))
+    }
+
+    /// Returns whether the settings allow the claim, if the service has the content.
+    async fn may_claim(&self, claim: &Claim) -> Result<bool> {
+        let limits = &self.0.limits;
+        let is_allowed = match limits.disclosure {
+            Disclosure::All => true,
+            Disclosure::Owner => self.has_entry(&claim.owner, &claim.file_sha1).await?,
+            Disclosure::Off => false,
+        };
+        Ok(is_allowed && claim.file_size >= limits.claim_min_size)
     }
 
     async fn grant(&self, claim: &Claim, known: &StoredContent) -> Result<Stored> {

@@ -53,7 +53,7 @@ pub use error::{Error, Result};
 pub use execute_job::JobOutcome;
 pub use expected::Expected;
 pub use lease::{Lease, LeaseName};
-pub use limits::Limits;
+pub use limits::{Disclosure, Limits};
 pub use link_keys::LinkKeys;
 pub use links::{IssuedLink, LinkedFile, NewLink};
 pub use list::Page;

@@ -4,6 +4,19 @@ use std::time::Duration;
 
 use domain::Quota;
 
+/// Whose contents may make an answer to an owner another, or faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Disclosure {
+    /// The contents of all owners: a claim on any content that the service has is granted for a proof,
+    /// and uploads of known contents are not written.
+    #[default]
+    All,
+    /// The owner's own contents.
+    Owner,
+    /// None: all claims are refused.
+    Off,
+}
+
 /// Limits on requests, and retention periods.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
@@ -13,6 +26,10 @@ pub struct Limits {
     pub upload_age: Duration,
     /// Maximum number of claims of an owner per minute.
     pub claims_per_minute: u64,
+    /// Whose contents claims and uploads are compared with.
+    pub disclosure: Disclosure,
+    /// Smallest content in bytes that can be claimed.
+    pub claim_min_size: u64,
     /// Quota of owners that have no quota of their own.
     pub quota: Quota,
     /// Maximum lifetime of a link.

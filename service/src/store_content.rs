@@ -6,7 +6,7 @@ use domain::{
 use persistence::{CopyTarget, Error as DatabaseError, RecordOutcome, UploadRecord};
 use storage::{StagedObject, UncommittedObject};
 
-use crate::{Error, FileService, Result};
+use crate::{Disclosure, Error, FileService, Result};
 
 /// The owner's entry to create for a content.
 pub(crate) struct NewEntry<'a> {
@@ -74,7 +74,11 @@ impl FileService {
             Some(known) => self.has_bytes(known).await?,
             None => false,
         };
-        if is_there {
+        if is_there
+            && self
+                .may_skip_writing(new_entry.owner, &content.sha1)
+                .await?
+        {
             match self.record(&record).await? {
                 RecordOutcome::Recorded { entry, outcome, .. } => {
                     return Ok(Stored {
@@ -105,6 +109,21 @@ impl FileService {
             .filter(|_| !is_there);
         let recorded = self.record(&record).await;
         self.keep_or_discard(placed, recorded, &record).await
+    }
+
+    /// Returns whether a known content need not be written: the time that it saves tells the owner that
+    /// somebody has the content.
+    async fn may_skip_writing(&self, owner: &Owner, sha1: &Sha1) -> Result<bool> {
+        match self.0.limits.disclosure {
+            Disclosure::All => Ok(true),
+            Disclosure::Owner | Disclosure::Off => self.has_entry(owner, sha1).await,
+        }
+    }
+
+    /// Returns whether an owner has a file, or deleted it a short time ago.
+    pub(crate) async fn has_entry(&self, owner: &Owner, sha1: &Sha1) -> Result<bool> {
+        let entries = self.0.database.entries();
+        Ok(entries.find(owner, sha1).await?.is_some())
     }
 
     /// Returns whether a content's row is unchanged.

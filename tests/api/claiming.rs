@@ -7,7 +7,9 @@ use domain::{
     Sha1,
     possession::{Nonce, Prover},
 };
-use harness::{Answer, Client, Kind, Server, digests, on_every_database, random, unique_text};
+use harness::{
+    Answer, Client, Kind, Server, digests, eventually, on_every_database, random, unique_text,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -218,4 +220,46 @@ async fn claims_are_counted_by_the_minute() {
         assert_eq!(claim(client, &sha1, 1).await.status, 201);
         server.finish().await;
     }
+}
+
+#[tokio::test]
+async fn the_settings_say_whose_contents_can_be_claimed() {
+    for (policy, of_another, own) in [("all", 201, 200), ("owner", 422, 200), ("off", 422, 422)] {
+        let server = Server::start(
+            Kind::Sqlite,
+            &[
+                ("FILESERVER_AUTH", "token"),
+                ("FILESERVER_DEDUPLICATION", policy),
+                ("FILESERVER_CLAIM_MIN_SIZE", "1000"),
+            ],
+        )
+        .await;
+        let (alice, bob) = (server.client_of("alice"), server.client_of("bob"));
+        for (size, expected) in [(1000, (of_another, own)), (999, (422, 422))] {
+            let bytes = random(size);
+            let sha1 = alice
+                .upload_raw("a.bin", bytes.clone())
+                .await
+                .meta()
+                .file_sha1;
+            let answers = (
+                claim_and_prove(&bob, &sha1, &bytes).await,
+                claim_and_prove(&alice, &sha1, &bytes).await,
+            );
+            assert_eq!(answers, expected, "{policy} {size}");
+            // Whoever may not claim a content uploads it, and one copy is kept.
+            let status = bob.upload_raw("b.bin", bytes.clone()).await.status;
+            assert_eq!(status, if expected.0 == 201 { 200 } else { 201 });
+            let of_bob = bob.get(&format!("/files/{sha1}/content")).await;
+            assert_eq!(of_bob.body, bytes);
+        }
+        eventually(|| server.objects().len() == 2).await;
+        server.finish().await;
+    }
+}
+
+async fn claim_and_prove(client: &Client, sha1: &Sha1, bytes: &[u8]) -> u16 {
+    let challenge = claim(client, sha1, bytes.len()).await.json();
+    let proof = prove(&challenge, sha1, bytes);
+    present(client, &challenge, &proof).await.status.as_u16()
 }

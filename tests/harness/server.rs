@@ -115,6 +115,8 @@ impl Server {
             ("FILESERVER_DATABASE_URL", url.into()),
             ("FILESERVER_LISTEN", "127.0.0.1:0".into()),
             ("FILESERVER_LOG_FORMAT", "json".into()),
+            // Claims are tried with contents of every size.
+            ("FILESERVER_CLAIM_MIN_SIZE", "0".into()),
         ];
         if Ceph::is_primary() {
             let ceph = Ceph::settings().into_iter();

@@ -6,6 +6,7 @@ use api::{Algorithm, JwtSettings, KeySource};
 use clap::{Args, ValueEnum};
 use domain::Quota;
 use ipnet::IpNet;
+use service::Disclosure;
 
 use super::{
     SettingsError,
@@ -88,6 +89,22 @@ pub(crate) struct Access {
     #[arg(long, env = "FILESERVER_CLAIMS_PER_MINUTE", default_value = "300", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) claims_per_minute: NonZeroU32,
 
+    /// Whose contents may be noticed by others, since claims on them are granted and uploads of them are
+    /// faster.
+    #[arg(
+        long,
+        env = "FILESERVER_DEDUPLICATION",
+        default_value = "all",
+        global = true,
+        value_name = "WHOSE"
+    )]
+    pub(crate) deduplication: Deduplication,
+
+    /// The smallest content, in bytes, that can be claimed: of smaller ones all possible contents might
+    /// be tried.
+    #[arg(long, env = "FILESERVER_CLAIM_MIN_SIZE", default_value = "65536", global = true, value_name = "BYTES", value_parser = size::<u64>)]
+    pub(crate) claim_min_size: u64,
+
     /// The largest number of concurrent uploads to this process.
     #[arg(long, env = "FILESERVER_CONCURRENT_UPLOADS", default_value = "1024", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) concurrent_uploads: NonZeroU32,
@@ -118,6 +135,27 @@ pub(crate) enum Authentication {
     Token,
     /// A JWT of an OpenID Connect issuer.
     Jwt,
+}
+
+/// Whose contents answer an owner's claims and uploads.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deduplication {
+    /// The contents of all owners.
+    All,
+    /// The owner's own contents; a content of several owners is still stored once.
+    Owner,
+    /// None; a content of several owners is still stored once.
+    Off,
+}
+
+impl From<Deduplication> for Disclosure {
+    fn from(deduplication: Deduplication) -> Self {
+        match deduplication {
+            Deduplication::All => Self::All,
+            Deduplication::Owner => Self::Owner,
+            Deduplication::Off => Self::Off,
+        }
+    }
 }
 
 impl Access {
