@@ -16,6 +16,7 @@ mod key;
 pub(crate) mod layout;
 pub(crate) mod object;
 mod objects;
+mod reserve;
 pub(crate) mod stage;
 mod staging;
 mod sync;

@@ -119,6 +119,51 @@ async fn a_full_disk_is_told_to_who_moves_files() {
 }
 
 #[tokio::test]
+async fn a_full_disk_can_be_emptied_by_its_users() {
+    let disk = SmallDisk::new(40);
+    let data = disk.path().to_str().unwrap().to_owned();
+    let database = format!("sqlite:{data}/fileserver.db");
+    let settings = [
+        ("FILESERVER_DATA_DIR", data.as_str()),
+        ("FILESERVER_DATABASE_URL", database.as_str()),
+        ("FILESERVER_PURGE_GRACE", "0"),
+        ("FILESERVER_DELETED_AGE", "0"),
+    ];
+    let server = Server::start(Kind::Sqlite, &settings).await;
+    let client = server.client();
+    let mut files = Vec::new();
+    for size in [1_000_000, 100_000, 4096] {
+        loop {
+            let answer = client.upload_raw("a.bin", random(size)).await;
+            if answer.status == 507 {
+                answer.problem(507, "storage-full");
+                break;
+            }
+            files.push(answer.meta().file_sha1);
+        }
+    }
+    let ready = client.get("/readyz").await;
+    assert_eq!(
+        (ready.status.as_u16(), &ready.json()["status"]),
+        (200, &"degraded".into())
+    );
+    // The log of the database takes some room for each change.
+    for (number, sha1) in files.iter().enumerate() {
+        let patch = serde_json::json!({"file_name": format!("{number}.bin")});
+        assert_eq!(client.patch(sha1, &patch).await.status, 200);
+    }
+    for sha1 in &files {
+        assert_eq!(client.delete(sha1).await.status, 204);
+    }
+    eventually(|| server.objects().is_empty()).await;
+    assert_eq!(
+        client.upload_raw("b.bin", random(1_000_000)).await.status,
+        201
+    );
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_loses_nothing() {
     // On SQLite the database lies on that disk, too.
     let disk = SmallDisk::new(24);

@@ -20,30 +20,33 @@ pub(crate) async fn stores(settings: &Settings) -> Result<Stores> {
         if let Some(other) = locations.insert(config.location(data), name) {
             bail!("the stores `{other}` and `{name}` have the same location");
         }
-        all.push(open(name, config, data).await?);
+        all.push(open(name, config, settings).await?);
     }
     let is_named = all.iter().any(|store| store.name() == DISK);
     // Uploads from before other stores were configured may still be there.
     if !is_named && (transfers.primary == DISK || data.join("objects").is_dir()) {
-        all.push(open_disk(DISK, data).await?);
+        all.push(open_disk(DISK, data, transfers.disk_reserve).await?);
     }
     let primary = find(&all, &transfers.primary)?;
     let policy = policy(transfers, &all)?;
     Ok(Stores::new(primary, all, policy))
 }
 
-async fn open(name: &str, config: StoreConfig, data: &Path) -> Result<Store> {
+async fn open(name: &str, config: StoreConfig, settings: &Settings) -> Result<Store> {
     match config {
         // A relative path is one in the data folder.
-        StoreConfig::Disk { path, .. } => open_disk(name, &data.join(path)).await,
+        StoreConfig::Disk { path, .. } => {
+            let path = settings.data_dir.join(path);
+            open_disk(name, &path, settings.transfers.disk_reserve).await
+        }
         StoreConfig::Bucket { options, .. } => Ok(Store::Bucket(
             Bucket::new(name, *options).with_context(|| format!("the store `{name}`"))?,
         )),
     }
 }
 
-async fn open_disk(name: &str, path: &Path) -> Result<Store> {
-    let opened = Disk::open(name, path).await;
+async fn open_disk(name: &str, path: &Path, reserve: u64) -> Result<Store> {
+    let opened = Disk::open(name, path, reserve).await;
     Ok(Store::Disk(
         opened.with_context(|| format!("the store `{name}`"))?,
     ))

@@ -8,7 +8,7 @@ use domain::Backoff;
 
 use super::{
     SettingsError,
-    quantity::seconds,
+    quantity::{seconds, size},
     store_config::StoreConfig,
     value::{parse, resolve},
 };
@@ -83,6 +83,11 @@ pub(crate) struct Transfers {
     /// Time, in seconds, until the old copy of a moved file is removed, for running downloads.
     #[arg(long, env = "FILESERVER_COPY_GRACE", default_value = "3600", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]
     pub(crate) copy_grace: u32,
+
+    /// The free space, in bytes, that uploads leave on a local disk, but at most a twentieth of it, so
+    /// that files can still be deleted and renamed.
+    #[arg(long, env = "FILESERVER_DISK_RESERVE", default_value = "268435456", global = true, value_name = "BYTES", value_parser = size::<u64>)]
+    pub(crate) disk_reserve: u64,
 
     /// The age, in seconds, from which an object that no row points at is an orphan.
     #[arg(long, env = "FILESERVER_ORPHAN_AGE", default_value = "86400", global = true, value_name = "SECONDS", value_parser = seconds::<u32>)]

@@ -93,6 +93,7 @@ impl ObjectSource {
             Self::Upload(staged) => Ok(FileSource::Upload(staged)),
             Self::InMemory(bytes) => {
                 let staged = disk.staging().create_file()?;
+                disk.reserve().leave_free(&staged.file, bytes.len())?;
                 (&*staged.file).write_all(&bytes)?;
                 Ok(FileSource::Staged(staged))
             }

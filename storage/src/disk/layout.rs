@@ -13,6 +13,7 @@ use super::{
     decoy,
     files::{remove_file, sync_folder},
     key,
+    reserve::Reserve,
     staging::StagingFolder,
 };
 use crate::{
@@ -35,16 +36,18 @@ struct Layout {
     uploads: PathBuf,
     decoy: PathBuf,
     identity: PathBuf,
+    reserve: Reserve,
     metrics: Metrics,
 }
 
 impl Disk {
-    /// Opens the store in a folder, and creates the folder if it does not exist.
+    /// Opens the store in a folder, and creates the folder if it does not exist. New bytes leave
+    /// `reserve` bytes free on the disk, but not more than a twentieth of it.
     ///
     /// # Errors
     ///
     /// If the folder cannot be created or written to.
-    pub async fn open(name: &str, root: &Path) -> Result<Self> {
+    pub async fn open(name: &str, root: &Path, reserve: u64) -> Result<Self> {
         let (name, root) = (name.to_owned(), root.to_owned());
         blocking(move || {
             let objects = root.join("objects");
@@ -59,6 +62,7 @@ impl Disk {
                 uploads,
                 decoy: decoy::create(&root)?,
                 identity: root.join("identity"),
+                reserve: Reserve(reserve),
             })))
         })
         .await
@@ -91,7 +95,7 @@ impl Disk {
     /// If they cannot.
     pub async fn probe(&self) -> Result<()> {
         let disk = self.clone();
-        blocking(move || disk.staging().probe()).await
+        blocking(move || disk.staging().probe(disk.reserve())).await
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -100,6 +104,10 @@ impl Disk {
 
     pub(super) fn staging(&self) -> &StagingFolder {
         &self.0.staging
+    }
+
+    pub(super) fn reserve(&self) -> Reserve {
+        self.0.reserve
     }
 
     pub(super) fn decoy(&self) -> &Path {

@@ -16,6 +16,7 @@ use domain::Sha1;
 use super::{
     files::{list_by_extension, remove_file},
     key,
+    reserve::Reserve,
 };
 use crate::error::Result;
 
@@ -91,8 +92,9 @@ impl StagingFolder {
         Ok(mark)
     }
 
-    pub(super) fn probe(&self) -> Result<()> {
+    pub(super) fn probe(&self, reserve: Reserve) -> Result<()> {
         let probe = self.create_file()?;
+        reserve.leave_free(&probe.file, 0)?;
         (&*probe.file).write_all(&[0; 4096])?;
         Ok(())
     }

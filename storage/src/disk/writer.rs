@@ -5,7 +5,10 @@ use std::{fs::File, io, mem, os::unix::fs::FileExt as _, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::sync::{BackgroundSync, stopped};
+use super::{
+    reserve::Reserve,
+    sync::{BackgroundSync, stopped},
+};
 use crate::{
     error::{Error, Result},
     hashing::Hashes,
@@ -23,6 +26,7 @@ pub(super) struct FileWriter {
     filling: BytesMut,
     work: Work,
     sync: BackgroundSync,
+    reserve: Reserve,
 }
 
 enum Work {
@@ -43,13 +47,18 @@ enum Work {
 struct Batch {
     hashing: JoinHandle<Box<Hashes>>,
     hashed: Option<Result<Box<Hashes>, JoinError>>,
-    writing: JoinHandle<io::Result<Bytes>>,
-    written: Option<Result<io::Result<Bytes>, JoinError>>,
+    writing: JoinHandle<Result<Bytes>>,
+    written: Option<Result<Result<Bytes>, JoinError>>,
 }
 
 impl FileWriter {
     /// Creates a writer that continues after the bytes that `hashes` contains.
-    pub(super) fn new(file: Arc<File>, hashes: Hashes, sync: BackgroundSync) -> Self {
+    pub(super) fn new(
+        file: Arc<File>,
+        hashes: Hashes,
+        sync: BackgroundSync,
+        reserve: Reserve,
+    ) -> Self {
         let hashes = Box::new(hashes);
         Self {
             file,
@@ -60,6 +69,7 @@ impl FileWriter {
                 spare: BytesMut::new(),
             },
             sync,
+            reserve,
         }
     }
 
@@ -92,7 +102,7 @@ impl FileWriter {
         let Work::Idle { mut hashes, spare } = mem::replace(&mut self.work, Work::Broken) else {
             return Err(broken());
         };
-        let (file, position) = (Arc::clone(&self.file), self.position);
+        let (file, position, reserve) = (Arc::clone(&self.file), self.position, self.reserve);
         let batch = mem::replace(&mut self.filling, spare).freeze();
         self.position += batch.len() as u64;
         let same_batch = batch.clone();
@@ -102,6 +112,7 @@ impl FileWriter {
         });
         let writing = spawn_blocking(move || {
             before.save()?;
+            reserve.leave_free(&file, batch.len())?;
             file.write_all_at(&batch, position)?;
             Ok(batch)
         });

@@ -85,11 +85,11 @@ impl DiskAppendWriter {
             is_skipped: false,
         };
         let sync = UploadSync::new(Arc::clone(&staged.state), synced, is_verified);
-        let file = Arc::clone(&staged.file);
+        let (file, reserve) = (Arc::clone(&staged.file), disk.reserve());
         Ok(Self(Some(Open {
             disk,
             staged,
-            writer: FileWriter::new(file, hashes, BackgroundSync::Upload(sync)),
+            writer: FileWriter::new(file, hashes, BackgroundSync::Upload(sync), reserve),
             before,
             is_verified,
             appended: 0,
