@@ -46,6 +46,7 @@ pub enum StartError {
 
 /// A running HTTP server.
 pub struct RunningServer {
+    address: Option<SocketAddr>,
     handle: ServerHandle,
     listener: Listener,
     connections: Connections,
@@ -88,11 +89,13 @@ pub async fn start(
     let failed = |error| StartError::Listen(listen, error);
     let (listener, socket) = Listener::bind(listen).map_err(failed)?;
     let server = server.listen(socket).map_err(failed)?;
-    for address in server.addrs() {
+    let address = server.addrs().first().copied();
+    if let Some(address) = address {
         tracing::info!(%address, "listening");
     }
     let server = server.run();
     Ok(RunningServer {
+        address,
         handle: server.handle(),
         listener,
         shutdown,
@@ -166,6 +169,12 @@ async fn refresh_loop(admission: Data<Admission>) {
 }
 
 impl RunningServer {
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
     /// Waits for the end of the server, which ends by itself only if it fails.
     ///
     /// # Errors

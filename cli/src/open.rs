@@ -54,6 +54,18 @@ pub(crate) async fn service(settings: &Settings) -> Result<FileService> {
     Ok(service)
 }
 
+/// Opens a service that was started before: a command that administers it makes no data folder.
+pub(crate) async fn existing_service(settings: &Settings) -> Result<FileService> {
+    let data = &settings.data_dir;
+    anyhow::ensure!(
+        data.is_dir(),
+        "the data folder {} does not exist; set --data-dir to the one of the service, or start the \
+         service first",
+        data.display()
+    );
+    service(settings).await
+}
+
 /// Opens the cache of entries, if the settings name a Redis.
 async fn entry_cache(settings: &RedisSettings) -> Result<Option<EntryCache>> {
     let Some(url) = &settings.redis_url else {

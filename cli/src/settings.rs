@@ -197,6 +197,19 @@ impl Settings {
         }
     }
 
+    /// The database's server and its port, or its file: the URL without what is secret.
+    pub(crate) fn database_place(&self) -> String {
+        let url = self.database().url;
+        let (scheme, rest) = url.split_once(':').unwrap_or(("", &url));
+        if scheme == "sqlite" {
+            return rest.trim_start_matches("//").to_owned();
+        }
+        let authority = rest.trim_start_matches('/');
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        format!("{scheme}://{host}")
+    }
+
     /// The limits of the use cases.
     pub(crate) fn limits(&self) -> Limits {
         Limits {

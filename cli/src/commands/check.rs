@@ -81,7 +81,7 @@ async fn check(settings: &Settings, command: &Check) -> Result<Summary> {
         let folder = settings.data_dir.display();
         bail!("the data folder {folder} does not exist");
     }
-    let service = open::service(&settings).await?;
+    let service = open::existing_service(&settings).await?;
     let mut report = Report::new(command.json);
     let summary = service.check(options, &mut report).await?;
     report.end(&summary)?;

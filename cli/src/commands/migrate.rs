@@ -38,7 +38,9 @@ pub(crate) async fn run(settings: &Settings, direction: Migration) -> ExitCode {
 
 async fn migrate(settings: &Settings, direction: Migration) -> Result<()> {
     open::log(settings)?;
-    std::fs::create_dir_all(&settings.data_dir)?;
+    if matches!(direction, Migration::Up) {
+        std::fs::create_dir_all(&settings.data_dir)?;
+    }
     let schema = open::migrations(settings).await?;
     match direction {
         Migration::Up => schema.up().await?,

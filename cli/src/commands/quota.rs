@@ -95,7 +95,7 @@ pub(crate) async fn run(settings: &Settings, action: &QuotaAction) -> ExitCode {
 }
 
 async fn open_and_run(settings: &Settings, action: &QuotaAction) -> Result<()> {
-    let service = open::service(settings).await?;
+    let service = open::existing_service(settings).await?;
     let result = run_action(&service, action).await;
     service.close().await;
     result

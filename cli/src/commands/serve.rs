@@ -1,9 +1,9 @@
 //! `fileserver serve`: runs the service.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use domain::ErrorChain;
+use domain::{ErrorChain, Owner};
 use service::FileService;
 
 use super::{Signals, fail};
@@ -25,7 +25,9 @@ async fn serve(settings: &Settings) -> Result<()> {
     settings.roles.refuse_contradiction()?;
     let traces = open::telemetry(settings)?;
     let service = open::service(settings).await?;
+    introduce(settings);
     warn_of_local_keys(settings, &service);
+    warn_of_anonymous_files(settings, &service).await;
     worker::sweep_disks(&service).await;
     tokio::spawn(probe_stores(service.clone()));
     let metrics = Arc::new(open::metrics(&service, traces.as_ref()));
@@ -34,6 +36,9 @@ async fn serve(settings: &Settings) -> Result<()> {
     let options = open::api_options(settings)?;
     let mut signals = Signals::new()?;
     let mut api = api::start(options, service.clone(), metrics).await?;
+    if settings.roles.serves() {
+        say_what_is_next(settings, api.address());
+    }
     tokio::select! {
         // The server ends by itself only if it fails.
         ended = api.ended() => return Ok(ended?),
@@ -62,6 +67,54 @@ async fn serve(settings: &Settings) -> Result<()> {
         () = signals.next() => tracing::warn!("stopped at once"),
     }
     Ok(())
+}
+
+/// Says which program starts, where its files are, and who may use it.
+fn introduce(settings: &Settings) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %settings.data_dir.display(),
+        database = settings.database_place(),
+        credentials = settings.access.credentials(),
+        "starting"
+    );
+}
+
+/// Says how to begin.
+fn say_what_is_next(settings: &Settings, address: Option<SocketAddr>) {
+    let local = address.map(|address| match address.ip() {
+        ip if ip.is_unspecified() => format!("http://localhost:{}", address.port()),
+        _ => format!("http://{address}"),
+    });
+    let public = settings.public_url.as_ref().map(ToString::to_string);
+    let Some(url) = public.or(local) else {
+        return;
+    };
+    let url = url.trim_end_matches('/');
+    if settings.access.accepts_own_tokens() {
+        tracing::info!(
+            "ready at {url}; `fileserver token create` makes a token, {url}/swagger-ui/ explains the API"
+        );
+    } else {
+        tracing::info!("ready at {url}; {url}/swagger-ui/ explains the API");
+    }
+}
+
+/// Says that files from before authentication are there, which nobody who has credentials sees.
+async fn warn_of_anonymous_files(settings: &Settings, service: &FileService) {
+    let anonymous = Owner::anonymous();
+    if settings.access.is_open() || !settings.roles.serves() {
+        return;
+    }
+    if let Ok(found) = service.find_usage(&anonymous).await
+        && found.usage.files > 0
+    {
+        tracing::warn!(
+            files = found.usage.files,
+            "files from before authentication belong to `{anonymous}`; a token of this owner reaches them: \
+             fileserver token create --owner {anonymous} --scope files:read,files:write"
+        );
+    }
 }
 
 /// Warns if other replicas could not verify what this process signs.

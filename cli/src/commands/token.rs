@@ -58,7 +58,7 @@ pub(crate) async fn run(settings: &Settings, action: &TokenAction) -> ExitCode {
 }
 
 async fn open_and_run(settings: &Settings, action: &TokenAction) -> Result<ExitCode> {
-    let service = open::service(settings).await?;
+    let service = open::existing_service(settings).await?;
     let result = run_action(&service, action).await;
     service.close().await;
     result

@@ -53,7 +53,7 @@ async fn transfer(settings: &Settings, command: &Transfer) -> Result<bool> {
         "warn".clone_into(&mut settings.log);
     }
     open::log(&settings)?;
-    let service = open::service(&settings).await?;
+    let service = open::existing_service(&settings).await?;
     if command.cancel {
         let report = service
             .cancel_transfer_between(&command.from, &command.to)

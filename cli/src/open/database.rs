@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use domain::ErrorChain;
 use persistence::{Database, Schema};
 use tokio::time::sleep;
@@ -17,7 +17,10 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Opens the database's schema, to apply or revert migrations.
 pub(crate) async fn migrations(settings: &Settings) -> Result<Schema> {
-    Ok(Database::schema(&settings.database()).await?)
+    let place = || format!("the database {}", settings.database_place());
+    Database::schema(&settings.database())
+        .await
+        .with_context(place)
 }
 
 /// Opens the database, and applies missing migrations if the settings allow it.
@@ -36,7 +39,10 @@ pub(super) async fn open(settings: &Settings) -> Result<Database> {
                 tracing::warn!(error = %ErrorChain(&error), "waiting for the database");
                 sleep(RETRY_INTERVAL).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let place = settings.database_place();
+                return Err(error).with_context(|| format!("the database {place}"));
+            }
         }
     };
     bail!(

@@ -160,8 +160,18 @@ impl From<Deduplication> for Disclosure {
 
 impl Access {
     /// Returns whether no credentials are required.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.auth.iter().all(|kind| *kind == Authentication::None)
+    }
+
+    /// The credentials that are asked for.
+    pub(crate) fn credentials(&self) -> &'static str {
+        match (self.is_open(), self.accepts_own_tokens()) {
+            (true, _) => "none, everybody on this machine may read and change all files",
+            (false, true) if self.auth.contains(&Authentication::Jwt) => "tokens and JWTs",
+            (false, true) => "tokens",
+            (false, false) => "JWTs",
+        }
     }
 
     /// Returns whether the service's own tokens are accepted.
