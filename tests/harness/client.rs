@@ -10,7 +10,7 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use crate::contract::Contract;
+use crate::{contract::Contract, stack::is_full};
 
 /// A client of a server.
 #[derive(Debug, Clone)]
@@ -39,6 +39,12 @@ pub fn http() -> reqwest::ClientBuilder {
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy()
+}
+
+/// Returns whether a request may be sent twice.
+fn is_repeatable(request: &RequestBuilder) -> bool {
+    let request = request.try_clone().and_then(|request| request.build().ok());
+    request.is_some_and(|request| request.method().is_safe())
 }
 
 impl Client {
@@ -105,7 +111,15 @@ impl Client {
     /// A `GET` is followed by a `HEAD`, whose answer has to be the same without a body.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
         let repeated = request.try_clone();
-        let answer = self.try_send(request).await.unwrap();
+        let again = request.try_clone().filter(is_repeatable);
+        let answer = match (self.try_send(request).await, again) {
+            // An nginx that reads its configuration again closes idle connections, on one of which a
+            // request may be.
+            (Err(error), Some(again)) if is_full() && error.is_request() && !error.is_timeout() => {
+                self.try_send(again).await.unwrap()
+            }
+            (answer, _) => answer.unwrap(),
+        };
         if let Some(repeated) = repeated {
             self.compare_with_head(repeated, &answer).await;
         }

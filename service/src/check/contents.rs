@@ -15,19 +15,20 @@ const CONCURRENCY: usize = 8;
 
 impl Check<'_> {
     pub(super) async fn rows(&mut self, shard: Shard) -> Result<()> {
+        // Before the others, of which some may be marked now.
+        self.damaged(shard).await?;
         let contents = self.service.0.database.contents();
         let mut after = 0;
         loop {
             let rows = contents.list(shard, after, BATCH as u64).await?;
             let Some((last, _)) = rows.last() else {
-                break;
+                return Ok(());
             };
             after = *last;
             self.unreferenced(&rows).await?;
             let rows = rows.into_iter().map(|(_, row)| row).collect();
             self.copies(rows).await?;
         }
-        self.damaged(shard).await
     }
 
     /// Reports contents that are marked as damaged. If their bytes are to be read, and are whole, the
