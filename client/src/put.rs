@@ -44,7 +44,7 @@ impl Client {
             }
             Input::Stream(input) => {
                 self.observer.begin(Phase::Sending, None);
-                Source::Stream(StreamSource::new(input))
+                Source::Stream(Box::new(StreamSource::new(input)))
             }
         };
         let content = ResumableUpload::new(self, source, info).run().await?;

@@ -51,7 +51,7 @@ impl Input {
 /// The source of an upload.
 pub(super) enum Source {
     File(HashedFile),
-    Stream(StreamSource),
+    Stream(Box<StreamSource>),
 }
 
 impl Source {

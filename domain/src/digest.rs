@@ -142,7 +142,7 @@ pub struct ContentHasher {
     sha256: sha2::Sha256,
     size: u64,
     /// `None` after a restored state, which does not contain them.
-    blocks: Option<BlockHasher>,
+    blocks: Option<Box<BlockHasher>>,
 }
 
 impl Default for ContentHasher {
@@ -151,7 +151,7 @@ impl Default for ContentHasher {
             sha1: sha1::Sha1::default(),
             sha256: sha2::Sha256::default(),
             size: 0,
-            blocks: Some(BlockHasher::default()),
+            blocks: Some(Box::default()),
         }
     }
 }

@@ -120,7 +120,7 @@ impl FileService {
 
 /// The part of a time in which `part` of `all` bytes are due.
 fn share(time: Duration, part: u64, all: u64) -> Duration {
-    let nanoseconds = time.as_nanos() * u128::from(part.min(all)) / u128::from(all.max(1));
+    let nanoseconds = time.as_nanos().saturating_mul(part.min(all).into()) / u128::from(all.max(1));
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 

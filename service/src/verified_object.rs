@@ -129,7 +129,7 @@ impl BlockReader {
             let blocks = self.held.split_to(self.whole_blocks());
             if !blocks.is_empty() {
                 self.verifier.verify(self.position, &blocks).await?;
-                let wanted = self.wanted(blocks);
+                let wanted = self.wanted(&blocks);
                 return Ok(Some((wanted, self)));
             }
             match self.pieces.try_next().await? {
@@ -156,7 +156,7 @@ impl BlockReader {
 
     /// Drops what is outside of the range from blocks that begin at the position, and goes on after
     /// them.
-    fn wanted(&mut self, blocks: Bytes) -> Bytes {
+    fn wanted(&mut self, blocks: &Bytes) -> Bytes {
         let (start, length) = (self.position, blocks.len() as u64);
         self.position += length;
         let within = |at: u64| at.clamp(start, start + length) - start;
