@@ -48,6 +48,12 @@ impl Timestamp {
         Self::from_microseconds(self.0.saturating_sub(microseconds))
     }
 
+    /// The time between this and another time, whichever is earlier.
+    #[must_use]
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_micros(self.0.abs_diff(other.0))
+    }
+
     fn to_date_time(self) -> OffsetDateTime {
         OffsetDateTime::from(SystemTime::from(self))
     }

@@ -4,7 +4,7 @@ pub(crate) mod row;
 
 use std::collections::HashSet;
 
-use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Owner, Position, Sha1};
+use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Owner, Position, Sha1, Timestamp};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Select, UpdateMany,
@@ -14,7 +14,7 @@ use sea_orm::{
     },
 };
 
-use self::row::{folded, stored_status};
+use self::row::{folded, folded_apart, stored_status};
 use crate::{
     connection::Connection,
     database::Database,
@@ -63,6 +63,23 @@ impl Entries<'_> {
     /// The same as those of [`Entries::find`].
     pub async fn find_for_update(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
         find(self.0.newest(), owner, sha1).await
+    }
+
+    /// The time at which the newest row was added, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_newest_time(&self) -> Result<Option<Timestamp>> {
+        let find = || {
+            user_file::Entity::find()
+                .select_only()
+                .column(user_file::Column::UploadAt)
+                .order_by_desc(user_file::Column::Id)
+                .into_tuple::<i64>()
+                .one(self.0.newest())
+        };
+        Ok(attempt(find).await?.map(Timestamp::from_microseconds))
     }
 
     /// Lists an owner's entries, newest first, from the first one after a position.
@@ -265,8 +282,17 @@ pub(crate) fn newest(
         QueryTrait::query(&mut select).force_index("ix_user_file_newest", IndexHintScope::All);
     }
     if let Some(name) = &filter.name {
-        let like = LikeExpr::new(format!("%{}%", escaped(&folded(name)))).escape('!');
-        select = select.filter(Expr::col(user_file::Column::FileNameFolded).like(like));
+        let contains = |text: &str| {
+            let like = LikeExpr::new(format!("%{}%", escaped(text))).escape('!');
+            Expr::col(user_file::Column::FileNameFolded).like(like)
+        };
+        let (whole, apart) = (folded(name), folded_apart(name));
+        let found = contains(&whole);
+        select = select.filter(if whole == apart {
+            found
+        } else {
+            found.or(contains(&apart))
+        });
     }
     select
 }

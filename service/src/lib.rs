@@ -8,6 +8,7 @@ mod check;
 mod checksum_cache;
 mod claim;
 mod clock;
+mod clock_watch;
 mod copy;
 mod cursor;
 mod damage;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use cache::EntryCache;
 use domain::{ReplicaSetStatus, Timestamp};
+use parking_lot::Mutex;
 use persistence::Database;
 
 use crate::{
     Clock, CursorKey, Lease, LeaseName, Limits, LinkKeys, Result, Stores,
-    address_cache::AddressCache, checksum_cache::ChecksumCache, damage::Damage, lease::Leases,
-    quota_reservation::Reservations, takeover::UploadLocks,
+    address_cache::AddressCache, checksum_cache::ChecksumCache, clock_watch::ClockWatch,
+    damage::Damage, lease::Leases, quota_reservation::Reservations, takeover::UploadLocks,
 };
 
 /// All files of the service: metadata and bytes.
@@ -22,6 +23,7 @@ pub(crate) struct Parts {
     pub(crate) database: Database,
     pub(crate) stores: Stores,
     pub(crate) clock: Clock,
+    pub(crate) clock_watch: Mutex<ClockWatch>,
     pub(crate) cursor_key: CursorKey,
     pub(crate) link_keys: LinkKeys,
     pub(crate) limits: Limits,
@@ -63,6 +65,7 @@ impl FileService {
             database,
             stores,
             clock,
+            clock_watch: Mutex::default(),
             cursor_key: keys.cursor,
             link_keys: keys.links,
             limits,

@@ -94,6 +94,24 @@ async fn names_are_searched_for(server: &Server) {
     assert_eq!(names(server, "name=%C3%A4rger&limit=1").await, ["ÄRGER.md"]);
     assert_eq!(names(server, "name=nothing").await, [] as [&str; 0]);
     assert_eq!(names(server, "name=").await.len(), 4);
+    // macOS sends letters and their marks apart.
+    let apart = "U\u{308}BERSICHT.txt";
+    upload_names(server, &[apart, "Übersicht 2.txt"]).await;
+    for spelling in ["%C3%BCbersicht", "u%CC%88bersicht", "%C3%9CBERSICHT"] {
+        let found = names(server, &format!("name={spelling}")).await;
+        assert_eq!(
+            found,
+            ["Übersicht 2.txt", apart],
+            "the names are as they were sent"
+        );
+    }
+    // As an earlier version stored it.
+    let _ = server.database().sql(&format!(
+        "UPDATE tbl_user_file SET file_name_folded = '{}' WHERE file_name = '{apart}'",
+        apart.to_lowercase()
+    ));
+    let found = names(server, "name=%C3%BCbersicht").await;
+    assert_eq!(found.len(), 2);
     // The link repeats what was searched for.
     upload_names(server, &["b & c 2"]).await;
     let page = client.get("/files?name=b+%26+c&limit=1").await;

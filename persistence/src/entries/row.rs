@@ -4,6 +4,7 @@ use crate::{
     row::OrCorrupt as _,
 };
 use domain::{Entry, FileMeta, FileStatus, Position, Sha1, Timestamp};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// The table whose rows this file reads and writes.
 const TABLE: &str = "tbl_user_file";
@@ -47,7 +48,16 @@ pub(crate) fn stored_status(status: FileStatus) -> i32 {
     }
 }
 
-/// The form of a name for searches that ignore case, by Unicode's rules on every database.
+/// The form of a name for searches: without differences of case, and with one spelling of each
+/// character (NFC), by Unicode's rules on every database.
 pub(crate) fn folded(name: &str) -> String {
-    name.to_lowercase()
+    let composed: String = name.nfc().collect();
+    // A lower-case letter may consist of several characters.
+    composed.to_lowercase().nfc().collect()
+}
+
+/// The same with each character taken apart (NFD), as names of earlier versions may be in the table.
+pub(crate) fn folded_apart(name: &str) -> String {
+    let decomposed: String = name.nfd().collect();
+    decomposed.to_lowercase()
 }
