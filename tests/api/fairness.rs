@@ -190,6 +190,33 @@ async fn a_client_that_sends_a_byte_now_and_then_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_body_whose_first_byte_does_not_come_is_cut_off_soon() {
+    let settings = [("FILESERVER_HEADER_TIMEOUT", "1")];
+    let server = Server::alone(Kind::Sqlite, &settings).await;
+    let head =
+        "POST /files?file_name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
+    let mut idle = server.connect().await;
+    idle.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let read = timeout(Duration::from_secs(20), idle.read_exact(&mut answer)).await;
+    read.expect("the body may be idle for two minutes once it has begun")
+        .unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    // After the first byte the longer time counts.
+    let mut begun = server.connect().await;
+    begun.write_all(head.as_bytes()).await.unwrap();
+    begun.write_all(b"x").await.unwrap();
+    assert!(
+        timeout(Duration::from_secs(3), begun.read_exact(&mut answer))
+            .await
+            .is_err()
+    );
+    drop(begun);
+    eventually(|| server.staged().is_empty()).await;
+    server.finish().await;
+}
+
+#[tokio::test]
 async fn uploads_beyond_the_places_that_there_are_wait() {
     let settings = [
         ("FILESERVER_AUTH", "token"),

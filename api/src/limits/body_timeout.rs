@@ -17,6 +17,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// The lowest rate of a request's body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout {
+    /// The longest time without the first byte.
+    pub first: Duration,
     /// The longest time without a byte.
     pub idle: Duration,
     /// The average rate, in bytes a second. The time of `idle` is granted on top of it.
@@ -50,6 +52,7 @@ struct TimedBody {
     pace: BodyTimeout,
     payload: Rc<RefCell<Payload>>,
     deadline: Instant,
+    has_begun: bool,
     /// The time since which the handler has not waited.
     unasked_since: Option<Instant>,
     /// Reset only after it has fired, which is cheaper than a reset for every piece.
@@ -60,8 +63,9 @@ struct TimedBody {
 impl TimedBody {
     fn new(pace: BodyTimeout, payload: Rc<RefCell<Payload>>) -> Self {
         let now = Instant::now();
-        let deadline = now + pace.idle;
+        let deadline = now + pace.first.min(pace.idle);
         Self {
+            has_begun: false,
             pace,
             payload,
             deadline,
@@ -76,6 +80,10 @@ impl TimedBody {
         #[expect(clippy::cast_precision_loss, reason = "no piece has so many bytes")]
         let earned = Duration::from_secs_f64(bytes as f64 / rate);
         let now = Instant::now();
+        if !self.has_begun {
+            self.has_begun = true;
+            self.deadline = now + self.pace.idle;
+        }
         self.deadline = (self.deadline + earned).min(now + self.pace.idle);
         self.unasked_since = Some(now);
     }

@@ -10,6 +10,12 @@ use domain::Owner;
 
 use crate::problem::{Problem, ProblemType};
 
+/// The part of the slots that is kept for owners with few uploads.
+const KEPT_PART: usize = 8;
+
+/// The part of the slots that is few.
+const FEW_PART: usize = 64;
+
 /// Seconds that a client should wait when too many uploads are running.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
@@ -42,7 +48,8 @@ impl UploadSlots {
         }
     }
 
-    /// Takes a slot for an upload of an owner.
+    /// Takes a slot for an upload of an owner. The last eighth of the slots is for owners who have few,
+    /// so that a few owners cannot take all.
     ///
     /// # Errors
     ///
@@ -54,7 +61,7 @@ impl UploadSlots {
             let detail =
                 format!("the owner has {own} simultaneous uploads; wait for one to finish");
             Problem::new(ProblemType::TooManyUploads, detail)
-        } else if taken.all >= self.most {
+        } else if taken.all >= self.most_for(own) {
             let detail = "too many simultaneous uploads; try again";
             Problem::new(ProblemType::Unavailable, detail)
         } else {
@@ -66,6 +73,18 @@ impl UploadSlots {
             });
         };
         Err(refused.with_header(header::RETRY_AFTER, RETRY_AFTER))
+    }
+}
+
+impl UploadSlots {
+    /// The number of taken slots from which an owner with `own` ones gets no more.
+    fn most_for(&self, own: usize) -> usize {
+        let few = (self.most / FEW_PART).max(1);
+        if own < few {
+            self.most
+        } else {
+            self.most - self.most / KEPT_PART
+        }
     }
 }
 
@@ -86,6 +105,22 @@ impl Drop for UploadPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_owners_cannot_take_all_slots() {
+        let slots = UploadSlots::new(64, 20);
+        let mut taken = Vec::new();
+        for owner in ["alice", "bob", "carol", "dave"] {
+            let owner: Owner = owner.parse().unwrap();
+            while let Ok(permit) = slots.take(&owner) {
+                taken.push(permit);
+            }
+        }
+        assert_eq!(taken.len(), 56);
+        let erin: Owner = "erin".parse().unwrap();
+        taken.push(slots.take(&erin).unwrap());
+        assert!(slots.take(&erin).is_err(), "she has one now");
+    }
 
     #[test]
     fn places_are_given_back_and_none_is_given_twice() {

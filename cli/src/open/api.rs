@@ -29,6 +29,7 @@ pub(crate) fn api_options(settings: &Settings) -> Result<ApiOptions> {
             uploads: access.concurrent_uploads.get() as usize,
             uploads_per_owner: access.concurrent_uploads_per_owner.get() as usize,
             body: BodyTimeout {
+                first: Duration::from_secs(access.header_timeout.get().into()),
                 idle: Duration::from_secs(access.body_idle_timeout.get().into()),
                 bytes_per_second: access.body_min_rate.get(),
             },

@@ -113,11 +113,11 @@ pub(crate) struct Access {
     #[arg(long, env = "FILESERVER_CONCURRENT_UPLOADS_PER_OWNER", default_value = "256", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) concurrent_uploads_per_owner: NonZeroU32,
 
-    /// Timeout of a request's header, in seconds.
+    /// Timeout of a request's header, and of the first byte of its body, in seconds.
     #[arg(long, env = "FILESERVER_HEADER_TIMEOUT", default_value = "10", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) header_timeout: NonZeroU32,
 
-    /// Time without a byte, in seconds, after which a request's body is aborted.
+    /// Time without a byte, in seconds, after which a request's body is aborted that has begun.
     #[arg(long, env = "FILESERVER_BODY_IDLE_TIMEOUT", default_value = "120", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) body_idle_timeout: NonZeroU32,
 
