@@ -1,7 +1,11 @@
 //! Attacks on the verifier as a whole, and the refresh of its keys.
 
 use serde_json::{Value, json};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tempfile::NamedTempFile;
 
 use super::{
@@ -194,6 +198,7 @@ async fn a_flood_of_unknown_keys_causes_one_refresh() {
     let verifier = Arc::new(from(KeySource::Url(publisher.url.clone()), interval).await);
     publisher.publish(&set(&[&old, &new]));
     tokio::time::sleep(interval).await;
+    let began = Instant::now();
     let token: Arc<str> = new.token(&claims()).into();
     let requests: Vec<_> = (0..50)
         .map(|_| {
@@ -211,7 +216,10 @@ async fn a_flood_of_unknown_keys_causes_one_refresh() {
             Some(Refusal::UnknownKey)
         );
     }
-    assert_eq!(publisher.requests(), 2);
+    // A busy machine may need more than an interval for all of them.
+    let most = 2 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    let requests = publisher.requests();
+    assert!((2..=most).contains(&requests), "{requests}");
 }
 
 #[tokio::test]
