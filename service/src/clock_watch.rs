@@ -35,16 +35,13 @@ enum Verdict {
 impl ClockWatch {
     /// Judges the clock; `newest` is the time of the newest row at the first call, if there is one.
     fn judge(&mut self, now: Timestamp, at: Instant, newest: Option<Timestamp>) -> Verdict {
-        let leap = match self.last.replace((now, at)) {
-            Some((before, since)) => {
-                let expected = before.after(at.saturating_duration_since(since));
-                let leap = now.distance(expected);
-                (leap > TOLERANCE).then_some(leap)
-            }
-            None => {
-                let pause = newest.map(|newest| now.distance(newest));
-                pause.filter(|pause| *pause > USUAL_PAUSE)
-            }
+        let leap = if let Some((before, since)) = self.last.replace((now, at)) {
+            let expected = before.after(at.saturating_duration_since(since));
+            let leap = now.distance(expected);
+            (leap > TOLERANCE).then_some(leap)
+        } else {
+            let pause = newest.map(|newest| now.distance(newest));
+            pause.filter(|pause| *pause > USUAL_PAUSE)
         };
         if let Some(leap) = leap {
             self.distrusted_until = Some(at + TRIAL);
