@@ -3,7 +3,7 @@
 use domain::{Address, BlockChecksums, NewJob, Sha1, StoredContent, Timestamp, block};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
-    QueryFilter, QuerySelect, sea_query::Expr,
+    QueryFilter, sea_query::Expr,
 };
 
 use crate::{
@@ -150,18 +150,7 @@ impl Checksums<'_> {
         after: i64,
         limit: u64,
     ) -> Result<Vec<(i64, StoredContent)>> {
-        let list = || {
-            shard
-                .select()
-                .filter(file::Column::Id.gt(after))
-                .filter(file::Column::Status.eq(DAMAGED))
-                .limit(limit)
-                .all(self.0.newest())
-        };
-        let rows = attempt(list).await?;
-        rows.into_iter()
-            .map(|row| Ok((row.id, row.try_into()?)))
-            .collect()
+        contents::list(self.0.newest(), DAMAGED, shard, after, limit).await
     }
 
     /// Returns whether a content is damaged.

@@ -100,19 +100,7 @@ impl Contents<'_> {
         after: i64,
         limit: u64,
     ) -> Result<Vec<(i64, StoredContent)>> {
-        let list = || {
-            shard
-                .select()
-                .filter(file::Column::Id.gt(after))
-                .filter(file::Column::Status.eq(AVAILABLE))
-                .order_by_asc(file::Column::Id)
-                .limit(limit)
-                .all(self.0.reading())
-        };
-        let rows = attempt(list).await?;
-        rows.into_iter()
-            .map(|row| Ok((row.id, row.try_into()?)))
-            .collect()
+        list(self.0.reading(), AVAILABLE, shard, after, limit).await
     }
 
     /// The bytes of the available contents of a shard.
@@ -235,6 +223,29 @@ async fn find(connection: &Connection, sha1: &Sha1) -> Result<Option<StoredConte
     row.filter(|row| row.status == AVAILABLE)
         .map(StoredContent::try_from)
         .transpose()
+}
+
+/// Lists up to `limit` contents of a shard that have a status, from the first row after `after`.
+pub(crate) async fn list(
+    connection: &Connection,
+    status: i32,
+    shard: Shard,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<(i64, StoredContent)>> {
+    let list = || {
+        shard
+            .select()
+            .filter(file::Column::Id.gt(after))
+            .filter(file::Column::Status.eq(status))
+            .order_by_asc(file::Column::Id)
+            .limit(limit)
+            .all(connection)
+    };
+    let rows = attempt(list).await?;
+    rows.into_iter()
+        .map(|row| Ok((row.id, row.try_into()?)))
+        .collect()
 }
 
 /// Selects a shard's available contents whose first copy is in a store.

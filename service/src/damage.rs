@@ -22,7 +22,7 @@ use crate::{
     scrub::ScrubCounts,
 };
 
-/// Contents up to this size in bytes are read again whenever somebody uploads them.
+/// Contents up to this size in bytes are read again for each upload of them.
 const ALWAYS_VERIFIED: u64 = 8 * 1024 * 1024;
 
 /// Time for which a larger content that was read and found to be whole is not read again for an
@@ -175,7 +175,7 @@ impl FileService {
         } else if checksums.mark_damaged(content, now).await? {
             tracing::error!(
                 %sha1, %address,
-                "the content is damaged, and cannot be read until somebody uploads it again"
+                "the content is damaged, and cannot be read until it is uploaded again"
             );
         }
         self.0.addresses.forget(&sha1);

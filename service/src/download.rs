@@ -79,7 +79,7 @@ impl Download {
             .is_none_or(|at| at.elapsed() >= recheck_after)
         {
             if self.verified_at.is_some() {
-                // Whoever sends the bytes does not verify them: what others found counts.
+                // nginx and stores do not verify what they send: what others found counts.
                 self.service.0.addresses.forget(&self.content.content.sha1);
                 let found = self
                     .service

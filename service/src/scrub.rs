@@ -97,7 +97,7 @@ impl FileService {
         }
     }
 
-    /// Makes contents available again whose bytes somebody brought back.
+    /// Makes contents available again whose bytes were restored.
     async fn scrub_damaged(&self, shard: Shard) -> Result<()> {
         let mut after = 0;
         loop {

@@ -47,10 +47,10 @@ impl FileService {
     pub(crate) async fn store_content(
         &self,
         new_entry: &NewEntry<'_>,
-        received: StagedObject,
+        mut received: StagedObject,
     ) -> Result<Stored> {
         let content = received.content;
-        let checksums = received.checksums.clone();
+        let checksums = received.checksums.take();
         let database = &self.0.database;
         let mut record = UploadRecord {
             owner: new_entry.owner,
@@ -112,7 +112,7 @@ impl FileService {
     }
 
     /// Returns whether a known content need not be written: the time that it saves tells the owner that
-    /// somebody has the content.
+    /// another owner has the content.
     async fn may_skip_writing(&self, owner: &Owner, sha1: &Sha1) -> Result<bool> {
         match self.0.limits.disclosure {
             Disclosure::All => Ok(true),

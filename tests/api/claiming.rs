@@ -247,7 +247,7 @@ async fn the_settings_say_whose_contents_can_be_claimed() {
                 claim_and_prove(&alice, &sha1, &bytes).await,
             );
             assert_eq!(answers, expected, "{policy} {size}");
-            // Whoever may not claim a content uploads it, and one copy is kept.
+            // Who may not claim a content can upload it, and one copy is kept.
             let status = bob.upload_raw("b.bin", bytes.clone()).await.status;
             assert_eq!(status, if expected.0 == 201 { 200 } else { 201 });
             let of_bob = bob.get(&format!("/files/{sha1}/content")).await;
