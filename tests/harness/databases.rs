@@ -55,6 +55,27 @@ impl TestDatabase {
         Self::make(kind, server, false)
     }
 
+    /// Makes a database that has the newest schema and no rows, where it can be copied.
+    ///
+    /// Each program of tests makes the schema once, since that takes longer than the rest of a server's
+    /// start. `MariaDB` cannot copy it: there a server that starts makes it.
+    #[must_use]
+    pub(crate) fn with_schema(kind: Kind) -> Self {
+        static FILE: OnceLock<Vec<u8>> = OnceLock::new();
+        static TEMPLATE: OnceLock<String> = OnceLock::new();
+        if kind == Kind::Postgres {
+            let server = variable("TEST_POSTGRES_URL");
+            let template = TEMPLATE.get_or_init(|| template(&server));
+            let copied = format!(" TEMPLATE {template} STRATEGY file_copy");
+            return Self::make_as(kind, server, false, &copied);
+        }
+        let database = Self::new(kind);
+        if database.kind == Kind::Sqlite {
+            fs::write(database.file(), FILE.get_or_init(file)).unwrap();
+        }
+        database
+    }
+
     /// Makes an empty database on a server that no other test uses.
     #[must_use]
     pub(crate) fn on(kind: Kind, server: String) -> Self {
@@ -62,6 +83,10 @@ impl TestDatabase {
     }
 
     fn make(kind: Kind, server: String, is_left: bool) -> Self {
+        Self::make_as(kind, server, is_left, "")
+    }
+
+    fn make_as(kind: Kind, server: String, is_left: bool, options: &str) -> Self {
         let database = Self {
             kind,
             name: format!("test_{:016x}", getrandom::u64().unwrap()),
@@ -69,7 +94,7 @@ impl TestDatabase {
             is_left,
             folder: tempfile::tempdir().unwrap(),
         };
-        database.administrate(&format!("CREATE DATABASE {}", database.name));
+        database.administrate(&format!("CREATE DATABASE {}{options}", database.name));
         database
     }
 
@@ -107,18 +132,6 @@ impl TestDatabase {
                 .arg(self.url())),
         };
         String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Copies the newest schema into an empty database of `SQLite`.
-    ///
-    /// Each program of tests makes it once, since that takes as long as the rest of a server's start.
-    /// Servers on other databases make it themselves.
-    pub(crate) fn copy_schema(&self) {
-        static SCHEMA: OnceLock<Vec<u8>> = OnceLock::new();
-        if self.kind == Kind::Sqlite {
-            let schema = SCHEMA.get_or_init(schema);
-            fs::write(self.file(), schema).unwrap();
-        }
     }
 
     fn file(&self) -> PathBuf {
@@ -164,19 +177,29 @@ impl Drop for TestDatabase {
 }
 
 /// The file of a `SQLite` database that has the newest schema, and nothing else.
-fn schema() -> Vec<u8> {
+fn file() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("schema.db");
-    run(Command::new(binary())
-        .args(["migrate", "up"])
-        .env(
-            "FILESERVER_DATABASE_URL",
-            format!("sqlite:{}", file.display()),
-        )
-        .env("FILESERVER_DATA_DIR", folder.path()));
+    migrate(&format!("sqlite:{}", file.display()));
     let log = file.with_extension("db-wal");
     assert!(!log.exists(), "the database was not closed");
     fs::read(file).unwrap()
+}
+
+/// The name of a database of `PostgreSQL` that has the newest schema, and nothing else. It goes with the
+/// server.
+fn template(server: &str) -> String {
+    let database = TestDatabase::make(Kind::Postgres, server.to_owned(), true);
+    migrate(&database.url());
+    database.name().to_owned()
+}
+
+fn migrate(url: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    run(Command::new(binary())
+        .args(["migrate", "up"])
+        .env("FILESERVER_DATABASE_URL", url)
+        .env("FILESERVER_DATA_DIR", folder.path()));
 }
 
 /// Runs SQL in a file of SQLite's, without its program, which is not everywhere.

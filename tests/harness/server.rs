@@ -65,8 +65,7 @@ impl Server {
     async fn start_as(kind: Kind, settings: &[(&'static str, &str)], processes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let database = TestDatabase::new(kind);
-        database.copy_schema();
+        let database = TestDatabase::with_schema(kind);
         Self::start_all(database, folder, data, settings, processes).await
     }
 
