@@ -1,6 +1,6 @@
 //! Measures the release build, side by side in one run.
 //!
-//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small] [access] [stores] [cluster]
+//!     cargo run --release --package benches -- [memory] [stream] [resumable] [rows [ROWS]] [small] [access] [stores] [cluster] [verified]
 //!
 //! Without arguments it measures everything. Machines are noisy: what counts are the ratios.
 
@@ -20,6 +20,7 @@ mod server;
 mod small;
 mod stores;
 mod stream;
+mod verified;
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,9 @@ async fn main() {
     }
     if wanted("cluster") {
         cluster::measure().await;
+    }
+    if wanted("verified") {
+        verified::measure().await;
     }
     if wanted("rows") {
         let rows = arguments.iter().find_map(|argument| argument.parse().ok());

@@ -1,10 +1,17 @@
 //! Bytes that changed in the store: none is sent as what was stored, and an upload replaces them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use harness::{Kind, Server, digests, eventually, on_every_database, random};
+use harness::{Ceph, Kind, Server, digests, eventually, lent, on_every_database, random};
 use reqwest::Method;
 use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::transferring;
 
 on_every_database! {
     alone with &[("FILESERVER_AUTH", "token")];
@@ -21,14 +28,14 @@ fn flip(object: &Path, at: usize) {
     fs::write(object, bytes).unwrap();
 }
 
-fn object_of(server: &Server, sha1: &impl ToString) -> std::path::PathBuf {
+fn object_of(server: &Server, sha1: &impl ToString) -> PathBuf {
     let sha1 = sha1.to_string();
-    let is_of = |path: &std::path::PathBuf| {
+    let is_of = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.starts_with(&sha1)
     };
     let mut found = server.objects().into_iter().filter(is_of);
-    let newest = |path: &std::path::PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+    let newest = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
     found.by_ref().max_by_key(newest).unwrap()
 }
 
@@ -227,5 +234,69 @@ async fn the_scrubber_reads_everything_in_its_time() {
     eventually(|| findings(&server, &[]).is_empty()).await;
     let content = client.get(&format!("/files/{sha1}/content")).await;
     assert_eq!(content.body, *bytes, "it is whole again");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn damage_in_a_bucket_is_noticed_and_repaired() {
+    let ceph = Ceph::settings();
+    let mut settings = lent(&ceph);
+    settings.push(("FILESERVER_PRIMARY", "ceph"));
+    let server = Server::alone(Kind::Sqlite, &settings).await;
+    let client = server.client();
+    for size in [1, 65_537, 100_000] {
+        let letters = random(size).into_iter().map(|byte| b'a' + byte % 25);
+        let bytes: Vec<u8> = letters.collect();
+        let uploaded = client.upload_raw("a.bin", bytes.clone()).await;
+        let content = format!("/files/{}/content", uploaded.meta().file_sha1);
+        assert_eq!(client.get(&content).await.body, bytes);
+        let mut damaged = bytes.clone();
+        damaged[size - 1] += 1;
+        let sha1 = uploaded.meta().file_sha1.to_string();
+        let is_its = |key: &PathBuf| key.to_str().unwrap().contains(&sha1);
+        let key = server.objects().into_iter().find(is_its).unwrap();
+        server.damage(&key, Some(std::str::from_utf8(&damaged).unwrap()));
+        client.get(&content).await.problem(500, "internal");
+        assert_eq!(client.upload_raw("a.bin", bytes.clone()).await.status, 200);
+        let answer = client.get(&content).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body[..]),
+            (200, &bytes[..])
+        );
+    }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_made_again_from_a_whole_one() {
+    let settings = [
+        ("FILESERVER_STORES_SECOND_KIND", "disk"),
+        ("FILESERVER_STORES_SECOND_PATH", "second"),
+        ("FILESERVER_TRANSFER_POLICY", "copy"),
+        ("FILESERVER_TRANSFER_TO", "second"),
+    ];
+    let server = transferring::start(Kind::Sqlite, Vec::new(), &settings).await;
+    let client = server.client();
+    let bytes = random(300_000);
+    let uploaded = client.upload_raw("a.bin", bytes.clone()).await;
+    let sha1 = uploaded.meta().file_sha1;
+    transferring::until_settled(&server).await;
+    flip(&object_of(&server, &sha1), 200_000);
+    // A reader tells nobody a wrong byte, and lets the copy be replaced.
+    let content = format!("/files/{sha1}/content");
+    let read = async || client.try_send(client.request(Method::GET, &content)).await;
+    while !read().await.is_ok_and(|answer| answer.status == 200) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(read().await.unwrap().body, bytes);
+    let of_bytes = |object: &PathBuf| fs::read(object).unwrap() == bytes;
+    eventually(|| server.objects().iter().any(of_bytes)).await;
+    transferring::until_settled(&server).await;
+    let address = format!(
+        "SELECT file_addr, ext2 FROM tbl_{}",
+        &sha1.to_string()[38..]
+    );
+    assert!(server.database().sql(&address).contains("second:"));
+    assert!(findings(&server, &["--digests"]).is_empty());
     server.finish().await;
 }

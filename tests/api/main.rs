@@ -15,6 +15,7 @@ mod caching;
 mod changing;
 mod claiming;
 mod clients;
+mod clock;
 mod completing;
 mod conformance;
 mod crash;

@@ -363,7 +363,7 @@ impl Server {
     }
 
     /// Removes an object's bytes, or replaces them.
-    pub fn damage(&self, object: &Path, bytes: Option<&'static str>) {
+    pub fn damage(&self, object: &Path, bytes: Option<&str>) {
         if self.is_on_ceph() {
             return Ceph::damage(object, bytes);
         }
