@@ -30,7 +30,8 @@ pub(crate) async fn measure() {
     }
     // The first round filled caches.
     for (what, [verified, unverified]) in [("1 GiB", whole), ("ranges of 64 KiB", ranges)] {
-        let [verified, unverified] = [verified, unverified].map(|times| median(times[1..].to_vec()));
+        let [verified, unverified] =
+            [verified, unverified].map(|times| median(times[1..].to_vec()));
         show(what, verified, unverified);
     }
     println!();

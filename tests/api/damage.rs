@@ -253,7 +253,10 @@ async fn damage_in_a_bucket_is_noticed_and_repaired() {
         let mut damaged = bytes.clone();
         damaged[size - 1] += 1;
         let sha1 = uploaded.meta().file_sha1.to_string();
-        let is_its = |key: &PathBuf| key.to_str().unwrap().contains(&sha1);
+        let address = format!("SELECT file_addr FROM tbl_{}", &sha1[38..]);
+        let address = server.database().sql(&address);
+        let name = address.trim().rsplit('/').next().unwrap().to_owned();
+        let is_its = |key: &PathBuf| key.ends_with(&name);
         let key = server.objects().into_iter().find(is_its).unwrap();
         server.damage(&key, Some(std::str::from_utf8(&damaged).unwrap()));
         client.get(&content).await.problem(500, "internal");
