@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use domain::{EntryFilter, Owner, Position, Sha1};
-use persistence::{Database, Options, plans};
+use persistence::{Database, Options, Part, plans};
 
 use crate::median;
 
@@ -81,7 +81,10 @@ async fn costs(database: &Database, rows: u64) -> Vec<(&'static str, Duration)> 
         finds.push(began.elapsed());
         for (after, times) in [(None, &mut firsts), (Some(middle(rows)), &mut middles)] {
             let began = Instant::now();
-            let page = entries.list(&owner(), &filter, after, 21).await.unwrap();
+            let page = entries
+                .list(&owner(), &filter, Part { after, last: None }, 21)
+                .await
+                .unwrap();
             assert_eq!(page.len(), 21);
             times.push(began.elapsed());
         }

@@ -225,6 +225,9 @@ impl Settings {
             copy_grace: Duration::from_secs(self.transfers.copy_grace.into()),
             scrub_time: Some(Duration::from_secs(self.scrub_time.into()))
                 .filter(|time| !time.is_zero()),
+            search_entries: Some(self.access.search_entries),
+            // The other connections are for what takes less time.
+            concurrent_searches: self.database_connections.get() / 2,
             orphan_age: Duration::from_secs(self.transfers.orphan_age.into()),
         }
     }

@@ -2,7 +2,7 @@
 
 pub(crate) mod row;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, num::NonZeroU32};
 
 use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Owner, Position, Sha1, Timestamp};
 use sea_orm::{
@@ -82,10 +82,10 @@ impl Entries<'_> {
         Ok(attempt(find).await?.map(Timestamp::from_microseconds))
     }
 
-    /// Lists an owner's entries, newest first, from the first one after a position.
+    /// Lists an owner's entries, newest first, in a part of the listing.
     ///
     /// The cost is independent of the position: reads `limit` rows of an index from there. A search
-    /// by name reads the owner's rows until it has found enough.
+    /// by name reads the owner's rows until it has found enough, or to the end of the part.
     ///
     /// # Errors
     ///
@@ -94,11 +94,11 @@ impl Entries<'_> {
         &self,
         owner: &Owner,
         filter: &EntryFilter,
-        after: Option<Position>,
+        part: Part,
         limit: u64,
     ) -> Result<Vec<Entry>> {
         let list = || {
-            newest(owner, filter, after)
+            newest(owner, filter, part)
                 .limit(limit)
                 .all(self.0.reading())
         };
@@ -110,6 +110,33 @@ impl Entries<'_> {
             self.0.reading().ensure_authoritative()?;
         }
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Finds the position of the entry that is `count` entries of a status behind a position; `None` if
+    /// there are fewer.
+    ///
+    /// Reads `count` entries of an index, and no row.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn find_position(
+        &self,
+        owner: &Owner,
+        status: FileStatus,
+        after: Option<Position>,
+        count: NonZeroU32,
+    ) -> Result<Option<Position>> {
+        let find = || {
+            position_behind(owner, status, after, count)
+                .into_tuple::<(i64, i64)>()
+                .one(self.0.reading())
+        };
+        let found = attempt(find).await?;
+        Ok(found.map(|(upload_at, id)| Position {
+            upload_at: Timestamp::from_microseconds(upload_at),
+            id,
+        }))
     }
 
     /// Updates an entry, unless it has changed since it was read; returns whether it was updated.
@@ -251,19 +278,44 @@ async fn find(connection: &Connection, owner: &Owner, sha1: &Sha1) -> Result<Opt
     row.map(Entry::try_from).transpose()
 }
 
+/// A part of a listing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The last position before the part; `None` if it is the beginning of the listing.
+    pub after: Option<Position>,
+    /// The last position of the part; `None` if it goes to the end of the listing.
+    pub last: Option<Position>,
+}
+
+/// The position of the entry that is `count` entries behind another one.
+pub(crate) fn position_behind(
+    owner: &Owner,
+    status: FileStatus,
+    after: Option<Position>,
+    count: NonZeroU32,
+) -> Select<user_file::Entity> {
+    let filter = EntryFilter {
+        status,
+        name: None,
+        sha1s: None,
+    };
+    newest(owner, &filter, Part { after, last: None })
+        .select_only()
+        .column(user_file::Column::UploadAt)
+        .column(user_file::Column::Id)
+        .offset(u64::from(count.get()) - 1)
+        .limit(1)
+}
+
 /// Uses `upload_at <= x AND (upload_at < x OR id < y)` instead of comparing pairs, for which MySQL
 /// would not use the index.
-pub(crate) fn newest(
-    owner: &Owner,
-    filter: &EntryFilter,
-    after: Option<Position>,
-) -> Select<user_file::Entity> {
+pub(crate) fn newest(owner: &Owner, filter: &EntryFilter, part: Part) -> Select<user_file::Entity> {
     let mut select = user_file::Entity::find()
         .filter(user_file::Column::Owner.eq(owner.as_str()))
         .filter(user_file::Column::Status.eq(stored_status(filter.status)))
         .order_by_desc(user_file::Column::UploadAt)
         .order_by_desc(user_file::Column::Id);
-    if let Some(Position { upload_at, id }) = after {
+    if let Some(Position { upload_at, id }) = part.after {
         let upload_at = upload_at.microseconds();
         select = select
             .filter(user_file::Column::UploadAt.lte(upload_at))
@@ -271,6 +323,16 @@ pub(crate) fn newest(
                 Condition::any()
                     .add(user_file::Column::UploadAt.lt(upload_at))
                     .add(user_file::Column::Id.lt(id)),
+            );
+    }
+    if let Some(Position { upload_at, id }) = part.last {
+        let upload_at = upload_at.microseconds();
+        select = select
+            .filter(user_file::Column::UploadAt.gte(upload_at))
+            .filter(
+                Condition::any()
+                    .add(user_file::Column::UploadAt.gt(upload_at))
+                    .add(user_file::Column::Id.gte(id)),
             );
     }
     if let Some(sha1s) = &filter.sha1s {

@@ -44,7 +44,7 @@ pub use claims::Claims;
 pub use connect::Options;
 pub use contents::Contents;
 pub use database::Database;
-pub use entries::Entries;
+pub use entries::{Entries, Part};
 pub use error::{Error, Result};
 pub use identities::Identities;
 pub use jobs::Jobs;

@@ -2,7 +2,7 @@
 //!
 //! For tests and benchmarks: the repositories run the same statements.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use domain::{EntryFilter, FileStatus, Owner, Position, Sha1};
 use sea_orm::{
@@ -16,7 +16,7 @@ use crate::{
         AVAILABLE,
         user_file::{self, by_key},
     },
-    entries,
+    entries::{self, Part},
     error::Result,
 };
 
@@ -47,7 +47,26 @@ pub async fn list(
     };
     explain(
         database,
-        &entries::newest(owner, &filter, after).limit(limit),
+        &entries::newest(owner, &filter, Part { after, last: None }).limit(limit),
+    )
+    .await
+}
+
+/// The plan of finding the position at which a search stops.
+///
+/// # Errors
+///
+/// When the database fails.
+pub async fn search_end(
+    database: &Database,
+    owner: &Owner,
+    after: Option<Position>,
+    count: NonZeroU32,
+) -> Result<String> {
+    let status = FileStatus::Available;
+    explain(
+        database,
+        &entries::position_behind(owner, status, after, count),
     )
     .await
 }

@@ -31,6 +31,7 @@ mod quota_reservation;
 mod random;
 mod reserve_quota;
 mod scrub;
+mod search_turns;
 mod service;
 mod sessions;
 mod store_content;

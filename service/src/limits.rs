@@ -1,6 +1,6 @@
 //! The limits on what clients may do, and the periods for which data is kept.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use domain::Quota;
 
@@ -42,6 +42,10 @@ pub struct Limits {
     pub copy_grace: Duration,
     /// Time in which every content is read once to find damage; `None` if nothing is read.
     pub scrub_time: Option<Duration>,
+    /// Maximum number of entries that one request of a search by name looks at.
+    pub search_entries: Option<NonZeroU32>,
+    /// Maximum number of searches that this process runs at the same time.
+    pub concurrent_searches: u32,
     /// Minimum age of an object without a row to count as an orphan.
     pub orphan_age: Duration,
 }

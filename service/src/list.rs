@@ -1,6 +1,7 @@
 //! Listings of an owner's files, in pages.
 
 use domain::{EntryFilter, FileMeta, Owner};
+use persistence::Part;
 
 use crate::{FileService, Result};
 
@@ -19,6 +20,9 @@ impl FileService {
     /// Files added during a listing come before the first page, and deleted files are left out. So
     /// no file appears twice, and none is skipped.
     ///
+    /// A search by name looks at a limited number of entries: its page may have fewer files than
+    /// `limit`, even none, and a next page.
+    ///
     /// # Errors
     ///
     /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) for a cursor from another listing; or
@@ -33,17 +37,24 @@ impl FileService {
         let after = cursor
             .map(|cursor| self.0.cursor_key.open(owner, filter, cursor))
             .transpose()?;
-        // One extra entry shows whether there is another page.
         let entries = self.0.database.entries();
-        let mut found = entries.list(owner, filter, after, limit + 1).await?;
-        let is_end = found.len() as u64 <= limit;
-        if !is_end {
-            found.pop();
+        let (mut turn, mut last) = (None, None);
+        if filter.name.is_some() {
+            turn = Some(self.0.search_turns.take(owner).await?);
+            if let Some(count) = self.0.limits.search_entries {
+                let find = entries.find_position(owner, filter.status, after, count);
+                last = find.await?;
+            }
         }
-        let next = found
-            .last()
-            .filter(|_| !is_end)
-            .map(|last| self.0.cursor_key.seal(owner, filter, last.position));
+        // One extra entry shows whether there is another page.
+        let part = Part { after, last };
+        let mut found = entries.list(owner, filter, part, limit + 1).await?;
+        drop(turn);
+        if found.len() as u64 > limit {
+            found.pop();
+            last = found.last().map(|entry| entry.position);
+        }
+        let next = last.map(|last| self.0.cursor_key.seal(owner, filter, last));
         Ok(Page {
             files: found.into_iter().map(|entry| entry.meta).collect(),
             next,

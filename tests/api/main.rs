@@ -38,6 +38,7 @@ mod replicas;
 mod resuming;
 mod roles;
 mod rolling;
+mod searching;
 mod service;
 mod stateless;
 mod stopping;

@@ -1,8 +1,10 @@
 //! Entries of owners.
 
+use std::num::NonZeroU32;
+
 use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Position, Timestamp};
 use harness::TestDatabase;
-use persistence::Database;
+use persistence::{Database, Part};
 
 use crate::{on_every_database, owner, record, some_content};
 
@@ -10,6 +12,7 @@ on_every_database! {
     each_owner_sees_only_its_own,
     a_listing_is_ordered_from_new_to_old_even_at_equal_times,
     a_listing_is_consistent_while_files_are_added_and_deleted,
+    a_part_of_a_listing_ends_at_the_position_that_is_so_many_entries_away,
     a_search_by_name_ignores_case_and_has_no_wildcards,
     a_batch_is_looked_up_by_contents,
     one_of_two_concurrent_updates_succeeds,
@@ -26,7 +29,8 @@ fn filter(name: Option<&str>) -> EntryFilter {
 
 async fn list(database: &Database, filter: &EntryFilter) -> Vec<String> {
     let (alice, entries) = (owner("alice"), database.entries());
-    names(&entries.list(&alice, filter, None, 100).await.unwrap())
+    let all = Part::default();
+    names(&entries.list(&alice, filter, all, 100).await.unwrap())
 }
 
 fn names(entries: &[Entry]) -> Vec<String> {
@@ -101,8 +105,9 @@ async fn walk(database: &Database, limit: u64, before: impl AsyncFn(i64)) -> Vec
     for page in 0.. {
         before(page).await;
         let entries = database.entries();
+        let rest = Part { after, last: None };
         let found = entries
-            .list(&owner("alice"), &filter(None), after, limit)
+            .list(&owner("alice"), &filter(None), rest, limit)
             .await
             .unwrap();
         let Some(last) = found.last() else {
@@ -112,6 +117,64 @@ async fn walk(database: &Database, limit: u64, before: impl AsyncFn(i64)) -> Vec
         all.extend(names(&found));
     }
     all
+}
+
+async fn a_part_of_a_listing_ends_at_the_position_that_is_so_many_entries_away(
+    database: &Database,
+    _: &TestDatabase,
+) {
+    // Three entries share each moment.
+    for number in 0..12 {
+        let moment = 1_700_000_000_000_000 + number / 3;
+        record(
+            database,
+            "alice",
+            &format!("{number}"),
+            &some_content(),
+            moment,
+        )
+        .await;
+        record(
+            database,
+            "bob",
+            &format!("{number}"),
+            &some_content(),
+            moment,
+        )
+        .await;
+    }
+    let (alice, entries) = (owner("alice"), database.entries());
+    for count in [1, 2, 3, 4, 5, 12, 13] {
+        let (mut after, mut shown) = (None, Vec::new());
+        loop {
+            let number = NonZeroU32::new(count).unwrap();
+            let last = entries
+                .find_position(&alice, FileStatus::Available, after, number)
+                .await
+                .unwrap();
+            let part = Part { after, last };
+            let found = entries
+                .list(&alice, &filter(None), part, 100)
+                .await
+                .unwrap();
+            let expected = if last.is_some() {
+                count as usize
+            } else {
+                (12 - shown.len()).min(count as usize)
+            };
+            assert_eq!(found.len(), expected, "{count}");
+            shown.extend(names(&found));
+            after = last;
+            if last.is_none() {
+                break;
+            }
+        }
+        let all: Vec<String> = (0..12)
+            .rev()
+            .map(|number: i32| number.to_string())
+            .collect();
+        assert_eq!(shown, all);
+    }
 }
 
 async fn a_search_by_name_ignores_case_and_has_no_wildcards(database: &Database, _: &TestDatabase) {

@@ -35,6 +35,9 @@ struct FileList {
 /// other file to be repeated or skipped. A cursor is valid only with the parameters of its first
 /// page, except `limit`.
 ///
+/// A search by `name` looks at a limited number of files for each page. Such a page can have fewer
+/// files than `limit`, even none; only `next` tells whether there are more.
+///
 /// With `file_sha1`, which can be repeated up to 100 times, this looks up which of these files the
 /// caller has; the default of `limit` is then 100.
 #[utoipa::path(

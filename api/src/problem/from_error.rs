@@ -48,7 +48,7 @@ impl From<service::Error> for Problem {
             Error::UnknownStore(_) | Error::SameStore => {
                 problem(ProblemType::InvalidBody).at(ProblemLocation::Body)
             }
-            Error::Contended | Error::Interrupted | Error::SessionOver => {
+            Error::Contended | Error::TooManySearches | Error::Interrupted | Error::SessionOver => {
                 Self::unavailable(Component::Service, &error)
             }
             Error::ContentLost(..)

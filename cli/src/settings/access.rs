@@ -105,6 +105,11 @@ pub(crate) struct Access {
     #[arg(long, env = "FILESERVER_CLAIM_MIN_SIZE", default_value = "65536", global = true, value_name = "BYTES", value_parser = size::<u64>)]
     pub(crate) claim_min_size: u64,
 
+    /// The largest number of files that one request of a search by name looks at; the page is short
+    /// then, and its cursor goes on.
+    #[arg(long, env = "FILESERVER_SEARCH_ENTRIES", default_value = "10000", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
+    pub(crate) search_entries: NonZeroU32,
+
     /// The largest number of concurrent uploads to this process.
     #[arg(long, env = "FILESERVER_CONCURRENT_UPLOADS", default_value = "1024", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) concurrent_uploads: NonZeroU32,
