@@ -8,8 +8,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        check::Check, get::Get, health::Health, ls::Ls, migrate::Migration, mv::Mv, put::Put,
-        quota::QuotaAction, rm::Rm, token::TokenAction, transfer::Transfer, worker::WorkerCommand,
+        adopt::Adopt, check::Check, get::Get, health::Health, ls::Ls, migrate::Migration, mv::Mv,
+        put::Put, quota::QuotaAction, rm::Rm, token::TokenAction, transfer::Transfer,
+        worker::WorkerCommand,
     },
     settings::Settings,
 };
@@ -75,6 +76,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: QuotaAction,
     },
+    /// Hand the files of one owner over to another, such as those from before authentication.
+    ///
+    /// It can run beside the service, and can be interrupted and run again. Links to the files stay
+    /// valid. Unfinished uploads stay, and so do files whose contents the other owner has already.
+    Adopt(Adopt),
     /// Upload files to a server.
     ///
     /// A file that you have on the server already is not sent. If another owner has the content

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+pub(crate) mod adopt;
 pub(crate) mod check;
 pub(crate) mod connection;
 pub(crate) mod get;

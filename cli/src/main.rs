@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Health(health) => commands::health::run(&line.settings, &health),
         Command::Openapi { json } => commands::openapi::run(json),
         Command::Token { action } => commands::token::run(&line.settings, &action),
+        Command::Adopt(command) => commands::adopt::run(&line.settings, &command),
         Command::Quota { action } => commands::quota::run(&line.settings, &action),
         Command::Put(put) => commands::put::run(&put),
         Command::Get(get) => commands::get::run(&get),

@@ -44,6 +44,12 @@ impl Database {
     }
 }
 
+impl<'a> Entries<'a> {
+    pub(crate) fn database(&self) -> &'a Database {
+        self.0
+    }
+}
+
 impl Entries<'_> {
     /// Finds an owner's entry for a content, available or deleted.
     ///

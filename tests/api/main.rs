@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod adopting;
 mod audit;
 mod bad_input;
 mod begun;
