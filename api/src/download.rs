@@ -4,6 +4,7 @@
 mod accel;
 mod answer;
 mod byteranges;
+mod metered;
 mod request;
 mod response;
 
