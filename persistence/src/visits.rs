@@ -32,16 +32,17 @@ pub struct Visit {
 }
 
 impl Links<'_> {
-    /// Returns whether a visitor may still get some bytes for the downloads that were counted.
+    /// Returns whether a visitor may still get `least` bytes for the downloads that were counted.
     ///
     /// # Errors
     ///
     /// When the database fails.
-    pub async fn has_bytes_left(&self, visit: &Visit) -> Result<bool> {
+    pub async fn has_bytes_left(&self, visit: &Visit, least: u64) -> Result<bool> {
         let key = (visit.link.id.to_string(), visit.visitor.to_string());
         let find = || visit::Entity::find_by_id(key.clone()).one(self.database().newest());
         let found = attempt(find).await?;
-        Ok(found.is_some_and(|row| row.bytes_left > 0))
+        let least = i64::try_from(Ord::max(least, 1)).or_corrupt(TABLE)?;
+        Ok(found.is_some_and(|row| row.bytes_left >= least))
     }
 
     /// Takes bytes of a file of `size` bytes for a visitor; counts a download if those of the visitor's

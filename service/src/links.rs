@@ -90,7 +90,7 @@ impl FileService {
         let link = links.find(id, now).await?.ok_or(Error::LinkNotFound)?;
         let visitor = self.0.link_keys.visitor(id, address, agent);
         let visit = Visit { link, visitor };
-        if visit.link.is_used_up && !links.has_bytes_left(&visit).await? {
+        if visit.link.is_used_up && !links.has_bytes_left(&visit, 1).await? {
             return Err(Error::LinkNotFound);
         }
         match self.find(&visit.link.owner, &visit.link.file_sha1).await {
@@ -98,6 +98,19 @@ impl FileService {
             Err(Error::NotFound) => Err(Error::LinkNotFound),
             Err(error) => Err(error),
         }
+    }
+
+    /// Checks that a visitor may get a link's whole file of `size` bytes, without taking any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LinkNotFound`] if not.
+    pub async fn check_bytes(&self, visit: &Visit, size: u64) -> Result<()> {
+        let links = self.0.database.links();
+        if !visit.link.is_used_up || links.has_bytes_left(visit, size).await? {
+            return Ok(());
+        }
+        Err(Error::LinkNotFound)
     }
 
     /// Takes bytes of a link's file of `size` bytes for a visitor, if the link has a maximum of

@@ -50,6 +50,11 @@ impl DownloadRequest<'_> {
             Precondition::Failed => return Err(service::Error::PreconditionFailed.into()),
             Precondition::NotModified => return Ok(response.not_modified()),
             Precondition::Proceed if *request.method() == Method::HEAD => {
+                let DownloadRequest { state, visit, .. } = &response.request;
+                if let Some(visit) = visit {
+                    let size = response.request.entry.meta.file_size;
+                    state.service.check_bytes(visit, size).await?;
+                }
                 return Ok(response.header_alone());
             }
             Precondition::Proceed => {}
