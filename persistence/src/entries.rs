@@ -45,7 +45,7 @@ impl Database {
 }
 
 impl<'a> Entries<'a> {
-    pub(crate) fn database(&self) -> &'a Database {
+    pub(crate) fn database(self) -> &'a Database {
         self.0
     }
 }

@@ -34,7 +34,7 @@ impl Database {
 }
 
 impl<'a> Links<'a> {
-    pub(crate) fn database(&self) -> &'a Database {
+    pub(crate) fn database(self) -> &'a Database {
         self.0
     }
 }

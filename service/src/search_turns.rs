@@ -22,6 +22,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct SearchTurns {
     all: Arc<Semaphore>,
     most_of_owner: usize,
+    max_wait: Duration,
     owners: Mutex<HashMap<Owner, Weak<Semaphore>>>,
 }
 
@@ -40,6 +41,7 @@ impl SearchTurns {
         Self {
             all: Arc::new(Semaphore::new(most)),
             most_of_owner: most.div_ceil(2),
+            max_wait: MAX_WAIT,
             owners: Mutex::default(),
         }
     }
@@ -48,7 +50,7 @@ impl SearchTurns {
     ///
     /// # Errors
     ///
-    /// [`Error::TooManySearches`] if it does not come within ten seconds.
+    /// [`Error::TooManySearches`] if it does not come in time.
     pub(crate) async fn take(&self, owner: &Owner) -> Result<SearchTurn> {
         // The owner's own turn first: those who wait for it keep no others from theirs.
         let own = self.of(owner);
@@ -58,7 +60,7 @@ impl SearchTurns {
                 _of_all: self.all.clone().acquire_owned().await.ok()?,
             })
         };
-        let taken = timeout(MAX_WAIT, take).await;
+        let taken = timeout(self.max_wait, take).await;
         taken.ok().flatten().ok_or(Error::TooManySearches)
     }
 
@@ -108,9 +110,12 @@ mod tests {
         assert_eq!(turns.owners.lock().len(), 1);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_search_does_not_wait_for_ever() {
-        let turns = SearchTurns::new(1);
+        let turns = SearchTurns {
+            max_wait: Duration::from_millis(50),
+            ..SearchTurns::new(1)
+        };
         let [alice, bob]: [Owner; 2] = ["alice", "bob"].map(|owner| owner.parse().unwrap());
         let _held = turns.take(&alice).await.unwrap();
         let refused = turns.take(&bob).await;
