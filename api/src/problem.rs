@@ -143,6 +143,8 @@ problem_types! {
         "The owner made too many requests in a second.";
     TooManyUploads = "urn:fileserver:problem:too-many-uploads", StatusCode::TOO_MANY_REQUESTS,
         "The owner has too many simultaneous uploads.";
+    TooManyListings = "urn:fileserver:problem:too-many-listings", StatusCode::TOO_MANY_REQUESTS,
+        "The owner has too many simultaneous listings.";
     ChecksumMismatch = "urn:fileserver:problem:checksum-mismatch", checksum_mismatch(),
         "The bytes do not match the announced checksum, and were discarded.";
     Internal = "urn:fileserver:problem:internal", StatusCode::INTERNAL_SERVER_ERROR,
@@ -302,6 +304,12 @@ impl Problem {
         .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         problem.fault = Some(fault);
         problem
+    }
+
+    /// A listing that did not get its turn, or whose client stopped waiting for it.
+    pub(crate) fn too_many_listings(detail: impl Into<String>) -> Self {
+        Self::new(ProblemType::TooManyListings, detail)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))
     }
 
     /// A component without which the service is not ready; the detail is for the operator.

@@ -227,7 +227,7 @@ impl Settings {
                 .filter(|time| !time.is_zero()),
             search_entries: Some(self.access.search_entries),
             // The other connections are for what takes less time.
-            concurrent_searches: self.database_connections.get() / 2,
+            concurrent_listings: self.database_connections.get() / 2,
             orphan_age: Duration::from_secs(self.transfers.orphan_age.into()),
         }
     }

@@ -25,7 +25,7 @@ pub struct ListOptions {
 /// One page of a listing, newest files first.
 #[derive(Debug, Deserialize)]
 pub struct FilePage {
-    /// The files.
+    /// The files. A page of a search can be short, or empty, and have a next one.
     pub files: Vec<FileMeta>,
     /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,

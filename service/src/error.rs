@@ -91,9 +91,12 @@ pub enum Error {
     /// Other requests kept changing the same entry or upload.
     #[error("other requests are changing the same file")]
     Contended,
-    /// Other searches took too long.
-    #[error("too many searches are running; try again")]
-    TooManySearches,
+    /// The owner's other listings took too long.
+    #[error("the owner has too many simultaneous listings; wait for one to finish")]
+    TooManyListings,
+    /// The listings of other owners took too long.
+    #[error("too many listings are running; try again")]
+    ListingsBusy,
     /// The content of an available file has no row, or its row no bytes.
     #[error("the content {0} is missing from its store")]
     ContentLost(Sha1, #[source] Option<storage::Error>),

@@ -44,8 +44,8 @@ pub struct Limits {
     pub scrub_time: Option<Duration>,
     /// Maximum number of entries that one request of a search by name looks at.
     pub search_entries: Option<NonZeroU32>,
-    /// Maximum number of searches that this process runs at the same time.
-    pub concurrent_searches: u32,
+    /// Maximum number of searches and long pages that this process reads at the same time.
+    pub concurrent_listings: u32,
     /// Minimum age of an object without a row to count as an orphan.
     pub orphan_age: Duration,
 }

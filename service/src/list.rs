@@ -5,6 +5,9 @@ use persistence::Part;
 
 use crate::{FileService, Result};
 
+/// The largest page that is read without waiting for a turn.
+const SHORT_PAGE: u64 = 100;
+
 /// A page of a listing.
 #[derive(Debug)]
 pub struct Page {
@@ -25,8 +28,10 @@ impl FileService {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) for a cursor from another listing; or
-    /// when the database fails.
+    /// [`Error::InvalidCursor`](crate::Error::InvalidCursor) for a cursor from another listing;
+    /// [`Error::TooManyListings`](crate::Error::TooManyListings) or
+    /// [`Error::ListingsBusy`](crate::Error::ListingsBusy) if others run for too long; or when the
+    /// database fails.
     pub async fn list(
         &self,
         owner: &Owner,
@@ -39,12 +44,14 @@ impl FileService {
             .transpose()?;
         let entries = self.0.database.entries();
         let (mut turn, mut last) = (None, None);
-        if filter.name.is_some() {
-            turn = Some(self.0.search_turns.take(owner).await?);
-            if let Some(count) = self.0.limits.search_entries {
-                let find = entries.find_position(owner, filter.status, after, count);
-                last = find.await?;
-            }
+        // A look-up of some contents reads no other entries, whatever name they must have.
+        let is_search = filter.name.is_some() && filter.sha1s.is_none();
+        if is_search || limit > SHORT_PAGE {
+            turn = Some(self.0.listing_turns.take(owner).await?);
+        }
+        if is_search && let Some(count) = self.0.limits.search_entries {
+            let find = entries.find_position(owner, filter.status, after, count);
+            last = find.await?;
         }
         // One extra entry shows whether there is another page.
         let part = Part { after, last };

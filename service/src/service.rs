@@ -10,7 +10,7 @@ use persistence::Database;
 use crate::{
     Clock, CursorKey, Lease, LeaseName, Limits, LinkKeys, Result, Stores,
     address_cache::AddressCache, checksum_cache::ChecksumCache, clock_watch::ClockWatch,
-    damage::Damage, lease::Leases, quota_reservation::Reservations, search_turns::SearchTurns,
+    damage::Damage, lease::Leases, listing_turns::ListingTurns, quota_reservation::Reservations,
     takeover::UploadLocks,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Parts {
     pub(crate) checksums: ChecksumCache,
     pub(crate) damage: Damage,
     pub(crate) leases: Leases,
-    pub(crate) search_turns: SearchTurns,
+    pub(crate) listing_turns: ListingTurns,
     pub(crate) entry_cache: Option<EntryCache>,
 }
 
@@ -70,7 +70,7 @@ impl FileService {
             clock_watch: Mutex::default(),
             cursor_key: keys.cursor,
             link_keys: keys.links,
-            search_turns: SearchTurns::new(limits.concurrent_searches),
+            listing_turns: ListingTurns::new(limits.concurrent_listings),
             limits,
             upload_locks: UploadLocks::default(),
             reservations: Reservations::default(),

@@ -21,6 +21,7 @@ mod completing;
 mod conformance;
 mod crash;
 mod cross_site;
+mod crowds;
 mod damage;
 mod details;
 mod downloading;

@@ -1,6 +1,8 @@
 //! `GET /files`
 
-use actix_web::{HttpResponse, http::header, route, web};
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, http::header, route, web};
 use domain::{FileMeta, FileStatus, Sha1};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -11,6 +13,7 @@ use crate::{
     auth::Caller,
     extract::{accept::AcceptsJson, query::Query},
     problem::Problem,
+    shutdown::Connection,
     state::AppState,
 };
 
@@ -36,7 +39,8 @@ struct FileList {
 /// page, except `limit`.
 ///
 /// A search by `name` looks at a limited number of files for each page. Such a page can have fewer
-/// files than `limit`, even none; only `next` tells whether there are more.
+/// files than `limit`, even none; only `next` tells whether there are more. Searches of one owner, and
+/// pages of more than 100 files, are read a few at a time; the others wait, some seconds at most.
 ///
 /// With `file_sha1`, which can be repeated up to 100 times, this looks up which of these files the
 /// caller has; the default of `limit` is then 100.
@@ -59,6 +63,9 @@ struct FileList {
         )),
         (status = 400, description = "`invalid-query` or `invalid-cursor`"),
         (status = 406, description = "`not-acceptable`"),
+        (status = 429, description = "`too-many-listings`: the owner's other searches, and pages of more than 100 files, took too long", headers(
+            ("Retry-After" = u32, description = "Seconds to wait before a retry"),
+        )),
     ),
 )]
 #[route("/files", method = "GET", method = "HEAD")]
@@ -67,13 +74,24 @@ pub(crate) async fn list_files(
     Caller(owner): Caller,
     state: web::Data<AppState>,
     query: Query,
+    http: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let request = Listing::read(query)?;
     let cursor = request.cursor.as_deref();
-    let page = state
+    let list = state
         .service
-        .list(&owner, &request.filter, cursor, request.limit)
-        .await?;
+        .list(&owner, &request.filter, cursor, request.limit);
+    let page = match http.conn_data::<Arc<Connection>>() {
+        Some(connection) => tokio::select! {
+            page = list => page?,
+            // actix-web runs a handler to its end, whether its client is there or not.
+            () = connection.hung_up() => {
+                let detail = "the client stopped waiting for the listing";
+                return Err(Problem::too_many_listings(detail));
+            }
+        },
+        None => list.await?,
+    };
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "private, no-cache"));
     if let Some(next) = &page.next {

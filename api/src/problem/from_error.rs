@@ -48,7 +48,8 @@ impl From<service::Error> for Problem {
             Error::UnknownStore(_) | Error::SameStore => {
                 problem(ProblemType::InvalidBody).at(ProblemLocation::Body)
             }
-            Error::Contended | Error::TooManySearches | Error::Interrupted | Error::SessionOver => {
+            Error::TooManyListings => Self::too_many_listings(error.to_string()),
+            Error::Contended | Error::ListingsBusy | Error::Interrupted | Error::SessionOver => {
                 Self::unavailable(Component::Service, &error)
             }
             Error::ContentLost(..)

@@ -16,10 +16,14 @@ use std::{
 };
 
 use actix_web::{dev::Extensions, rt::net};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 
 /// Pause between two looks for idle connections.
 const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Pause between two looks whether a client has hung up.
+const HANG_UP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The open connections of this process.
 #[derive(Clone)]
@@ -123,6 +127,24 @@ impl Connections {
                 !is_idle
             });
         }
+    }
+}
+
+impl Connection {
+    /// Waits until the client closes the connection, or its sending side: a client that waits for an
+    /// answer does neither.
+    pub(crate) async fn hung_up(&self) {
+        loop {
+            tokio::time::sleep(HANG_UP_INTERVAL).await;
+            if self.is_hung_up() {
+                return;
+            }
+        }
+    }
+
+    fn is_hung_up(&self) -> bool {
+        let mut socket = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        poll(&mut socket, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 }
 
