@@ -10,8 +10,8 @@ use persistence::Database;
 use crate::{
     Clock, CursorKey, Lease, LeaseName, Limits, LinkKeys, Result, Stores,
     address_cache::AddressCache, checksum_cache::ChecksumCache, clock_watch::ClockWatch,
-    damage::Damage, lease::Leases, listing_turns::ListingTurns,
-    quota_reservation::Reservations, takeover::UploadLocks,
+    damage::Damage, lease::Leases, listing_turns::ListingTurns, quota_reservation::Reservations,
+    takeover::UploadLocks,
 };
 
 /// All files of the service: metadata and bytes.

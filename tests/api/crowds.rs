@@ -83,7 +83,13 @@ async fn searches_of_one_owner_keep_nobody_else_waiting(server: &Server) {
     for _ in 0..3 {
         assert_eq!(server.client().get("/readyz").await.status, 200);
         assert_eq!(bob.get("/usage").await.status, 200);
-        assert_eq!(bob.get("/files").await.json()["files"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            bob.get("/files").await.json()["files"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
         let found = bob.get(SEARCH).await.json();
         assert_eq!(found["files"].as_array().unwrap().len(), 1, "{found}");
     }
@@ -130,10 +136,19 @@ async fn searches_end_when_their_clients_hang_up(server: &Server) {
     drop(connections);
     until_in_flight(&operator, |count| count == 1).await;
     let metrics = metrics(&operator).await;
-    let ran = counted(&metrics, "requests_total{operation=\"list_files\",status=\"200\"}");
-    let ended = counted(&metrics, "requests_total{operation=\"list_files\",status=\"429\"}");
+    let ran = counted(
+        &metrics,
+        "requests_total{operation=\"list_files\",status=\"200\"}",
+    );
+    let ended = counted(
+        &metrics,
+        "requests_total{operation=\"list_files\",status=\"429\"}",
+    );
     assert_eq!(ran + ended, SEARCHES);
-    assert!(ended > SEARCHES / 2, "{ran} ran although nobody waited for them");
+    assert!(
+        ended > SEARCHES / 2,
+        "{ran} ran although nobody waited for them"
+    );
     empty(server);
 }
 

@@ -75,7 +75,10 @@ async fn the_same_names_are_found_by_every_database(server: &Server) {
     for (text, found) in [
         ("übersicht", vec!["U\u{308}BERSICHT 2.txt", "Übersicht.txt"]),
         ("BERSICHT", vec!["U\u{308}BERSICHT 2.txt", "Übersicht.txt"]),
-        ("u\u{308}bersicht", vec!["U\u{308}BERSICHT 2.txt", "Übersicht.txt"]),
+        (
+            "u\u{308}bersicht",
+            vec!["U\u{308}BERSICHT 2.txt", "Übersicht.txt"],
+        ),
         ("100%", vec!["100%.txt"]),
         ("a_B", vec!["a_b"]),
         ("!", vec!["back!slash"]),
@@ -87,7 +90,17 @@ async fn the_same_names_are_found_by_every_database(server: &Server) {
         ("zażo", vec![]),
         ("本", vec!["日本語.txt"]),
         ("fin", vec![]),
-        ("x", vec!["日本語.txt", "aXb", "100x.txt", "100%.txt", "U\u{308}BERSICHT 2.txt", "Übersicht.txt"]),
+        (
+            "x",
+            vec![
+                "日本語.txt",
+                "aXb",
+                "100x.txt",
+                "100%.txt",
+                "U\u{308}BERSICHT 2.txt",
+                "Übersicht.txt",
+            ],
+        ),
     ] {
         let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let query = format!("name={escaped}");
@@ -119,7 +132,9 @@ async fn a_look_up_of_contents_has_whole_pages(server: &Server) {
         client.upload_some(&format!("{number}")).await;
     }
     for (text, count) in [("want", 1), ("other", 0)] {
-        let page = client.get(&format!("/files?file_sha1={sha1}&name={text}")).await;
+        let page = client
+            .get(&format!("/files?file_sha1={sha1}&name={text}"))
+            .await;
         let page = page.json();
         assert_eq!(page["files"].as_array().unwrap().len(), count);
         assert!(page["next"].is_null(), "{page}");
