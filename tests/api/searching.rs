@@ -102,8 +102,8 @@ async fn the_same_names_are_found_by_every_database(server: &Server) {
             ],
         ),
     ] {
-        let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let query = format!("name={escaped}");
+        let escaped: Vec<_> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let query = format!("name={}", escaped.concat());
         assert_eq!(names(server, &query).await, found, "{text}");
     }
 }
