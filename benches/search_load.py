@@ -32,7 +32,7 @@ class Service:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         listen = ["--listen", f"127.0.0.1:{self.port}", "--log", "warn", "--no-worker"]
-        self.process = subprocess.Popen([binary, "serve", *listen, *self.settings, "--adopt"])
+        self.process = subprocess.Popen([binary, "serve", *listen, *self.settings], stderr=subprocess.DEVNULL)
         for _ in range(600):
             try:
                 if self.ask("/readyz")[0] == 200:
