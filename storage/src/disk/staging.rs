@@ -92,10 +92,12 @@ impl StagingFolder {
         Ok(mark)
     }
 
+    /// Writes a block, and removes it. The smallest upload needs as much beyond the reserve.
     pub(super) fn probe(&self, reserve: Reserve) -> Result<()> {
+        const BLOCK: [u8; 4096] = [0; 4096];
         let probe = self.create_file()?;
-        reserve.leave_free(&probe.file, 0)?;
-        (&*probe.file).write_all(&[0; 4096])?;
+        reserve.leave_free(&probe.file, BLOCK.len())?;
+        (&*probe.file).write_all(&BLOCK)?;
         Ok(())
     }
 
