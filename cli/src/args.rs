@@ -8,8 +8,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        check::Check, get::Get, health::Health, ls::Ls, migrate::Migration, mv::Mv, put::Put,
-        quota::QuotaAction, rm::Rm, token::TokenAction, transfer::Transfer, worker::WorkerCommand,
+        adopt::Adopt, check::Check, get::Get, health::Health, ls::Ls, migrate::Migration, mv::Mv,
+        put::Put, quota::QuotaAction, rm::Rm, token::TokenAction, transfer::Transfer,
+        uploads::UploadsAction, worker::WorkerCommand,
     },
     settings::Settings,
 };
@@ -75,13 +76,22 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: QuotaAction,
     },
+    /// Hand all files of one owner to another, with the links to them: by default those of
+    /// `anonymous`, from before authentication.
+    ///
+    /// The service may run meanwhile. The command can be interrupted at any time; started again, it
+    /// hands over the rest. A file that the new owner has already stays as it is. Unfinished uploads
+    /// stay with their owner.
+    Adopt(Adopt),
     /// Upload files to a server.
     ///
     /// A file that you have on the server already is not sent. If another owner has the content
     /// there, a proof that you have it, too, is sent instead. Every other upload resumes after a
     /// broken connection or a restart of the server, and fails after one minute without progress.
-    /// Prints one line for each file, with its SHA-1 and its name. Exit status: 0 on success, 1 if the
-    /// server refused a request, 2 on any other failure.
+    /// An upload of a file that was interrupted is remembered in `$XDG_STATE_HOME/fileserver`, or
+    /// `~/.local/state/fileserver`: the same command, run again, sends the rest. Prints one line for
+    /// each file, with its SHA-1 and its name. Exit status: 0 on success, 1 if the server refused a
+    /// request, 2 on any other failure, 130 if it was interrupted.
     Put(Put),
     /// Download a file from a server.
     ///
@@ -97,6 +107,13 @@ pub(crate) enum Command {
     /// They can be restored, unless they are purged. Exit status: 0 on success, 1 if the server
     /// refused a request, 2 on any other failure.
     Rm(Rm),
+    /// List and drop your unfinished uploads on a server.
+    ///
+    /// Exit status: 0 on success, 1 if the server refused a request, 2 on any other failure.
+    Uploads {
+        #[command(subcommand)]
+        action: UploadsAction,
+    },
     /// Rename a file on a server.
     ///
     /// Exit status: 0 on success, 1 if the server refused the request, 2 on any other failure.

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+pub(crate) mod adopt;
 pub(crate) mod check;
 pub(crate) mod connection;
 pub(crate) mod get;
@@ -15,6 +16,7 @@ pub(crate) mod serve;
 mod terminal;
 pub(crate) mod token;
 pub(crate) mod transfer;
+pub(crate) mod uploads;
 pub(crate) mod worker;
 
 use std::{fmt, io, process::ExitCode};

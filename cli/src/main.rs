@@ -24,10 +24,12 @@ fn main() -> ExitCode {
         Command::Openapi { json } => commands::openapi::run(json),
         Command::Token { action } => commands::token::run(&line.settings, &action),
         Command::Quota { action } => commands::quota::run(&line.settings, &action),
+        Command::Adopt(adopt) => commands::adopt::run(&line.settings, &adopt),
         Command::Put(put) => commands::put::run(&put),
         Command::Get(get) => commands::get::run(&get),
         Command::Ls(ls) => commands::ls::run(&ls),
         Command::Rm(rm) => commands::rm::run(&rm),
+        Command::Uploads { action } => commands::uploads::run(&action),
         Command::Mv(mv) => commands::mv::run(&mv),
     }
 }

@@ -6,6 +6,7 @@
 //! that callers treat differently.
 
 mod accounts;
+mod adoption;
 mod checksums;
 mod claims;
 mod connect;
@@ -39,6 +40,7 @@ mod transfers;
 mod usage;
 
 pub use accounts::Accounts;
+pub use adoption::{AdoptedFile, AdoptionOutcome};
 pub use checksums::{Checksums, CopyDrop};
 pub use claims::Claims;
 pub use connect::Options;

@@ -104,7 +104,7 @@ impl FileService {
         recorded
     }
 
-    async fn invalidate(&self, owner: &Owner, sha1: &Sha1) {
+    pub(crate) async fn invalidate(&self, owner: &Owner, sha1: &Sha1) {
         if let Some(cache) = &self.0.entry_cache {
             cache.invalidate(owner, sha1).await;
         }

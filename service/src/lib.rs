@@ -4,6 +4,7 @@
 //! every lookup goes through the owner's own entry; no transaction is open while bytes move.
 
 mod address_cache;
+mod adopt;
 mod check;
 mod checksum_cache;
 mod claim;
@@ -62,7 +63,9 @@ pub use plan_transfers::PlanProgress;
 pub use purge::Purged;
 pub use scrub::ScrubCounts;
 pub use service::{FileService, Keys};
-pub use sessions::{Append, AppendRequest, Completion, NewUpload, Outcome, UploadStatus};
+pub use sessions::{
+    Append, AppendRequest, Completion, NewUpload, Outcome, UploadPage, UploadStatus,
+};
 pub use store_content::Stored;
 pub use stores::{Policy, Stores};
 pub use tokens::NewToken;
@@ -71,6 +74,9 @@ pub use update::FileUpdate;
 pub use upload::Upload;
 pub use usage::Allowance;
 pub use verified_object::VerifiedObject;
+
+// The results of the repositories.
+pub use persistence::{AdoptedFile, AdoptionOutcome};
 
 // The model.
 pub use domain::{

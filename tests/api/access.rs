@@ -3,7 +3,9 @@
 //! The operations come from the contract itself, so none can be forgotten: an operation that has no
 //! case here fails the test.
 
-use harness::{Answer, Ceph, Client, Server, TusUpload, digests, on_every_database, unique_text};
+use harness::{
+    Answer, Ceph, Client, Kind, Server, TusUpload, digests, on_every_database, unique_text,
+};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -120,8 +122,8 @@ impl Belongings {
                     Foreign::Own,
                 )
             }
-            "list_files" | "read_usage" | "read_metrics" | "list_transfers" | "find_transfer"
-            | "cancel_transfer" => (to(&path), Foreign::Own),
+            "list_files" | "list_uploads" | "read_usage" | "read_metrics" | "list_transfers"
+            | "find_transfer" | "cancel_transfer" => (to(&path), Foreign::Own),
             "start_transfer" => (start_transfer(client), Foreign::Own),
             "find_file" | "download_file" | "remove_file" | "unshare_file" => {
                 (to(&path), Foreign::NotFound)
@@ -348,4 +350,71 @@ async fn only_an_admin_acts_for_others(server: &Server) {
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(actor, format!("token:{}", listed["id"].as_str().unwrap()));
     own.end(&alice).await;
+}
+
+#[tokio::test]
+async fn files_from_before_authentication_are_handed_to_an_owner() {
+    for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
+        let mut server = Server::start(kind, &[]).await;
+        let anonymous = server.client();
+        let (moved, bytes) = anonymous.upload_some("a.txt").await;
+        let (existing, text) = anonymous.upload_some("b.txt").await;
+        // Seen by the cache.
+        assert_eq!(anonymous.get(&format!("/files/{moved}")).await.status, 200);
+        let share = anonymous.request(Method::POST, &format!("/files/{moved}/links"));
+        let link = anonymous
+            .send(share.json(&json!({"expires_in": 600})))
+            .await;
+        let link = link.json()["url"].as_str().unwrap().to_owned();
+        server.stop().await;
+        server.set("FILESERVER_AUTH", "token");
+        server.restart().await;
+        assert!(
+            server.log().contains("fileserver adopt OWNER")
+                || server
+                    .said_at_start()
+                    .await
+                    .contains("fileserver adopt OWNER")
+        );
+        let alice = server.client_of("alice");
+        assert_eq!(alice.get(&format!("/files/{moved}")).await.status, 404);
+        assert_eq!(alice.upload_raw("alices.txt", text).await.status, 201);
+
+        let adopt = |arguments: &[&str]| {
+            let adopted = server.command(&[&["adopt", "alice"], arguments].concat());
+            let said = String::from_utf8_lossy(&adopted.stderr).into_owned();
+            assert!(adopted.status.success(), "{said}");
+            String::from_utf8(adopted.stdout).unwrap()
+        };
+        let planned = adopt(&["--dry-run"]);
+        assert!(planned.contains("would hand 1 files"), "{planned}");
+        assert_eq!(alice.get(&format!("/files/{moved}")).await.status, 404);
+        let said = adopt(&[]);
+        assert!(said.contains("handed 1 files"), "{said}");
+        let line = format!("{existing}  b.txt: alice has it already, as alices.txt");
+        assert!(said.contains(&line), "{said}");
+        assert!(adopt(&[]).contains("handed 0 files"));
+
+        let content = alice.get(&format!("/files/{moved}/content")).await;
+        assert!(content.body == bytes);
+        let names: Vec<_> = alice.list_all("").await.into_iter();
+        let names: Vec<_> = names.map(|meta| meta.file_name.to_string()).collect();
+        assert_eq!(names, ["alices.txt", "a.txt"]);
+        let path = link.find("/d/").map_or("", |at| &link[at..]);
+        assert!(server.client().get(path).await.body == bytes, "{link}");
+        let token = server.token("anonymous", "files:read,files:write");
+        let anonymous = server.client().with_token(&token);
+        assert_eq!(anonymous.list_all("").await.len(), 0);
+        assert_eq!(anonymous.get(&format!("/files/{moved}")).await.status, 404);
+        let usage = |client: harness::Client| async move {
+            client.get("/usage").await.json()["files"].clone()
+        };
+        assert_eq!(
+            (usage(alice).await, usage(anonymous).await),
+            (json!(2), json!(0))
+        );
+        let same = server.command(&["adopt", "alice", "--from", "alice"]);
+        assert_eq!(same.status.code(), Some(2));
+        server.finish().await;
+    }
 }

@@ -9,7 +9,7 @@ use domain::{
 };
 use futures_util::future::join_all;
 use harness::TestDatabase;
-use persistence::{Database, Error, RecordOutcome, UploadRecord};
+use persistence::{AdoptionOutcome, Database, Error, RecordOutcome, UploadRecord};
 
 use crate::{on_every_database, options, owner, record, some_address, some_content, some_id};
 
@@ -20,6 +20,8 @@ on_every_database! {
     a_content_is_withdrawn_when_it_has_no_entry,
     a_content_that_is_uploaded_again_is_not_removed,
     a_link_works_while_its_owner_has_the_file,
+    another_owner_gets_the_files_that_it_lacks,
+    an_adoption_goes_on_where_it_was_interrupted,
     a_token_is_found_by_its_hash_and_its_use_is_recorded_once_a_minute,
 }
 
@@ -49,7 +51,7 @@ async fn the_migration_that_adds_counts_counts_existing_files(
     record(database, "bob", "b", &second, 1).await;
     change(database, &owner("bob"), &second.sha1, None).await;
     let schema = Database::schema(&options(place)).await.unwrap();
-    schema.down(2).await.unwrap();
+    schema.down(5).await.unwrap();
     schema.up().await.unwrap();
     schema.close().await;
     let usage = async |who: &str| database.accounts().find(&owner(who)).await.unwrap().usage;
@@ -298,4 +300,137 @@ async fn a_token_is_found_by_its_hash_and_its_use_is_recorded_once_a_minute(
     let listed = tokens.list(Some(&owner("alice"))).await.unwrap();
     assert_eq!(listed[0].revoke_at, Some(at(200)));
     assert!(tokens.list(Some(&owner("bob"))).await.unwrap().is_empty());
+}
+
+async fn another_owner_gets_the_files_that_it_lacks(database: &Database, _: &TestDatabase) {
+    let (anonymous, bob) = (&Owner::anonymous(), &owner("bob"));
+    let names = [
+        "moved", "existing", "restored", "purged", "deleted", "given up",
+    ];
+    let contents = names.map(|_| some_content());
+    let [moved, existing, restored, purged, deleted, given_up] = contents;
+    for (name, content) in names.iter().zip(&contents) {
+        record(database, "anonymous", name, content, 1).await;
+    }
+    for content in [&existing, &restored, &purged] {
+        record(database, "bob", "bobs", content, 2).await;
+    }
+    change(database, bob, &restored.sha1, Some(FileStatus::Deleted)).await;
+    change(database, bob, &purged.sha1, None).await;
+    change(
+        database,
+        anonymous,
+        &deleted.sha1,
+        Some(FileStatus::Deleted),
+    )
+    .await;
+    change(database, anonymous, &given_up.sha1, None).await;
+    let link = Link {
+        id: some_id(),
+        owner: anonymous.clone(),
+        file_sha1: moved.sha1,
+        inline: false,
+        max_downloads: None,
+        create_at: at(1),
+        expires_at: at(100),
+    };
+    assert!(database.links().insert(&link).await.unwrap());
+
+    let adopt = async |dry_run| {
+        let owners = (anonymous, bob);
+        let adopted = database.adopt(owners, None, 100, at(20), dry_run).await;
+        adopted.unwrap()
+    };
+    let planned = adopt(true).await;
+    assert!(
+        database
+            .entries()
+            .find(bob, &moved.sha1)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let adopted = adopt(false).await;
+    assert_eq!(adopted, planned);
+    let outcome = |content: &domain::Content| {
+        let file = adopted.iter().find(|file| file.sha1 == content.sha1);
+        file.map(|file| file.outcome.clone())
+    };
+    assert_eq!(outcome(&moved), Some(AdoptionOutcome::Moved));
+    assert_eq!(outcome(&deleted), Some(AdoptionOutcome::Moved));
+    let bobs = "bobs".parse().unwrap();
+    assert_eq!(outcome(&existing), Some(AdoptionOutcome::Existing(bobs)));
+    assert_eq!(outcome(&restored), Some(AdoptionOutcome::Restored));
+    assert_eq!(outcome(&purged), Some(AdoptionOutcome::Restored));
+    assert_eq!(outcome(&given_up), None);
+
+    for (content, name, status) in [
+        (&moved, "moved", FileStatus::Available),
+        (&existing, "bobs", FileStatus::Available),
+        (&restored, "restored", FileStatus::Available),
+        (&purged, "purged", FileStatus::Available),
+        (&deleted, "deleted", FileStatus::Deleted),
+    ] {
+        let entry = database.entries().find(bob, &content.sha1).await.unwrap();
+        let meta = entry.unwrap().meta;
+        assert_eq!((meta.file_name.as_str(), meta.status), (name, status));
+        let left = database.entries().find(anonymous, &content.sha1).await;
+        assert_eq!(left.unwrap(), None, "{name}");
+        assert!(
+            database
+                .entries()
+                .is_referenced(&content.sha1)
+                .await
+                .unwrap()
+        );
+    }
+    let found = database.links().find(link.id, at(2)).await.unwrap();
+    assert_eq!(&found.unwrap().owner, bob);
+    let accounts = database.accounts();
+    for who in [anonymous, bob] {
+        assert_eq!(accounts.audit(who).await.unwrap(), None);
+    }
+    assert_eq!(accounts.find(anonymous).await.unwrap().usage.files, 0);
+    assert_eq!(accounts.find(bob).await.unwrap().usage.files, 5);
+    assert_eq!(adopt(false).await, Vec::new());
+}
+
+async fn an_adoption_goes_on_where_it_was_interrupted(database: &Database, _: &TestDatabase) {
+    let (anonymous, bob) = (&Owner::anonymous(), &owner("bob"));
+    let contents: Vec<_> = (0..25).map(|_| some_content()).collect();
+    for content in &contents {
+        record(database, "anonymous", "a", content, 1).await;
+    }
+    let adopt = async |after: Option<domain::Sha1>| {
+        let owners = (anonymous, bob);
+        let adopted = database.adopt(owners, after.as_ref(), 10, at(20), false);
+        adopted.await.unwrap()
+    };
+    assert_eq!(adopt(None).await.len(), 10);
+    // Two that run at once share the work, while the new owner uploads the same contents.
+    let all = async || {
+        let mut after = None;
+        let mut count = 0;
+        loop {
+            let adopted = adopt(after).await;
+            let Some(last) = adopted.last() else {
+                return count;
+            };
+            after = Some(last.sha1);
+            count += adopted.len();
+        }
+    };
+    let uploads = async {
+        for content in &contents {
+            record(database, "bob", "b", content, 1).await;
+        }
+    };
+    let (one, other, ()) = futures_util::join!(all(), all(), uploads);
+    assert_eq!(one + other, 15);
+    assert_eq!(adopt(None).await, Vec::new());
+    let accounts = database.accounts();
+    assert_eq!(accounts.find(bob).await.unwrap().usage.files, 25);
+    for who in [anonymous, bob] {
+        assert_eq!(accounts.audit(who).await.unwrap(), None);
+    }
 }

@@ -111,8 +111,8 @@ async fn warn_of_anonymous_files(settings: &Settings, service: &FileService) {
     {
         tracing::warn!(
             files = found.usage.files,
-            "files from before authentication belong to `{anonymous}`; a token of this owner reaches them: \
-             fileserver token create --owner {anonymous} --scope files:read,files:write"
+            "files from before authentication belong to `{anonymous}`; hand them to an owner: \
+             fileserver adopt OWNER"
         );
     }
 }

@@ -1,6 +1,10 @@
 //! Output of the subcommands that talk to a server: escaped texts, progress bars and exit codes.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use client::{ClientError, Notice, Observer, Phase};
 use domain::ErrorChain;
@@ -47,6 +51,8 @@ impl Outcome {
 pub(crate) struct Bar {
     bar: ProgressBar,
     verbose: bool,
+    /// Whether another process would continue the upload.
+    is_remembered: AtomicBool,
 }
 
 impl Bar {
@@ -55,11 +61,18 @@ impl Bar {
         Self {
             bar: ProgressBar::new_spinner(),
             verbose,
+            is_remembered: AtomicBool::new(false),
         }
+    }
+
+    /// Returns whether the current upload is remembered, so that another process continues it.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.is_remembered.load(Ordering::Relaxed)
     }
 
     /// Names the file that is transferred.
     pub(crate) fn set_name(&self, name: &str) {
+        self.is_remembered.store(false, Ordering::Relaxed);
         self.bar.set_message(sanitize_for_terminal(name));
     }
 
@@ -95,7 +108,12 @@ impl Observer for Bar {
     }
 
     fn notice(&self, notice: Notice<'_>) {
-        if self.verbose || !matches!(notice, Notice::NotInstant(_)) {
+        if matches!(notice, Notice::Remembered) {
+            self.is_remembered.store(true, Ordering::Relaxed);
+            return;
+        }
+        let is_detail = matches!(notice, Notice::NotInstant(_) | Notice::NotRemembered(_));
+        if self.verbose || !is_detail {
             self.print(&format!("fileserver: {notice}"));
         }
     }
