@@ -397,7 +397,7 @@ async fn files_from_before_authentication_are_handed_to_an_owner() {
 
         let content = alice.get(&format!("/files/{moved}/content")).await;
         assert!(content.body == bytes);
-        let names: Vec<_> = alice.list_all("").await.into_iter();
+        let names = alice.list_all("").await.into_iter();
         let names: Vec<_> = names.map(|meta| meta.file_name.to_string()).collect();
         assert_eq!(names, ["alices.txt", "a.txt"]);
         let path = link.find("/d/").map_or("", |at| &link[at..]);
@@ -406,7 +406,7 @@ async fn files_from_before_authentication_are_handed_to_an_owner() {
         let anonymous = server.client().with_token(&token);
         assert_eq!(anonymous.list_all("").await.len(), 0);
         assert_eq!(anonymous.get(&format!("/files/{moved}")).await.status, 404);
-        let usage = |client: harness::Client| async move {
+        let usage = |client: Client| async move {
             client.get("/usage").await.json()["files"].clone()
         };
         assert_eq!(

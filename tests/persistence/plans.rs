@@ -76,9 +76,10 @@ async fn listings_of_uploads_use_an_index_without_sorting(
         create_at: Timestamp::from_microseconds(10_000),
         id: [7; 16].into(),
     };
+    let alice = owner("alice");
     for after in [None, Some(middle)] {
-        let plan = plans::list_uploads(database, &owner("alice"), after, 21);
-        let plan = plan.await.unwrap().to_lowercase();
+        let plan = plans::list_uploads(database, &alice, after, 21).await;
+        let plan = plan.unwrap().to_lowercase();
         let costly: &[&str] = match place.kind() {
             Kind::Sqlite => &["scan", "temp b-tree"],
             Kind::MariaDb => &["filesort", "temporary", "\"all\""],
