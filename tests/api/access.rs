@@ -406,9 +406,8 @@ async fn files_from_before_authentication_are_handed_to_an_owner() {
         let anonymous = server.client().with_token(&token);
         assert_eq!(anonymous.list_all("").await.len(), 0);
         assert_eq!(anonymous.get(&format!("/files/{moved}")).await.status, 404);
-        let usage = |client: Client| async move {
-            client.get("/usage").await.json()["files"].clone()
-        };
+        let usage =
+            |client: Client| async move { client.get("/usage").await.json()["files"].clone() };
         assert_eq!(
             (usage(alice).await, usage(anonymous).await),
             (json!(2), json!(0))

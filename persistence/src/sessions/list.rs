@@ -2,8 +2,8 @@
 
 use domain::{Owner, Role, Session, Sha1, Sha256, Timestamp, UploadPosition};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, Iterable as _, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, Condition, EntityTrait, ExprTrait as _, Iterable as _, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Select,
     sea_query::{
         Expr,
         extension::mysql::{IndexHintScope, MySqlSelectStatementExt as _},
@@ -91,7 +91,12 @@ pub(crate) fn newest(
     select = select
         .filter(upload::Column::Owner.eq(owner.as_str()))
         .filter(upload::Column::Status.eq(OPEN))
-        .filter(upload::Column::ExpiresAt.gt(now.microseconds()))
+        // The sum keeps SQLite from the index by expiry, whose rows it would have to sort.
+        .filter(
+            Expr::col(upload::Column::ExpiresAt)
+                .add(0)
+                .gt(now.microseconds()),
+        )
         .order_by_desc(upload::Column::CreateAt)
         .order_by_desc(upload::Column::Id);
     if let Some(UploadPosition { create_at, id }) = after {
