@@ -391,8 +391,8 @@ async fn files_from_before_authentication_are_handed_to_an_owner() {
         assert_eq!(alice.get(&format!("/files/{moved}")).await.status, 404);
         let said = adopt(&[]);
         assert!(said.contains("handed 1 files"), "{said}");
-        let line = format!("{existing}  b.txt: alice has it already, as alices.txt");
-        assert!(said.contains(&line), "{said}");
+        let explained = format!("{existing}  b.txt: alice has it already, as alices.txt");
+        assert!(said.contains(&explained), "{said}");
         assert!(adopt(&[]).contains("handed 0 files"));
 
         let content = alice.get(&format!("/files/{moved}/content")).await;

@@ -49,7 +49,7 @@ impl Outcome {
 
 /// Shows the progress of a transfer as a bar, on a terminal only.
 pub(crate) struct Bar {
-    bar: ProgressBar,
+    progress: ProgressBar,
     verbose: bool,
     /// Whether another process would continue the upload.
     is_remembered: AtomicBool,
@@ -59,7 +59,7 @@ impl Bar {
     /// Creates the bar; it appears when a transfer begins.
     pub(crate) fn new(verbose: bool) -> Self {
         Self {
-            bar: ProgressBar::new_spinner(),
+            progress: ProgressBar::new_spinner(),
             verbose,
             is_remembered: AtomicBool::new(false),
         }
@@ -73,38 +73,38 @@ impl Bar {
     /// Names the file that is transferred.
     pub(crate) fn set_name(&self, name: &str) {
         self.is_remembered.store(false, Ordering::Relaxed);
-        self.bar.set_message(sanitize_for_terminal(name));
+        self.progress.set_message(sanitize_for_terminal(name));
     }
 
     /// Prints a line without disturbing the bar.
     pub(crate) fn print(&self, line: &str) {
-        self.bar
+        self.progress
             .suspend(|| eprintln!("{}", sanitize_for_terminal(line)));
     }
 
     /// Removes the bar.
     pub(crate) fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.progress.finish_and_clear();
     }
 }
 
 impl Observer for Bar {
     fn begin(&self, _: Phase, length: Option<u64>) {
         let template = if let Some(length) = length {
-            self.bar.set_length(length);
+            self.progress.set_length(length);
             WITH_LENGTH
         } else {
-            self.bar.unset_length();
+            self.progress.unset_length();
             WITHOUT_LENGTH
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
+            self.progress.set_style(style);
         }
-        self.bar.reset();
+        self.progress.reset();
     }
 
     fn advance(&self, position: u64) {
-        self.bar.set_position(position);
+        self.progress.set_position(position);
     }
 
     fn notice(&self, notice: Notice<'_>) {
