@@ -15,6 +15,7 @@ pub(crate) mod inspect_tus_upload;
 pub(crate) mod inspect_upload;
 pub(crate) mod list_files;
 pub(crate) mod list_transfers;
+pub(crate) mod list_uploads;
 pub(crate) mod offer_resumption;
 pub(crate) mod offer_tus;
 pub(crate) mod prove_claim;

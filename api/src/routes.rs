@@ -25,6 +25,7 @@ use crate::{
         inspect_upload::inspect_upload,
         list_files::list_files,
         list_transfers::list_transfers,
+        list_uploads::list_uploads,
         offer_resumption::{offer_resumption, offer_resumption_of, offer_resumption_to},
         offer_tus::{offer_tus, offer_tus_to},
         prove_claim::prove_claim,
@@ -61,6 +62,7 @@ pub(crate) fn operations(config: &mut ServiceConfig<'_>) {
         .service(follow_link)
         .service(offer_resumption)
         .service(offer_resumption_to)
+        .service(list_uploads)
         .service(inspect_upload)
         .service(append_upload)
         .service(remove_upload)

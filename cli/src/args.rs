@@ -10,7 +10,7 @@ use crate::{
     commands::{
         adopt::Adopt, check::Check, get::Get, health::Health, ls::Ls, migrate::Migration, mv::Mv,
         put::Put, quota::QuotaAction, rm::Rm, token::TokenAction, transfer::Transfer,
-        worker::WorkerCommand,
+        uploads::UploadsAction, worker::WorkerCommand,
     },
     settings::Settings,
 };
@@ -86,8 +86,10 @@ pub(crate) enum Command {
     /// A file that you have on the server already is not sent. If another owner has the content
     /// there, a proof that you have it, too, is sent instead. Every other upload resumes after a
     /// broken connection or a restart of the server, and fails after one minute without progress.
-    /// Prints one line for each file, with its SHA-1 and its name. Exit status: 0 on success, 1 if the
-    /// server refused a request, 2 on any other failure.
+    /// An upload of a file that was interrupted is remembered in `$XDG_STATE_HOME/fileserver`, or
+    /// `~/.local/state/fileserver`: the same command, run again, sends the rest. Prints one line for
+    /// each file, with its SHA-1 and its name. Exit status: 0 on success, 1 if the server refused a
+    /// request, 2 on any other failure, 130 if it was interrupted.
     Put(Put),
     /// Download a file from a server.
     ///
@@ -103,6 +105,13 @@ pub(crate) enum Command {
     /// They can be restored, unless they are purged. Exit status: 0 on success, 1 if the server
     /// refused a request, 2 on any other failure.
     Rm(Rm),
+    /// List and drop your unfinished uploads on a server.
+    ///
+    /// Exit status: 0 on success, 1 if the server refused a request, 2 on any other failure.
+    Uploads {
+        #[command(subcommand)]
+        action: UploadsAction,
+    },
     /// Rename a file on a server.
     ///
     /// Exit status: 0 on success, 1 if the server refused the request, 2 on any other failure.

@@ -16,6 +16,7 @@ pub(crate) mod serve;
 mod terminal;
 pub(crate) mod token;
 pub(crate) mod transfer;
+pub(crate) mod uploads;
 pub(crate) mod worker;
 
 use std::{fmt, io, process::ExitCode};

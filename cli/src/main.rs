@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Get(get) => commands::get::run(&get),
         Command::Ls(ls) => commands::ls::run(&ls),
         Command::Rm(rm) => commands::rm::run(&rm),
+        Command::Uploads { action } => commands::uploads::run(&action),
         Command::Mv(mv) => commands::mv::run(&mv),
     }
 }

@@ -1,6 +1,7 @@
 //! The server that a client talks to, and its credentials.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -11,7 +12,11 @@ use reqwest::{
     redirect::Policy,
 };
 
-use crate::{error::ClientError, observer::Observer};
+use crate::{
+    error::ClientError,
+    memory::{UploadMemory, UploadRecord},
+    observer::{Notice, Observer},
+};
 
 /// Time limit for making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,6 +32,7 @@ pub struct Client {
     /// Whether the server has ever answered.
     pub(super) was_reached: AtomicBool,
     pub(super) observer: Arc<dyn Observer>,
+    memory: Option<UploadMemory>,
 }
 
 impl Client {
@@ -45,6 +51,28 @@ impl Client {
             token: token.map(bearer).transpose()?,
             was_reached: AtomicBool::new(false),
             observer: Arc::new(()),
+            memory: None,
+        })
+    }
+
+    /// Remembers uploads of files in a folder of the user, so that a later process continues them.
+    ///
+    /// The folder is created at the first upload. It has no tokens, but tells which files were
+    /// uploaded.
+    #[must_use]
+    pub fn remembering(mut self, folder: PathBuf) -> Self {
+        self.memory = Some(UploadMemory::new(folder));
+        self
+    }
+
+    /// Opens the record of a path's upload, if uploads are remembered, and no other process uploads
+    /// the path.
+    pub(crate) fn open_record(&self, path: &Path) -> Option<UploadRecord> {
+        let token = self.token.as_ref().map(HeaderValue::as_bytes);
+        let opened = self.memory.as_ref()?.open(self.base.as_str(), token, path);
+        opened.unwrap_or_else(|error| {
+            self.observer.notice(Notice::NotRemembered(&error));
+            None
         })
     }
 

@@ -91,7 +91,7 @@ impl<'a> Download<'a> {
     pub async fn write_to(mut self, output: Box<dyn Write + Send>) -> Result<(), ClientError> {
         self.client.observer.begin(Phase::Receiving, self.size);
         let mut sink = Sink {
-            output: Some((output, ContentHasher::default())),
+            output: Some((output, ContentHasher::without_checksums())),
             pending: Vec::new(),
             pending_size: 0,
             written: 0,

@@ -1,7 +1,7 @@
 //! A client of the file service, for Rust programs.
 //!
 //! [`Client`] uploads, downloads, lists, renames and deletes files. A transfer survives broken connections and
-//! restarts of the server. [`Observer`] receives its progress.
+//! restarts of the server; with [`Client::remembering`] an upload survives the end of the process, too. [`Observer`] receives its progress.
 //!
 //! ```no_run
 //! use fileserver_client::{Client, FileInfo, Input, ListOptions};
@@ -35,13 +35,16 @@ mod error;
 mod exchange;
 mod file_info;
 mod files;
+mod memory;
 mod observer;
 mod put;
+mod resumption;
 mod retry;
 mod source;
 mod stream;
 mod tus;
 mod upload;
+mod uploads;
 
 pub use crate::{
     connection::Client,
@@ -51,4 +54,5 @@ pub use crate::{
     files::{FilePage, ListOptions},
     observer::{Notice, Observer, Phase},
     source::Input,
+    uploads::{UnfinishedUpload, UploadPage},
 };

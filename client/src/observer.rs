@@ -1,6 +1,6 @@
 //! Progress and notices of a client's transfers.
 
-use std::fmt;
+use std::{fmt, io};
 
 use crate::error::ClientError;
 
@@ -22,6 +22,12 @@ pub enum Notice<'a> {
     Retrying(&'a ClientError),
     /// The server lost the state of the upload, so it starts again.
     Restarting,
+    /// An upload that began earlier goes on at this offset.
+    Resuming(u64),
+    /// The upload is remembered: a later process continues it if this one ends.
+    Remembered,
+    /// The upload cannot be remembered, so that it does not survive the end of the process.
+    NotRemembered(&'a io::Error),
     /// The file could not be stored without sending it, so it is sent.
     NotInstant(&'a ClientError),
 }
@@ -31,6 +37,9 @@ impl fmt::Display for Notice<'_> {
         match self {
             Self::Retrying(error) => write!(f, "{}; retrying", domain::ErrorChain(*error)),
             Self::Restarting => f.write_str("the server lost the upload; restarting it"),
+            Self::Resuming(offset) => write!(f, "resuming the upload at {offset} bytes"),
+            Self::Remembered => f.write_str("the upload is remembered"),
+            Self::NotRemembered(error) => write!(f, "the upload is not remembered: {error}"),
             Self::NotInstant(error) => write!(f, "no instant upload: {error}"),
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     error::ClientError,
     file_info::{FileInfo, PutOutcome},
     observer::Phase,
+    resumption::Resumption,
     source::{HashedFile, Input, Source},
     stream::StreamSource,
     upload::ResumableUpload,
@@ -31,23 +32,29 @@ impl Client {
         input: Input,
         info: &FileInfo,
     ) -> Result<(Sha1, PutOutcome), ClientError> {
-        let source = match input {
-            Input::File(file) => {
+        let content = match input {
+            Input::File { file, path } => {
                 let length = file.metadata().map_err(ClientError::local)?.len();
                 self.observer.begin(Phase::Hashing, Some(length));
                 let file = HashedFile::hash(file, &self.observer).await?;
-                if let Some(outcome) = store_without_upload(self, &file, info).await? {
+                let record = path.and_then(|path| self.open_record(&path));
+                let mut resumption = Resumption::new(self, record, &file.content, info).await;
+                // A content that is being sent was no one's when that began.
+                let may_claim = !resumption.is_begun();
+                if let Some(outcome) = store_without_upload(self, &file, info, may_claim).await? {
+                    resumption.drop_upload().await;
                     return Ok((file.content.sha1, outcome));
                 }
                 self.observer.begin(Phase::Sending, Some(file.content.size));
-                Source::File(file)
+                let upload = ResumableUpload::new(self, Source::File(file), info);
+                upload.resuming(resumption).run().await?
             }
             Input::Stream(input) => {
                 self.observer.begin(Phase::Sending, None);
-                Source::Stream(Box::new(StreamSource::new(input)))
+                let source = Source::Stream(Box::new(StreamSource::new(input)));
+                ResumableUpload::new(self, source, info).run().await?
             }
         };
-        let content = ResumableUpload::new(self, source, info).run().await?;
         // A content that the caller had already keeps its name; the upload is complete even if the name
         // cannot be read.
         let outcome = match self.find(&content.sha1).await {
@@ -63,12 +70,14 @@ async fn store_without_upload(
     client: &Client,
     file: &HashedFile,
     info: &FileInfo,
+    may_claim: bool,
 ) -> Result<Option<PutOutcome>, ClientError> {
     // Different content may have the same SHA-1; the upload reports such a collision.
     let same = client.find(&file.content.sha1).await?;
     if let Some(meta) = same.filter(|meta| meta.file_sha256 == file.content.sha256) {
         return Ok(Some(PutOutcome::Existing(meta.file_name)));
     }
-    let is_claimed = file.content.size >= MIN_CLAIM_SIZE && claim(client, file, info).await?;
+    let is_claimed =
+        may_claim && file.content.size >= MIN_CLAIM_SIZE && claim(client, file, info).await?;
     Ok(is_claimed.then_some(PutOutcome::Instant))
 }

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -23,7 +23,12 @@ const READ_SIZE: usize = 1024 * 1024;
 /// The input of an upload.
 pub enum Input {
     /// A file, which can be read repeatedly.
-    File(File),
+    File {
+        /// The opened file.
+        file: File,
+        /// Its path, by which an upload of it is remembered.
+        path: Option<PathBuf>,
+    },
     /// An input that can be read only once, such as a pipe.
     Stream(Box<dyn Read + Send>),
 }
@@ -41,7 +46,10 @@ impl Input {
             return Err(ClientError::local("a folder cannot be uploaded"));
         }
         Ok(if kind.is_file() {
-            Self::File(file)
+            Self::File {
+                file,
+                path: Some(path.to_owned()),
+            }
         } else {
             Self::Stream(Box::new(file))
         })
@@ -90,7 +98,7 @@ impl HashedFile {
     ) -> Result<Self, ClientError> {
         let observer = Arc::clone(observer);
         let hash = move || {
-            let (mut hasher, mut offset) = (ContentHasher::default(), 0);
+            let (mut hasher, mut offset) = (ContentHasher::without_checksums(), 0);
             loop {
                 let bytes = read_at(&file, offset, READ_SIZE)?;
                 if bytes.is_empty() {

@@ -27,7 +27,7 @@ impl StreamSource {
             input: Some(input),
             start: 0,
             buffered: Bytes::new(),
-            hasher: ContentHasher::default(),
+            hasher: ContentHasher::without_checksums(),
             is_at_end: false,
         }
     }

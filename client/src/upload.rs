@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{Content, Sha1};
 use reqwest::{
-    Method, RequestBuilder, Response, Url,
+    Method, RequestBuilder, Response, StatusCode, Url,
     header::{CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, LOCATION},
 };
 
@@ -14,6 +14,7 @@ use crate::{
     exchange::header,
     file_info::FileInfo,
     observer::Notice,
+    resumption::Resumption,
     retry::RetryPolicy,
     source::Source,
     tus::{
@@ -31,6 +32,7 @@ pub(super) struct ResumableUpload<'a> {
     source: Source,
     info: &'a FileInfo,
     retry: RetryPolicy,
+    resumption: Resumption<'a>,
 }
 
 impl<'a> ResumableUpload<'a> {
@@ -40,7 +42,14 @@ impl<'a> ResumableUpload<'a> {
             source,
             info,
             retry: RetryPolicy::default(),
+            resumption: Resumption::none(client),
         }
+    }
+
+    /// Continues an upload that began earlier, and remembers a new one.
+    pub(super) fn resuming(mut self, resumption: Resumption<'a>) -> Self {
+        self.resumption = resumption;
+        self
     }
 
     /// Uploads the whole source, and returns its digests and size.
@@ -53,10 +62,14 @@ impl<'a> ResumableUpload<'a> {
         let mut starts = 0;
         loop {
             starts += 1;
-            let (url, status) = self.create().await?;
+            let (url, status) = self.begin().await?;
             match self.send_from(&url, status).await {
-                Ok(stored) => return self.confirm(stored).await,
+                Ok(stored) => {
+                    self.resumption.forget();
+                    return self.confirm(stored).await;
+                }
                 Err(gone) if gone.is_gone() => {
+                    self.resumption.forget();
                     // The upload may be complete, and only the response lost.
                     if let Some(content) = self.source.content()
                         && self.is_stored(&content).await?
@@ -65,7 +78,12 @@ impl<'a> ResumableUpload<'a> {
                     }
                     self.refuse_restart(starts, gone)?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if is_final(&error) {
+                        self.resumption.forget();
+                    }
+                    return Err(error);
+                }
             }
             self.client.observer.notice(Notice::Restarting);
         }
@@ -79,6 +97,37 @@ impl<'a> ResumableUpload<'a> {
             Source::File(_) if starts >= MAX_STARTS => Err(gone),
             Source::File(_) => Ok(()),
         }
+    }
+
+    /// Finds the upload that began earlier, or creates one.
+    async fn begin(&mut self) -> Result<(Url, UploadStatus), ClientError> {
+        if let Some(url) = self.resumption.take_url() {
+            match self.find_status(&url).await {
+                Ok(status) => {
+                    self.client.observer.notice(Notice::Resuming(status.offset));
+                    self.client.observer.notice(Notice::Remembered);
+                    self.client.observer.advance(status.offset);
+                    return Ok((url, status));
+                }
+                // Another length is that of another upload.
+                Err(error) if error.is_gone() || matches!(error, ClientError::Protocol(_)) => {
+                    self.resumption.forget();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (url, status) = self.create().await?;
+        if let Some(content) = self.source.content() {
+            self.resumption.remember(&url, &content, self.info);
+        }
+        Ok((url, status))
+    }
+
+    /// Asks for the status of an upload.
+    async fn find_status(&self, url: &Url) -> Result<UploadStatus, ClientError> {
+        let request = || self.request(Method::HEAD, Some(url));
+        let response = self.client.send_with_retry(request).await?;
+        self.read_status(&response)
     }
 
     /// Creates an upload. If the response is lost, so is the upload, and another one is created.
@@ -218,4 +267,11 @@ impl<'a> ResumableUpload<'a> {
         };
         request.header(TUS_RESUMABLE, "1.0.0")
     }
+}
+
+/// Returns whether the upload cannot be completed any more, because its content was refused.
+fn is_final(error: &ClientError) -> bool {
+    let status = error.status();
+    status == Some(StatusCode::UNPROCESSABLE_ENTITY)
+        || status == Some(StatusCode::CONFLICT) && !error.is_temporary()
 }

@@ -141,7 +141,7 @@ pub struct ContentHasher {
     sha1: sha1::Sha1,
     sha256: sha2::Sha256,
     size: u64,
-    /// `None` after a restored state, which does not contain them.
+    /// `None` if nobody needs them, or after a restored state, which does not contain them.
     blocks: Option<Box<BlockHasher>>,
 }
 
@@ -157,6 +157,15 @@ impl Default for ContentHasher {
 }
 
 impl ContentHasher {
+    /// A hasher that computes no checksums of blocks, which only a store needs.
+    #[must_use]
+    pub fn without_checksums() -> Self {
+        Self {
+            blocks: None,
+            ..Self::default()
+        }
+    }
+
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         // Both digests read a piece while it is in the nearest cache.
@@ -201,8 +210,8 @@ impl ContentHasher {
         })
     }
 
-    /// The checksums of the blocks of the added bytes; `None` if the hasher continued from a saved
-    /// state, or for more than 64 GiB.
+    /// The checksums of the blocks of the added bytes; `None` if the hasher computes none or continued
+    /// from a saved state, or for more than 64 GiB.
     #[must_use]
     pub fn take_checksums(&mut self) -> Option<BlockChecksums> {
         self.blocks.take()?.finish()

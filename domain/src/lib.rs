@@ -53,7 +53,7 @@ pub use quota::{Quota, QuotaError, Usage};
 pub use random_id::{RandomId, RandomIdError};
 pub use replica_set::{ReplicaSetStatus, ServerStatus};
 pub use scope::{Scope, ScopeError, Scopes};
-pub use session::{Protocol, Role, Session, SessionState};
+pub use session::{Protocol, Role, Session, SessionState, UploadPosition};
 pub use stored_content::StoredContent;
 pub use timestamp::Timestamp;
 pub use token::{Token, TokenState};

@@ -67,3 +67,54 @@ pub enum SessionState {
     /// The upload can no longer become a file.
     Failed,
 }
+
+/// The position of an upload in the listing of its owner's uploads, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadPosition {
+    /// The time of creation.
+    pub create_at: Timestamp,
+    /// The id.
+    pub id: RandomId,
+}
+
+impl Session {
+    /// The position in the listing of the owner's uploads.
+    #[must_use]
+    pub fn position(&self) -> UploadPosition {
+        UploadPosition {
+            create_at: self.create_at,
+            id: self.id,
+        }
+    }
+
+    /// Returns whether the client named the file; without a name it is called by the upload's id.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.file_name.as_str() != self.id.to_string()
+    }
+
+    /// Returns whether two uploads announced the same content: by a digest, and by nothing that
+    /// differs.
+    #[must_use]
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        let sha1 = agree(self.expected_sha1, other.expected_sha1);
+        let sha256 = agree(self.expected_sha256, other.expected_sha256);
+        let length = agree(self.length, other.length);
+        let is_any = sha1 == Some(true) || sha256 == Some(true);
+        is_any
+            && [sha1, sha256, length]
+                .iter()
+                .all(|is_same| *is_same != Some(false))
+    }
+
+    /// Returns whether two uploads are to become files of the same name.
+    #[must_use]
+    pub fn has_name_of(&self, other: &Self) -> bool {
+        self.file_name == other.file_name || !self.is_named() && !other.is_named()
+    }
+}
+
+/// Returns whether two values are equal; `None` if one is not known.
+fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<bool> {
+    Some(one? == other?)
+}

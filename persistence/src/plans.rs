@@ -4,7 +4,7 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use domain::{EntryFilter, FileStatus, Owner, Position, Sha1};
+use domain::{EntryFilter, FileStatus, Owner, Position, Sha1, Timestamp, UploadPosition};
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait,
     FromQueryResult, JsonValue, QuerySelect, QueryTrait,
@@ -18,6 +18,7 @@ use crate::{
     },
     entries::{self, Part},
     error::Result,
+    sessions,
 };
 
 /// The plan of the lookup of an owner's entry by its content.
@@ -69,6 +70,21 @@ pub async fn search_end(
         &entries::position_behind(owner, status, after, count),
     )
     .await
+}
+
+/// The plan of a page of the listing of an owner's unfinished uploads.
+///
+/// # Errors
+///
+/// When the database fails.
+pub async fn list_uploads(
+    database: &Database,
+    owner: &Owner,
+    after: Option<UploadPosition>,
+    limit: u64,
+) -> Result<String> {
+    let listing = sessions::list::newest(owner, after, Timestamp::EPOCH);
+    explain(database, &listing.limit(limit)).await
 }
 
 async fn explain(database: &Database, select: &impl QueryTrait) -> Result<String> {

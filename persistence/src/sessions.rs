@@ -3,6 +3,7 @@
 //! The number of received bytes is stored with the bytes, not here.
 
 pub(crate) mod completion;
+pub(crate) mod list;
 mod quota;
 pub(crate) mod row;
 

@@ -7,6 +7,8 @@
 mod progress;
 mod row;
 
+use std::collections::HashMap;
+
 use domain::RandomId;
 use sea_orm::{
     ActiveValue::Set,
@@ -48,6 +50,28 @@ impl Stagings<'_> {
     pub async fn find_bytes(&self, id: RandomId) -> Result<Option<u64>> {
         let bytes = self.find_number(id, staging::Column::Bytes).await?;
         bytes.map(|number| unsigned(TABLE, number)).transpose()
+    }
+
+    /// Finds the numbers of bytes of several uploads that count; uploads without staged bytes are left
+    /// out. Reads from the primary.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails, or a row cannot be read.
+    pub async fn find_bytes_of(&self, ids: &[RandomId]) -> Result<HashMap<RandomId, u64>> {
+        let find = || {
+            staging::Entity::find()
+                .select_only()
+                .columns([staging::Column::Id, staging::Column::Bytes])
+                .filter(staging::Column::Id.is_in(ids.iter().map(RandomId::to_string)))
+                .into_tuple::<(String, i64)>()
+                .all(self.0.newest())
+        };
+        let rows = attempt(find).await?;
+        let known = |(id, bytes): (String, i64)| {
+            Ok((id.parse().or_corrupt(TABLE)?, unsigned(TABLE, bytes)?))
+        };
+        rows.into_iter().map(known).collect()
     }
 
     /// Finds the epoch of an upload. Reads from the primary.

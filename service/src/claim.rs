@@ -10,10 +10,10 @@ use domain::{
     ByteRange, Claim, FileName, MediaType, Owner, RandomId, Sha1, Sha256, StoredContent, Timestamp,
     possession::{self, Nonce, Prover},
 };
-use persistence::{RecordOutcome, UploadRecord};
+use persistence::{Error as DatabaseError, RecordOutcome, UploadRecord};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Disclosure, Error, FileService, Result, Stored, random::random_id};
+use crate::{Disclosure, Error, Expected, FileService, Result, Stored, random::random_id};
 
 /// Lifetime of a claim.
 const CLAIM_LIFETIME: Duration = Duration::from_mins(5);
@@ -187,7 +187,13 @@ impl FileService {
             deletion_grace: self.0.limits.copy_grace,
             at: self.0.clock.now(),
         };
-        match self.record(&record).await? {
+        let mut recorded = self.record(&record).await;
+        if let Err(DatabaseError::QuotaFull(_)) = &recorded
+            && self.has_replaced_uploads(claim).await?
+        {
+            recorded = self.record(&record).await;
+        }
+        match recorded? {
             RecordOutcome::Recorded { entry, outcome, .. } => Ok(Stored {
                 entry: *entry,
                 outcome,
@@ -198,5 +204,16 @@ impl FileService {
             | RecordOutcome::Collision
             | RecordOutcome::SessionClosed => Err(Error::NotProven),
         }
+    }
+
+    /// Makes room in the owner's quota by removing unfinished uploads of the claimed content.
+    async fn has_replaced_uploads(&self, claim: &Claim) -> Result<bool> {
+        let expected = Expected {
+            sha1: Some(claim.file_sha1),
+            sha256: claim.file_sha256,
+            size: None,
+        };
+        self.make_room_for(&claim.owner, &expected, Some(claim.file_size))
+            .await
     }
 }

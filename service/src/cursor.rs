@@ -2,16 +2,17 @@
 //!
 //! A cursor is the position of the last listed entry, with a MAC over the owner, the filter and the
 //! position: `upload_at` and `id`, eight bytes each and big-endian, then the first half of an
-//! HMAC-SHA-256; in base64url.
+//! HMAC-SHA-256; in base64url. In a listing of uploads it is `create_at` and the 16 bytes of the id.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{EntryFilter, Owner, Position, Timestamp};
+use domain::{EntryFilter, Owner, Position, RandomId, Timestamp, UploadPosition};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::{Error, Result};
 
 const POSITION: usize = 16;
+const UPLOAD_POSITION: usize = 24;
 const TAG: usize = 16;
 
 /// Secret key of cursors, shared by all replicas of the service.
@@ -26,12 +27,10 @@ impl CursorKey {
     }
 
     pub(crate) fn seal(&self, owner: &Owner, filter: &EntryFilter, last: Position) -> String {
-        let mut cursor = [0; POSITION + TAG];
-        cursor[..8].copy_from_slice(&last.upload_at.microseconds().to_be_bytes());
-        cursor[8..POSITION].copy_from_slice(&last.id.to_be_bytes());
-        let tag = self.mac(owner, filter, &cursor[..POSITION]).finalize();
-        cursor[POSITION..].copy_from_slice(&tag.into_bytes()[..TAG]);
-        URL_SAFE_NO_PAD.encode(cursor)
+        let mut position = [0; POSITION];
+        position[..8].copy_from_slice(&last.upload_at.microseconds().to_be_bytes());
+        position[8..].copy_from_slice(&last.id.to_be_bytes());
+        sealed(&position, self.mac(owner, filter, &position))
     }
 
     pub(crate) fn open(
@@ -40,46 +39,98 @@ impl CursorKey {
         filter: &EntryFilter,
         cursor: &str,
     ) -> Result<Position> {
-        let cursor = URL_SAFE_NO_PAD
-            .decode(cursor)
-            .map_err(|_| Error::InvalidCursor)?;
-        let (position, tag) = cursor
-            .split_first_chunk::<POSITION>()
-            .filter(|(_, tag)| tag.len() == TAG)
-            .ok_or(Error::InvalidCursor)?;
-        self.mac(owner, filter, position)
-            .verify_truncated_left(tag)
-            .map_err(|_| Error::InvalidCursor)?;
-        let [upload_at, id] = [0, 8].map(|at| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&position[at..at + 8]);
-            i64::from_be_bytes(bytes)
-        });
+        let position: [u8; POSITION] =
+            opened(cursor, |position| self.mac(owner, filter, position))?;
         Ok(Position {
-            upload_at: Timestamp::from_microseconds(upload_at),
-            id,
+            upload_at: Timestamp::from_microseconds(number(&position[..8])),
+            id: number(&position[8..]),
         })
     }
 
-    /// MAC over the listing, each part after its length, and the position.
+    pub(crate) fn seal_upload(&self, owner: &Owner, last: UploadPosition) -> String {
+        let mut position = [0; UPLOAD_POSITION];
+        position[..8].copy_from_slice(&last.create_at.microseconds().to_be_bytes());
+        position[8..].copy_from_slice(last.id.as_bytes());
+        sealed(&position, self.upload_mac(owner, &position))
+    }
+
+    pub(crate) fn open_upload(&self, owner: &Owner, cursor: &str) -> Result<UploadPosition> {
+        let position: [u8; UPLOAD_POSITION] =
+            opened(cursor, |position| self.upload_mac(owner, position))?;
+        let mut id = [0; 16];
+        id.copy_from_slice(&position[8..]);
+        Ok(UploadPosition {
+            create_at: Timestamp::from_microseconds(number(&position[..8])),
+            id: RandomId::from(id),
+        })
+    }
+
+    /// MAC over the listing of files and the position.
     fn mac(&self, owner: &Owner, filter: &EntryFilter, position: &[u8]) -> Hmac<Sha256> {
+        let status = format!("{:?}", filter.status);
+        let name = filter.name.as_deref().unwrap_or_default();
+        let listing = [
+            owner.as_str().as_bytes(),
+            status.as_bytes(),
+            name.as_bytes(),
+        ];
+        let sha1s = filter
+            .sha1s
+            .iter()
+            .flatten()
+            .map(|sha1| &sha1.as_bytes()[..]);
+        self.mac_of(listing.into_iter().chain(sha1s).chain([position]))
+    }
+
+    /// MAC over the listing of uploads and the position.
+    fn upload_mac(&self, owner: &Owner, position: &[u8]) -> Hmac<Sha256> {
+        // No status of files has this name.
+        self.mac_of([owner.as_str().as_bytes(), b"uploads", position].into_iter())
+    }
+
+    /// MAC over parts, each after its length.
+    fn mac_of<'a>(&self, parts: impl Iterator<Item = &'a [u8]>) -> Hmac<Sha256> {
         // HMAC pads a key to the block size of its hash with zeros (RFC 2104 §2).
         let mut block = [0; 64];
         block[..self.0.len()].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&block.into());
-        let mut part = |bytes: &[u8]| {
-            mac.update(&(bytes.len() as u64).to_be_bytes());
-            mac.update(bytes);
-        };
-        part(owner.as_str().as_bytes());
-        part(format!("{:?}", filter.status).as_bytes());
-        part(filter.name.as_deref().unwrap_or_default().as_bytes());
-        for sha1 in filter.sha1s.iter().flatten() {
-            part(sha1.as_bytes());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
         }
-        part(position);
         mac
     }
+}
+
+/// The cursor of a position with its MAC.
+fn sealed(position: &[u8], mac: Hmac<Sha256>) -> String {
+    let tag = mac.finalize().into_bytes();
+    URL_SAFE_NO_PAD.encode([position, &tag[..TAG]].concat())
+}
+
+/// The position in a cursor, if its MAC is right.
+fn opened<const SIZE: usize>(
+    cursor: &str,
+    mac: impl FnOnce(&[u8]) -> Hmac<Sha256>,
+) -> Result<[u8; SIZE]> {
+    let cursor = URL_SAFE_NO_PAD
+        .decode(cursor)
+        .map_err(|_| Error::InvalidCursor)?;
+    let (position, tag) = cursor
+        .split_first_chunk::<SIZE>()
+        .filter(|(_, tag)| tag.len() == TAG)
+        .ok_or(Error::InvalidCursor)?;
+    mac(position)
+        .verify_truncated_left(tag)
+        .map_err(|_| Error::InvalidCursor)?;
+    Ok(*position)
+}
+
+/// The number in eight bytes.
+fn number(bytes: &[u8]) -> i64 {
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | i64::from(*byte))
 }
 
 #[cfg(test)]
@@ -112,6 +163,22 @@ mod tests {
         assert!(key.open(&alice, &filter(Some("a")), &cursor).is_err());
         let other_key = CursorKey::new([2; 32]);
         assert!(other_key.open(&alice, &filter(None), &cursor).is_err());
+    }
+
+    #[test]
+    fn a_cursor_of_uploads_opens_in_their_listing_only() {
+        let key = CursorKey::new([1; 32]);
+        let alice: Owner = "alice".parse().unwrap();
+        let last = UploadPosition {
+            create_at: Timestamp::from_microseconds(-3),
+            id: [7; 16].into(),
+        };
+        let cursor = key.seal_upload(&alice, last);
+        assert_eq!(key.open_upload(&alice, &cursor).unwrap(), last);
+        assert!(key.open_upload(&Owner::anonymous(), &cursor).is_err());
+        assert!(key.open(&alice, &filter(None), &cursor).is_err());
+        let of_files = key.seal(&alice, &filter(None), LAST);
+        assert!(key.open_upload(&alice, &of_files).is_err());
     }
 
     #[test]

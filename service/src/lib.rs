@@ -65,7 +65,9 @@ pub use plan_transfers::PlanProgress;
 pub use purge::Purged;
 pub use scrub::ScrubCounts;
 pub use service::{FileService, Keys};
-pub use sessions::{Append, AppendRequest, Completion, NewUpload, Outcome, UploadStatus};
+pub use sessions::{
+    Append, AppendRequest, Completion, NewUpload, Outcome, UploadPage, UploadStatus,
+};
 pub use store_content::Stored;
 pub use stores::{Policy, Stores};
 pub use tokens::NewToken;

@@ -1,6 +1,6 @@
 //! Reserves quota for uploads.
 
-use domain::{Owner, Session, Usage};
+use domain::{Owner, Quota, Session, Usage};
 
 use crate::{FileService, Result, quota_reservation::Reservation};
 
@@ -25,6 +25,15 @@ impl FileService {
             quota,
             usage: account.usage,
             reserved: Usage::default(),
+        }))
+    }
+
+    /// The quota of an owner, and the usage with all reservations; `None` if there are no limits.
+    pub(crate) async fn find_reserved(&self, owner: &Owner) -> Result<Option<(Quota, Usage)>> {
+        let reservation = self.open_reservation(owner).await?;
+        Ok(reservation.map(|reservation| {
+            let usage = reservation.usage.plus(&self.0.reservations.reserved(owner));
+            (reservation.quota, usage)
         }))
     }
 

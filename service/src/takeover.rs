@@ -13,7 +13,7 @@ use domain::RandomId;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{Error, Result};
@@ -102,6 +102,14 @@ impl UploadLocks {
         let guard = Arc::clone(&state.mutex).try_lock_owned().ok()?;
         let number = *state.newest.borrow();
         Some(self.lock_with(id, number, state, guard))
+    }
+
+    /// Locks an upload if the request that holds the lock ends by itself until then.
+    pub(crate) async fn lock_idle(&self, id: RandomId, until: Instant) -> Option<UploadLock> {
+        let state = self.state(id);
+        let locked = timeout_at(until, Arc::clone(&state.mutex).lock_owned()).await;
+        let number = *state.newest.borrow();
+        Some(self.lock_with(id, number, state, locked.ok()?))
     }
 
     fn lock_with(

@@ -40,7 +40,13 @@ impl FileService {
         bytes: Option<u64>,
     ) -> Result<Upload> {
         let mut known = None;
-        let reservation = match self.reserve_upload(owner, bytes.unwrap_or_default()).await {
+        let mut reserved = self.reserve_upload(owner, bytes.unwrap_or_default()).await;
+        if let Err(Error::QuotaFull(_)) = &reserved
+            && self.make_room_for(owner, expected, bytes).await?
+        {
+            reserved = self.reserve_upload(owner, bytes.unwrap_or_default()).await;
+        }
+        let reservation = match reserved {
             Err(Error::QuotaFull(full)) => {
                 let size = self.find_counted_size(owner, expected).await?;
                 known = Some((size.ok_or(full)?, full));

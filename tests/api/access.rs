@@ -120,8 +120,8 @@ impl Belongings {
                     Foreign::Own,
                 )
             }
-            "list_files" | "read_usage" | "read_metrics" | "list_transfers" | "find_transfer"
-            | "cancel_transfer" => (to(&path), Foreign::Own),
+            "list_files" | "list_uploads" | "read_usage" | "read_metrics" | "list_transfers"
+            | "find_transfer" | "cancel_transfer" => (to(&path), Foreign::Own),
             "start_transfer" => (start_transfer(client), Foreign::Own),
             "find_file" | "download_file" | "remove_file" | "unshare_file" => {
                 (to(&path), Foreign::NotFound)

@@ -54,6 +54,10 @@ fn program(name: impl AsRef<OsStr>, arguments: &[&OsStr]) -> Command {
     command
         .args(arguments)
         .env("NO_PROXY", "127.0.0.1")
+        .env(
+            "XDG_STATE_HOME",
+            std::env::temp_dir().join("fileserver-state"),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -120,7 +120,7 @@ async fn the_schema_is_changed_step_by_step() {
         );
         server.client().upload_some("b.txt").await;
         server.stop().await;
-        let refused = refusal(&["--steps", "7"]);
+        let refused = refusal(&["--steps", "8"]);
         assert!(refused.contains("tables would be lost"), "{refused}");
         assert!(!refused.contains("another process"), "{refused}");
         let status = || {
@@ -156,7 +156,7 @@ async fn a_schema_is_taken_back_with_its_data_if_that_is_said() {
     let server = Server::start(Kind::Sqlite, &[]).await;
     server.client().upload_some("a.txt").await;
     server.stop().await;
-    let all = ["migrate", "down", "--steps", "7", "--lose-data"];
+    let all = ["migrate", "down", "--steps", "8", "--lose-data"];
     assert!(server.command(&all).status.success());
     assert!(server.command(&["migrate", "up"]).status.success());
     // The bytes are those of another database now.

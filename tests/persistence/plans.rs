@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use domain::{Position, Timestamp};
+use domain::{Position, Timestamp, UploadPosition};
 use harness::{Kind, TestDatabase};
 use persistence::{Database, plans};
 
@@ -10,6 +10,7 @@ use crate::{on_every_database, owner, record, some_content};
 
 on_every_database! {
     lookups_and_listings_use_an_index_without_sorting,
+    listings_of_uploads_use_an_index_without_sorting,
 }
 
 async fn lookups_and_listings_use_an_index_without_sorting(
@@ -74,6 +75,49 @@ async fn lookups_and_listings_use_an_index_without_sorting(
         );
     }
 }
+
+async fn listings_of_uploads_use_an_index_without_sorting(
+    database: &Database,
+    place: &TestDatabase,
+) {
+    let _ = place.sql(match place.kind() {
+        Kind::Sqlite => "ANALYZE",
+        Kind::MariaDb => MANY_UPLOADS_IN_MARIADB,
+        Kind::Postgres => MANY_UPLOADS_IN_POSTGRES,
+    });
+    let middle = UploadPosition {
+        create_at: Timestamp::from_microseconds(10_000),
+        id: [7; 16].into(),
+    };
+    let alice = owner("alice");
+    for after in [None, Some(middle)] {
+        let plan = plans::list_uploads(database, &alice, after, 21).await;
+        let plan = plan.unwrap().to_lowercase();
+        let costly: &[&str] = match place.kind() {
+            Kind::Sqlite => &["scan", "temp b-tree"],
+            Kind::MariaDb => &["filesort", "temporary", "\"all\""],
+            Kind::Postgres => &["seq scan", "sort"],
+        };
+        assert!(costly.iter().all(|cost| !plan.contains(cost)), "{plan}");
+        assert!(plan.contains("ix_upload_newest"), "{plan}");
+    }
+}
+
+const MANY_UPLOADS_IN_MARIADB: &str = "
+    INSERT INTO tbl_upload (id, owner, protocol, role, status, file_name, content_type, create_at,
+        expires_at)
+    SELECT LPAD(HEX(seq), 32, '0'), IF(seq % 2, 'alice', CONCAT('owner ', seq % 100)), 0, 0, 0, 'x',
+        'a/b', seq, 1000000
+    FROM seq_1_to_20000;
+    ANALYZE TABLE tbl_upload";
+
+const MANY_UPLOADS_IN_POSTGRES: &str = "
+    INSERT INTO tbl_upload (id, owner, protocol, role, status, file_name, content_type, create_at,
+        expires_at)
+    SELECT lpad(to_hex(n), 32, '0'), CASE n % 2 WHEN 1 THEN 'alice' ELSE 'owner ' || n % 100 END, 0,
+        0, 0, 'x', 'a/b', n, 1000000
+    FROM generate_series(1, 20000) AS n;
+    ANALYZE tbl_upload";
 
 const MANY_ROWS_IN_MARIADB: &str = "
     INSERT INTO tbl_user_file (owner, file_sha1, file_sha256, file_name, file_name_folded,

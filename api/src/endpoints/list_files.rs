@@ -17,7 +17,7 @@ use crate::{
     state::AppState,
 };
 
-const DEFAULT_LIMIT: u64 = 20;
+pub(super) const DEFAULT_LIMIT: u64 = 20;
 const MAX_LIMIT: u64 = 1000;
 const MAX_SHA1S: usize = 100;
 
@@ -171,7 +171,7 @@ impl Listing {
     }
 }
 
-fn read_limit(limit: &str) -> Result<u64, Problem> {
+pub(super) fn read_limit(limit: &str) -> Result<u64, Problem> {
     let in_range = limit
         .parse()
         .ok()

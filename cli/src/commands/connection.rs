@@ -1,6 +1,6 @@
 //! The server that a subcommand sends requests to.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use client::{Client, ClientError};
@@ -34,6 +34,22 @@ impl Connection {
     pub(super) fn client(&self) -> Result<(Client, Arc<Bar>), ClientError> {
         let bar = Arc::new(Bar::new(self.verbose));
         let client = Client::new(&self.server, self.token.as_deref())?;
-        Ok((client.with_observer(bar.clone()), bar))
+        let client = client.with_observer(bar.clone());
+        Ok(match state_folder() {
+            Some(folder) => (client.remembering(folder), bar),
+            None => (client, bar),
+        })
     }
+}
+
+/// The folder for unfinished uploads of the user (XDG Base Directory Specification); `None` if the
+/// user has no home.
+fn state_folder() -> Option<PathBuf> {
+    let folder = |name| {
+        let folder = std::env::var_os(name).map(PathBuf::from);
+        // The specification has a relative path ignored.
+        folder.filter(|folder| folder.is_absolute())
+    };
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    Some(state?.join("fileserver/uploads"))
 }

@@ -12,6 +12,7 @@ use client::{Client, ClientError, FileInfo, Input, PutOutcome};
 use domain::{FileName, MediaType};
 
 use super::{
+    Signals,
     connection::Connection,
     terminal::{Bar, Outcome, sanitize_for_terminal},
 };
@@ -35,13 +36,25 @@ pub(crate) struct Put {
     connection: Connection,
 }
 
+/// The exit status of a process that SIGINT ends.
+const INTERRUPTED: u8 = 130;
+
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(command: &Put) -> ExitCode {
     let mut outcome = Outcome::default();
-    match prepare(command) {
-        Ok((client, bar)) => {
+    let prepared = prepare(command)
+        .and_then(|(client, bar)| Ok((client, bar, Signals::new().map_err(ClientError::local)?)));
+    match prepared {
+        Ok((client, bar, mut signals)) => {
             for file in &command.files {
-                if let Err(error) = put_one(&client, &bar, command, file).await {
+                let put = tokio::select! {
+                    put = put_one(&client, &bar, command, file) => put,
+                    () = signals.next() => {
+                        interrupted(&bar, file);
+                        return ExitCode::from(INTERRUPTED);
+                    }
+                };
+                if let Err(error) = put {
                     bar.clear();
                     outcome.failed(file.display(), &error);
                 }
@@ -50,6 +63,18 @@ pub(crate) async fn run(command: &Put) -> ExitCode {
         Err(error) => outcome.failed("put", &error),
     }
     outcome.exit_code()
+}
+
+/// Says how to go on after a signal.
+fn interrupted(bar: &Bar, file: &Path) {
+    bar.clear();
+    let file = sanitize_for_terminal(&file.to_string_lossy());
+    let remedy = if bar.is_remembered() {
+        "; run the same command again to send the rest"
+    } else {
+        ""
+    };
+    eprintln!("fileserver: {file}: interrupted{remedy}");
 }
 
 fn prepare(command: &Put) -> Result<(Client, Arc<Bar>), ClientError> {

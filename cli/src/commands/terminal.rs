@@ -1,6 +1,10 @@
 //! Output of the subcommands that talk to a server: escaped texts, progress bars and exit codes.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use client::{ClientError, Notice, Observer, Phase};
 use domain::ErrorChain;
@@ -45,57 +49,71 @@ impl Outcome {
 
 /// Shows the progress of a transfer as a bar, on a terminal only.
 pub(crate) struct Bar {
-    bar: ProgressBar,
+    progress: ProgressBar,
     verbose: bool,
+    /// Whether another process would continue the upload.
+    is_remembered: AtomicBool,
 }
 
 impl Bar {
     /// Creates the bar; it appears when a transfer begins.
     pub(crate) fn new(verbose: bool) -> Self {
         Self {
-            bar: ProgressBar::new_spinner(),
+            progress: ProgressBar::new_spinner(),
             verbose,
+            is_remembered: AtomicBool::new(false),
         }
+    }
+
+    /// Returns whether the current upload is remembered, so that another process continues it.
+    pub(crate) fn is_remembered(&self) -> bool {
+        self.is_remembered.load(Ordering::Relaxed)
     }
 
     /// Names the file that is transferred.
     pub(crate) fn set_name(&self, name: &str) {
-        self.bar.set_message(sanitize_for_terminal(name));
+        self.is_remembered.store(false, Ordering::Relaxed);
+        self.progress.set_message(sanitize_for_terminal(name));
     }
 
     /// Prints a line without disturbing the bar.
     pub(crate) fn print(&self, line: &str) {
-        self.bar
+        self.progress
             .suspend(|| eprintln!("{}", sanitize_for_terminal(line)));
     }
 
     /// Removes the bar.
     pub(crate) fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.progress.finish_and_clear();
     }
 }
 
 impl Observer for Bar {
     fn begin(&self, _: Phase, length: Option<u64>) {
         let template = if let Some(length) = length {
-            self.bar.set_length(length);
+            self.progress.set_length(length);
             WITH_LENGTH
         } else {
-            self.bar.unset_length();
+            self.progress.unset_length();
             WITHOUT_LENGTH
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
+            self.progress.set_style(style);
         }
-        self.bar.reset();
+        self.progress.reset();
     }
 
     fn advance(&self, position: u64) {
-        self.bar.set_position(position);
+        self.progress.set_position(position);
     }
 
     fn notice(&self, notice: Notice<'_>) {
-        if self.verbose || !matches!(notice, Notice::NotInstant(_)) {
+        if matches!(notice, Notice::Remembered) {
+            self.is_remembered.store(true, Ordering::Relaxed);
+            return;
+        }
+        let is_detail = matches!(notice, Notice::NotInstant(_) | Notice::NotRemembered(_));
+        if self.verbose || !is_detail {
             self.print(&format!("fileserver: {notice}"));
         }
     }

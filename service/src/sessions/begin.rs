@@ -56,6 +56,9 @@ impl FileService {
 
     /// Creates an upload. It is complete at once if `known` is the owner's file with this content.
     ///
+    /// It takes the place of older unfinished uploads that announced the same digests and the same
+    /// name, unless requests are appending to them.
+    ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::QuotaFull`], or when the database fails.
@@ -76,7 +79,7 @@ impl FileService {
             session.state = SessionState::Done(entry.meta.file_sha1);
             session.length = Some(entry.meta.file_size);
         }
-        self.insert_session(&session).await?;
+        self.insert_in_place(&session).await?;
         let offset = known.map_or(0, |entry| entry.meta.file_size);
         Ok(UploadStatus {
             session,

@@ -1,10 +1,10 @@
 //! Staged bytes of uploads: files on a local disk, or objects in a bucket with an index in the
 //! database.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{Checksum, RandomId};
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use persistence::{Advance, Database, Staging};
 use storage::{
     AppendWriter, Bucket, Disk, Object, Segment, SegmentIndex, SegmentUpdate, Store, UploadProgress,
@@ -38,6 +38,38 @@ impl FileService {
                 None => Ok(0),
             },
         }
+    }
+
+    /// Numbers of staged bytes of several uploads, in their order.
+    pub(super) async fn staged_bytes_of(&self, ids: &[RandomId]) -> Result<Vec<u64>> {
+        let indexed = if self.single_disk().is_none() {
+            self.0.database.stagings().find_bytes_of(ids).await?
+        } else {
+            HashMap::new()
+        };
+        let bytes = ids.iter().map(|id| async {
+            match indexed.get(id) {
+                Some(bytes) => Ok(*bytes),
+                None => match self.disk_with(*id).await? {
+                    Some(disk) => Ok(disk.staged(*id).await?),
+                    None => Ok(0),
+                },
+            }
+        });
+        stream::iter(bytes)
+            .buffered(CONCURRENCY)
+            .try_collect()
+            .await
+    }
+
+    /// Returns whether another process that shares a disk is appending to an upload.
+    pub(super) async fn is_appended_elsewhere(&self, id: RandomId) -> Result<bool> {
+        for disk in self.0.stores.iter().filter_map(Store::as_disk) {
+            if disk.is_staged_locked(id).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Ends an append by another process, and returns the number of staged bytes, which stays until
@@ -181,6 +213,9 @@ impl FileService {
 
 /// Number of rows per query.
 const BATCH: u64 = 500;
+
+/// Number of uploads whose bytes are looked up on a disk at a time.
+const CONCURRENCY: usize = 8;
 
 impl SegmentIndex for DatabaseSegmentIndex {
     fn advance<'a>(&'a self, step: &'a SegmentUpdate) -> BoxFuture<'a, storage::Result<bool>> {

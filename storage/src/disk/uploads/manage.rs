@@ -1,7 +1,7 @@
 //! Inspecting, reading and removing resumable uploads.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::PathBuf,
     time::Duration,
@@ -97,6 +97,25 @@ impl Disk {
         let disk = self.clone();
         blocking(move || {
             Ok(part_path(&disk, id).try_exists()? || state_path(&disk, id).try_exists()?)
+        })
+        .await
+    }
+
+    /// Returns whether a request has locked an upload, in this process or another one.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub async fn is_staged_locked(&self, id: RandomId) -> Result<bool> {
+        let disk = self.clone();
+        blocking(move || match File::open(state_path(&disk, id)) {
+            Ok(state) => match state.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(error.into()),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
         })
         .await
     }
