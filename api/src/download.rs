@@ -4,7 +4,6 @@
 mod accel;
 mod answer;
 mod byteranges;
-mod metered;
 mod request;
 mod response;
 

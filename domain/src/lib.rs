@@ -46,7 +46,7 @@ pub use error_chain::ErrorChain;
 pub use file_meta::{ContentPath, FileMeta, FileStatus};
 pub use file_name::{FileName, FileNameError};
 pub use job::{Job, JobCounts, JobId, NewJob};
-pub use link::{Link, Visitor};
+pub use link::Link;
 pub use media_type::{MediaType, MediaTypeError};
 pub use owner::{Owner, OwnerError};
 pub use quota::{Quota, QuotaError, Usage};

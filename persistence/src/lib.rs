@@ -38,7 +38,6 @@ mod tokens;
 mod transaction;
 mod transfers;
 mod usage;
-mod visits;
 
 pub use accounts::Accounts;
 pub use checksums::{Checksums, CopyDrop};
@@ -63,4 +62,3 @@ pub use shard::Shard;
 pub use stagings::{Advance, Segment, Staging, Stagings};
 pub use tokens::Tokens;
 pub use transfers::Transfers;
-pub use visits::Visit;

@@ -2,8 +2,9 @@
 
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::LockType,
+    ActiveValue::Set,
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, LockType},
 };
 
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
     entities::{
         AVAILABLE, link,
         user_file::{self, by_key},
-        visit,
     },
     error::{Error, Result},
     row::OrCorrupt as _,
@@ -30,12 +30,6 @@ impl Database {
     #[must_use]
     pub fn links(&self) -> Links<'_> {
         Links(self)
-    }
-}
-
-impl<'a> Links<'a> {
-    pub(crate) fn database(self) -> &'a Database {
-        self.0
     }
 }
 
@@ -79,16 +73,40 @@ impl Links<'_> {
             .await
     }
 
-    /// Finds a link that has not expired.
+    /// Finds a link that has neither expired nor reached its number of downloads.
     ///
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, id: RandomId, now: Timestamp) -> Result<Option<Link>> {
         let find = || link::Entity::find_by_id(id.to_string()).one(self.0.reading());
-        let row = attempt(find).await?;
-        let row = row.filter(|row| row.expires_at > now.microseconds());
+        let row = attempt(find).await?.filter(|row| {
+            row.expires_at > now.microseconds()
+                && row.max_downloads.is_none_or(|max| row.downloads < max)
+        });
         row.map(Link::try_from).transpose()
+    }
+
+    /// Counts a download through a link with a limited number of downloads; returns whether one was
+    /// left.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn count_download(&self, id: RandomId) -> Result<bool> {
+        let count = || {
+            link::Entity::update_many()
+                .col_expr(
+                    link::Column::Downloads,
+                    Expr::col(link::Column::Downloads).add(1),
+                )
+                .filter(link::Column::Id.eq(id.to_string()))
+                .filter(
+                    Expr::col(link::Column::Downloads).lt(Expr::col(link::Column::MaxDownloads)),
+                )
+                .exec(self.0.writing())
+        };
+        Ok(attempt(count).await?.rows_affected == 1)
     }
 
     /// Removes all links to an owner's file.
@@ -101,18 +119,12 @@ impl Links<'_> {
         attempt(remove).await.map(drop)
     }
 
-    /// Removes the links that expired before a given time, and their visits.
+    /// Removes the links that expired before a given time.
     ///
     /// # Errors
     ///
     /// When the database fails.
     pub async fn remove_expired(&self, before: Timestamp) -> Result<()> {
-        let remove = || {
-            visit::Entity::delete_many()
-                .filter(visit::Column::ExpiresAt.lt(before.microseconds()))
-                .exec(self.0.writing())
-        };
-        attempt(remove).await?;
         let remove = || {
             link::Entity::delete_many()
                 .filter(link::Column::ExpiresAt.lt(before.microseconds()))
@@ -149,7 +161,6 @@ impl TryFrom<link::Model> for Link {
             file_sha1: row.file_sha1.parse().or_corrupt(TABLE)?,
             inline: row.disposition != 0,
             max_downloads: max.transpose().or_corrupt(TABLE)?,
-            is_used_up: row.max_downloads.is_some_and(|max| row.downloads >= max),
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: Timestamp::from_microseconds(row.expires_at),
         })

@@ -77,8 +77,6 @@ pub use upload::Upload;
 pub use usage::Allowance;
 pub use verified_object::VerifiedObject;
 
-pub use persistence::Visit;
-
 // The model.
 pub use domain::{
     Entry, EntryFilter, EntryOutcome, Job, JobCounts, JobId, Limit, Link, Miscount, OwnQuota,

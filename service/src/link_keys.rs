@@ -5,7 +5,7 @@
 //! over a label and the id; in base64url.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{RandomId, Visitor};
+use domain::RandomId;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -15,9 +15,6 @@ const TAG: usize = 16;
 
 /// Input of the MAC besides the id, so that the key proves nothing else.
 const LABEL: &[u8] = b"fileserver link 1\n";
-
-/// Input of the hash of a visitor besides link, address and program.
-const VISITOR: &[u8] = b"fileserver visitor 1\n";
 
 /// Secret keys of links, shared by all replicas of the service.
 ///
@@ -42,17 +39,6 @@ impl LinkKeys {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// The visitor of a link with an address and a program.
-    pub(crate) fn visitor(&self, link: RandomId, address: &str, agent: &[u8]) -> Visitor {
-        let mut visitor = [0; 16];
-        if let Some(key) = self.0.first() {
-            let parts = [&link.as_bytes()[..], address.as_bytes(), b"\n", agent];
-            let hash = labelled(key, VISITOR, &parts).finalize().into_bytes();
-            visitor.copy_from_slice(&hash[..16]);
-        }
-        visitor.into()
-    }
-
     pub(crate) fn open(&self, token: &str) -> Option<RandomId> {
         let token = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (id, tag) = token.split_first_chunk::<ID>()?;
@@ -63,18 +49,12 @@ impl LinkKeys {
 }
 
 fn mac(key: &[u8; 32], id: RandomId) -> Hmac<Sha256> {
-    labelled(key, LABEL, &[id.as_bytes()])
-}
-
-fn labelled(key: &[u8; 32], label: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     // HMAC pads a key to the block size of its hash with zeros (RFC 2104 §2).
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
     let mut mac = Hmac::<Sha256>::new(&block.into());
-    mac.update(label);
-    for part in parts {
-        mac.update(part);
-    }
+    mac.update(LABEL);
+    mac.update(id.as_bytes());
     mac
 }
 
@@ -95,17 +75,6 @@ mod tests {
         assert_ne!(rotated.seal(id), token);
         assert_eq!(keys(&[2]).unwrap().open(&token), None);
         assert!(keys(&[]).is_none());
-    }
-
-    #[test]
-    fn a_visitor_is_known_by_link_address_and_program() {
-        let keys = LinkKeys::new(vec![[1; 32]]).unwrap();
-        let (first, second) = (RandomId::from([5; 16]), RandomId::from([6; 16]));
-        let visitor = keys.visitor(first, "::1", b"curl");
-        assert_eq!(keys.visitor(first, "::1", b"curl"), visitor);
-        assert_ne!(keys.visitor(second, "::1", b"curl"), visitor);
-        assert_ne!(keys.visitor(first, "::2", b"curl"), visitor);
-        assert_ne!(keys.visitor(first, "::1", b"wget"), visitor);
     }
 
     #[test]

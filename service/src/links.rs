@@ -5,9 +5,6 @@
 use std::time::Duration;
 
 use domain::{Link, Owner, Sha1, Timestamp};
-use persistence::Visit;
-
-use tokio::runtime::Handle;
 
 use crate::{Entry, Error, FileService, Result, random::random_id};
 
@@ -36,8 +33,8 @@ pub struct IssuedLink {
 pub struct LinkedFile {
     /// The owner's entry.
     pub entry: Entry,
-    /// The link and who follows it.
-    pub visit: Visit,
+    /// The link.
+    pub link: Link,
 }
 
 impl FileService {
@@ -59,7 +56,6 @@ impl FileService {
             file_sha1: *sha1,
             inline: new.inline,
             max_downloads: new.max_downloads,
-            is_used_up: false,
             create_at: now,
             expires_at: now.after(new.lifetime),
         };
@@ -72,75 +68,33 @@ impl FileService {
         })
     }
 
-    /// Finds the file of a link for a visitor: a client with an address and a program.
+    /// Finds the file of a link.
     ///
     /// # Errors
     ///
-    /// [`Error::LinkNotFound`] for any invalid link, and for one whose downloads are used up by others;
-    /// or when the database fails.
-    pub async fn follow_link(
-        &self,
-        token: &str,
-        address: &str,
-        agent: &[u8],
-    ) -> Result<LinkedFile> {
+    /// [`Error::LinkNotFound`] for any invalid link; or when the database fails.
+    pub async fn follow_link(&self, token: &str) -> Result<LinkedFile> {
         let id = self.0.link_keys.open(token).ok_or(Error::LinkNotFound)?;
         let now = self.0.clock.now();
-        let links = self.0.database.links();
-        let link = links.find(id, now).await?.ok_or(Error::LinkNotFound)?;
-        let visitor = self.0.link_keys.visitor(id, address, agent);
-        let visit = Visit { link, visitor };
-        if visit.link.is_used_up && !links.has_bytes_left(&visit, 1).await? {
-            return Err(Error::LinkNotFound);
-        }
-        match self.find(&visit.link.owner, &visit.link.file_sha1).await {
-            Ok(entry) => Ok(LinkedFile { entry, visit }),
+        let link = self.0.database.links().find(id, now).await?;
+        let link = link.ok_or(Error::LinkNotFound)?;
+        match self.find(&link.owner, &link.file_sha1).await {
+            Ok(entry) => Ok(LinkedFile { entry, link }),
             Err(Error::NotFound) => Err(Error::LinkNotFound),
             Err(error) => Err(error),
         }
     }
 
-    /// Checks that a visitor may get a link's whole file of `size` bytes, without taking any.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::LinkNotFound`] if not.
-    pub async fn check_bytes(&self, visit: &Visit, size: u64) -> Result<()> {
-        let links = self.0.database.links();
-        if !visit.link.is_used_up || links.has_bytes_left(visit, size).await? {
-            return Ok(());
-        }
-        Err(Error::LinkNotFound)
-    }
-
-    /// Takes bytes of a link's file of `size` bytes for a visitor, if the link has a maximum of
-    /// downloads. What belongs to a download that was counted is not counted again.
+    /// Counts a download if the link has a maximum.
     ///
     /// # Errors
     ///
     /// [`Error::LinkNotFound`] when the maximum is reached.
-    pub async fn take_bytes(&self, visit: &Visit, bytes: u64, size: u64) -> Result<()> {
-        let links = self.0.database.links();
-        if visit.link.max_downloads.is_none() || links.take_bytes(visit, bytes, size).await? {
+    pub async fn count_download(&self, link: &Link) -> Result<()> {
+        if link.max_downloads.is_none() || self.0.database.links().count_download(link.id).await? {
             return Ok(());
         }
         Err(Error::LinkNotFound)
-    }
-
-    /// Gives a visitor back bytes that were taken and not sent, in the background.
-    ///
-    /// If that fails, the visitor may get less of the file again.
-    pub fn give_back_later(&self, visit: Visit, bytes: u64) {
-        let service = self.clone();
-        let give_back = async move {
-            if let Err(error) = service.0.database.links().give_back(&visit, bytes).await {
-                tracing::debug!(%error, "could not give bytes of a link back");
-            }
-        };
-        // A body may outlive the runtime when the process stops.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(give_back);
-        }
     }
 
     /// Removes all links to an owner's file.

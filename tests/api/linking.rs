@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use harness::{Answer, Client, Kind, Server, on_every_database, random};
+use harness::{Answer, Client, Kind, Server, on_every_database};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -13,9 +13,6 @@ on_every_database! {
     a_link_serves_the_file_as_its_owner_gets_it,
     a_link_dies_with_its_file_and_never_comes_back,
     downloads_by_a_link_are_counted_exactly,
-    the_parts_of_a_download_are_counted_once,
-    a_download_that_breaks_goes_on,
-    visitors_who_come_together_get_what_was_counted,
     what_is_no_link_says_nothing,
 }
 
@@ -177,127 +174,6 @@ async fn downloads_by_a_link_are_counted_exactly(server: &Server) {
     assert_eq!(whole.count(), 5);
     is_gone(&send(Method::GET).await.unwrap());
     assert_eq!(send(Method::HEAD).await.unwrap().status, 404);
-}
-
-/// Asks for a link's file, or a part of it, as a program.
-async fn visit(client: &Client, url: &str, agent: &str, range: Option<&str>) -> Answer {
-    let request = client.request(Method::GET, url).header("user-agent", agent);
-    let request = match range {
-        Some(range) => request.header("range", range),
-        None => request,
-    };
-    client.try_send(request).await.unwrap()
-}
-
-async fn the_parts_of_a_download_are_counted_once(server: &Server) {
-    let (alice, anybody) = (server.client_of("alice"), server.client());
-    let bytes = random(100_000);
-    let uploaded = alice.upload_raw("a.mp4", bytes.clone()).await;
-    let sha1 = uploaded.meta().file_sha1;
-    let once = json!({"expires_in": 60, "max_downloads": 1});
-
-    // A player that looks at the first bytes before it asks for the rest.
-    let url = link(&alice, sha1, once.clone()).await;
-    let probe = visit(anybody, &url, "player", Some("bytes=0-1")).await;
-    assert_eq!((probe.status.as_u16(), probe.body.len()), (206, 2));
-    is_gone(&visit(anybody, &url, "other", None).await);
-    is_gone(&visit(anybody, &url, "other", Some("bytes=0-1")).await);
-    assert_eq!(visit(anybody, &url, "player", None).await.body, bytes);
-    is_gone(&visit(anybody, &url, "player", None).await);
-    // What is left is less than a copy.
-    let most = visit(anybody, &url, "player", Some("bytes=4-")).await;
-    assert_eq!(most.status, 206);
-    is_gone(&visit(anybody, &url, "player", Some("bytes=0-3")).await);
-
-    // A program that reads the beginning, the end, and the whole.
-    let url = link(&alice, sha1, once.clone()).await;
-    for range in ["bytes=0-4999", "bytes=-1000", "bytes=0-"] {
-        let part = visit(anybody, &url, "ffprobe", Some(range)).await;
-        assert_eq!(part.status, 206, "{range}");
-    }
-    is_gone(&visit(anybody, &url, "ffprobe", None).await);
-
-    // Each further copy counts.
-    let url = link(&alice, sha1, json!({"expires_in": 60, "max_downloads": 3})).await;
-    for agent in ["a", "a", "b"] {
-        assert_eq!(visit(anybody, &url, agent, None).await.body, bytes);
-    }
-    for agent in ["a", "b", "c"] {
-        is_gone(&visit(anybody, &url, agent, None).await);
-    }
-
-    // An empty file has no parts.
-    let empty = alice.upload_raw("empty", Vec::new()).await.meta().file_sha1;
-    let url = link(&alice, empty, once).await;
-    assert_eq!(visit(anybody, &url, "a", None).await.status, 200);
-    is_gone(&visit(anybody, &url, "a", None).await);
-}
-
-async fn a_download_that_breaks_goes_on(server: &Server) {
-    // A proxy in front may read more than the client does, and nginx would send the bytes itself but for
-    // a condition that it cannot judge.
-    let (alice, anybody) = (server.client_of("alice"), server.first().await);
-    let bytes = random(30_000_000);
-    let uploaded = alice.upload_raw("a.bin", bytes.clone()).await;
-    let sha1 = uploaded.meta().file_sha1;
-    let url = link(&alice, sha1, json!({"expires_in": 60, "max_downloads": 1})).await;
-    let mut read = Vec::new();
-    for _ in 0..4 {
-        let request = anybody.request(Method::GET, &url);
-        let request = request
-            .header("range", format!("bytes={}-", read.len()))
-            .header("if-range", format!("\"{sha1}\""))
-            .header("if-match", format!("\"{sha1}\""));
-        // What was not sent is given back when the service notices the break.
-        let mut answer = request.try_clone().unwrap().send().await.unwrap();
-        for _ in 0..100 {
-            if answer.status() == 206 {
-                break;
-            }
-            sleep(Duration::from_millis(50)).await;
-            answer = request.try_clone().unwrap().send().await.unwrap();
-        }
-        assert_eq!(answer.status(), 206);
-        let until = read.len() + 1_000_000;
-        while read.len() < until {
-            read.extend_from_slice(&answer.chunk().await.unwrap().unwrap());
-        }
-    }
-    let rest = format!("bytes={}-", read.len());
-    let request = anybody.request(Method::GET, &url).header("range", rest);
-    let request = request.header("if-match", format!("\"{sha1}\""));
-    for _ in 0..100 {
-        let answer = request.try_clone().unwrap().send().await.unwrap();
-        if answer.status() == 206 {
-            read.extend_from_slice(&answer.bytes().await.unwrap());
-            break;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    assert!(read == bytes);
-    is_gone(&anybody.get(&url).await);
-}
-
-async fn visitors_who_come_together_get_what_was_counted(server: &Server) {
-    let (alice, anybody) = (server.client_of("alice"), server.client());
-    let bytes = random(100_000);
-    let uploaded = alice.upload_raw("a.bin", bytes.clone()).await;
-    let sha1 = uploaded.meta().file_sha1;
-    let url = link(&alice, sha1, json!({"expires_in": 60, "max_downloads": 3})).await;
-    let url = &url;
-    let visitors = (0..10).map(|number| async move {
-        let agent = format!("agent {number}");
-        let ranges = ["bytes=0-49999", "bytes=50000-", "bytes=0-9"];
-        let parts = ranges.map(|range| visit(anybody, url, &agent, Some(range)));
-        join_all(parts)
-            .await
-            .iter()
-            .filter(|part| part.status == 206)
-            .count()
-    });
-    let mut got = join_all(visitors).await;
-    got.sort_unstable();
-    assert_eq!(got, [0, 0, 0, 0, 0, 0, 0, 3, 3, 3]);
 }
 
 async fn what_is_no_link_says_nothing(server: &Server) {

@@ -2,16 +2,13 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::BoxBody,
     http::{
         Method,
         header::{self, HeaderValue},
     },
 };
 
-use super::{
-    accel::accel_prefix, metered::MeteredBody, request::DownloadRequest, response::DownloadResponse,
-};
+use super::{accel::accel_prefix, request::DownloadRequest, response::DownloadResponse};
 use crate::{
     headers::{
         conditional::{Precondition, Validators},
@@ -50,11 +47,6 @@ impl DownloadRequest<'_> {
             Precondition::Failed => return Err(service::Error::PreconditionFailed.into()),
             Precondition::NotModified => return Ok(response.not_modified()),
             Precondition::Proceed if *request.method() == Method::HEAD => {
-                let DownloadRequest { state, visit, .. } = &response.request;
-                if let Some(visit) = visit {
-                    let size = response.request.entry.meta.file_size;
-                    state.service.check_bytes(visit, size).await?;
-                }
                 return Ok(response.header_alone());
             }
             Precondition::Proceed => {}
@@ -94,7 +86,7 @@ impl DownloadResponse<'_> {
             state,
             owner,
             entry,
-            visit,
+            link,
             ..
         } = &self.request;
         let mut download = state.service.locate(owner, entry).await?;
@@ -104,29 +96,15 @@ impl DownloadResponse<'_> {
             Some(prefix) => self.accel_redirect(prefix, &mut download, &ranges).await?,
             None => self.redirect(request, &mut download).await?,
         };
-        let size = entry.meta.file_size;
-        let bytes = match &ranges {
-            RequestedRange::Parts(parts) => parts.iter().map(|part| part.length()).sum(),
-            _ => size,
-        };
-        let is_sent_here = elsewhere.is_none();
         let prepared = match (elsewhere, ranges) {
             (Some(elsewhere), _) => elsewhere,
             (None, RequestedRange::Parts(parts)) => self.parts(&mut download, &parts).await?,
             (None, _) => self.whole(&mut download).await?,
         };
         // The download counts only once the bytes are known to exist.
-        let Some(visit) = visit else {
-            return Ok(prepared);
-        };
-        state.service.take_bytes(visit, bytes, size).await?;
-        if visit.link.max_downloads.is_none() || !is_sent_here {
-            return Ok(prepared);
+        if let Some(link) = link {
+            state.service.count_download(link).await?;
         }
-        let (visit, service) = ((*visit).clone(), state.service.clone());
-        Ok(
-            prepared
-                .map_body(|_, body| BoxBody::new(MeteredBody::new(body, bytes, visit, service))),
-        )
+        Ok(prepared)
     }
 }

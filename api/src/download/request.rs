@@ -1,7 +1,6 @@
 //! A request for a file's bytes.
 
-use domain::{Entry, Owner};
-use service::Visit;
+use domain::{Entry, Link, Owner};
 
 use crate::{extract::query::Query, problem::Problem, state::AppState};
 
@@ -13,8 +12,8 @@ pub(crate) struct DownloadRequest<'a> {
     pub(crate) entry: Entry,
     /// Whether the client asks to display the file rather than to save it.
     pub(crate) inline: bool,
-    /// The link that allows the request, where it has no credentials, and who follows it.
-    pub(crate) visit: Option<&'a Visit>,
+    /// The link that allows the request, where it has no credentials.
+    pub(crate) link: Option<&'a Link>,
 }
 
 /// Reads `disposition` from the query.

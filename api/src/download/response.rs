@@ -122,7 +122,7 @@ impl DownloadResponse<'_> {
                 HeaderName::from_static("content-security-policy"),
                 "default-src 'none'; sandbox",
             ));
-        if self.request.visit.is_some() {
+        if self.request.link.is_some() {
             // Pages that the file links to must not learn the URL.
             response.insert_header((header::REFERRER_POLICY, "no-referrer"));
         }

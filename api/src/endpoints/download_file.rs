@@ -53,7 +53,7 @@ pub(crate) async fn download_file(
         owner: &owner,
         entry,
         inline,
-        visit: None,
+        link: None,
     };
     download.answer(&request).await
 }

@@ -1,17 +1,10 @@
 //! `GET /d/{link_token}`
 
-use std::rc::Rc;
-
-use actix_web::{
-    HttpMessage as _, HttpRequest, HttpResponse,
-    http::header::{self, HeaderValue},
-    route, web,
-};
+use actix_web::{HttpRequest, HttpResponse, route, web};
 
 use crate::{
     download::DownloadRequest,
     extract::query::NoQuery,
-    middleware::context::RequestContext,
     openapi::{
         parameters::{DownloadFields, PreconditionFields, RevalidationFields},
         responses::LinkedFileBytes,
@@ -24,11 +17,7 @@ use crate::{
 ///
 /// No credentials are needed. A link works until it expires, its downloads are used up, it is
 /// revoked, or its file is deleted; after that, as for a link that never existed, the response is
-/// 404. `HEAD` and 304 do not count as downloads.
-///
-/// What a visitor (an address and a `User-Agent`) gets in parts counts as one download, as long as it
-/// is less than two copies of the file: a player that asks for the beginning first, or a download that
-/// goes on after a break. Each further copy for the same visitor counts.
+/// 404. Every response with bytes counts as a download; `HEAD` and 304 do not.
 #[utoipa::path(
     get,
     tag = "links",
@@ -53,27 +42,13 @@ pub(crate) async fn follow_link(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let token = request.match_info().get("link_token").unwrap_or_default();
-    let address = {
-        let extensions = request.extensions();
-        let context = extensions.get::<Rc<RequestContext>>();
-        context.and_then(|context| context.client)
-    };
-    let address = address.map(|address| address.to_string());
-    let agent = request.headers().get(header::USER_AGENT);
-    let linked = state
-        .service
-        .follow_link(
-            token,
-            address.as_deref().unwrap_or_default(),
-            agent.map(HeaderValue::as_bytes).unwrap_or_default(),
-        )
-        .await?;
+    let linked = state.service.follow_link(token).await?;
     let download = DownloadRequest {
         state: &state,
-        owner: &linked.visit.link.owner,
+        owner: &linked.link.owner,
         entry: linked.entry,
-        inline: linked.visit.link.inline,
-        visit: Some(&linked.visit),
+        inline: linked.link.inline,
+        link: Some(&linked.link),
     };
     let response = download.answer(&request).await;
     response.map_err(|problem| match problem.kind {

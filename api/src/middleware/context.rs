@@ -1,6 +1,6 @@
 //! The facts about a request that the middleware gathers for the log, the audit log and the handlers.
 
-use std::{cell::OnceCell, net::IpAddr, sync::Arc};
+use std::{cell::OnceCell, sync::Arc};
 
 use domain::{Owner, Sha1};
 
@@ -11,8 +11,6 @@ use crate::{auth::Identity, openapi::Route};
 pub(crate) struct RequestContext {
     /// The operation of the request, if there is one.
     pub(crate) route: Option<Arc<Route>>,
-    /// The client's address, as a trusted proxy tells it.
-    pub(crate) client: Option<IpAddr>,
     /// Whether the request comes from a trusted proxy.
     pub(crate) is_proxied: bool,
     /// The caller, and the owner whom the request concerns, once the credentials are verified; even if
