@@ -43,6 +43,7 @@ mod update;
 mod upload;
 mod usage;
 mod verified_object;
+mod visits;
 
 pub use check::{CheckOptions, CheckProgress, Finding, Summary};
 pub use claim::{ClaimTicket, NewClaim};
@@ -56,7 +57,7 @@ pub use expected::Expected;
 pub use lease::{Lease, LeaseName};
 pub use limits::{Disclosure, Limits};
 pub use link_keys::LinkKeys;
-pub use links::{IssuedLink, LinkedFile, NewLink};
+pub use links::{IssuedLink, LinkedFile, NewLink, Visitor};
 pub use list::Page;
 pub use plan_transfers::PlanProgress;
 pub use purge::Purged;
@@ -71,6 +72,7 @@ pub use update::FileUpdate;
 pub use upload::Upload;
 pub use usage::Allowance;
 pub use verified_object::VerifiedObject;
+pub use visits::ChargedVisit;
 
 // The model.
 pub use domain::{

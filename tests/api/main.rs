@@ -45,3 +45,4 @@ mod tokens;
 mod tracing;
 mod transferring;
 mod uploading;
+mod visits;
