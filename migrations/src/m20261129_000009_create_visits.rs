@@ -2,9 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::dialect::{
-    Dialect, add_column, add_column_of, create_table, drop_column, required,
-};
+use crate::dialect::{Dialect, add_column, add_column_of, create_table, drop_column, required};
 
 const LINKS: &str = "tbl_link";
 

@@ -2,8 +2,7 @@
 
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
     sea_query::LockType,
 };
 

@@ -86,7 +86,7 @@ impl Visits<'_> {
                         (link.downloads + 1, visit)
                     }
                 };
-                let visits = visits.max(visit.number);
+                let visits = Ord::max(visits, visit.number);
                 link::Entity::update_many()
                     .col_expr(link::Column::Downloads, Expr::val(downloads))
                     .col_expr(link::Column::Visits, Expr::val(signed(LINKS, visits)?))
@@ -278,6 +278,10 @@ fn usable(charge: &Charge<'_>) -> sea_orm::Select<visit::Entity> {
 
 /// The number of bytes that are asked for.
 fn length(charge: &Charge<'_>) -> i64 {
-    let length = charge.ranges.iter().map(|range| range.length()).sum::<u64>();
+    let length = charge
+        .ranges
+        .iter()
+        .map(|range| range.length())
+        .sum::<u64>();
     i64::try_from(length).unwrap_or(i64::MAX)
 }

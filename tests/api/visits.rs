@@ -42,9 +42,9 @@ impl Limited {
     fn request(&self, visitor: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
         let request = self.anybody.request(Method::GET, &self.url);
         let request = request.header("user-agent", visitor);
-        fields
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value))
+        fields.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        })
     }
 
     async fn get(&self, visitor: &str, fields: &[(&str, &str)]) -> Answer {
@@ -67,7 +67,9 @@ impl Limited {
             ("", last) => (self.bytes.len() - last.parse::<usize>().unwrap(), ""),
             (first, last) => (first.parse().unwrap(), last),
         };
-        let end = last.parse().map_or(self.bytes.len(), |last: usize| last + 1);
+        let end = last
+            .parse()
+            .map_or(self.bytes.len(), |last: usize| last + 1);
         assert_eq!(answer.body, self.bytes[first..end]);
     }
 
@@ -89,7 +91,12 @@ async fn a_probe_and_the_ranges_after_it_are_one_download(server: &Server) {
     link.gets("safari", "bytes=0-").await;
     let tag = link.get("safari", &[("range", "bytes=300000-")]).await;
     assert_eq!(tag.status, 416, "costs nothing");
-    assert_eq!(link.get("another", &[("range", "bytes=300000-")]).await.status, 404);
+    assert_eq!(
+        link.get("another", &[("range", "bytes=300000-")])
+            .await
+            .status,
+        404
+    );
     link.get("safari", &[]).await.problem(404, "link-not-found");
     assert_eq!(link.head("safari").await, 404);
 
@@ -180,9 +187,16 @@ async fn a_visit_is_the_visitors_or_of_one_who_knows_the_tag(server: &Server) {
     assert_eq!(link.get("on the train", &beginning).await.status, 404);
     let rest = [("range", "bytes=3200-"), ("if-range", &tag)];
     let rest = link.get("on the train", &rest).await;
-    assert_eq!((rest.status, &rest.body[..]), (StatusCode::PARTIAL_CONTENT, &link.bytes[3200..]));
+    assert_eq!(
+        (rest.status, &rest.body[..]),
+        (StatusCode::PARTIAL_CONTENT, &link.bytes[3200..])
+    );
     let again = [("range", "bytes=1-"), ("if-range", &tag)];
-    assert_eq!(link.get("on the train", &again).await.status, 404, "a second copy");
+    assert_eq!(
+        link.get("on the train", &again).await.status,
+        404,
+        "a second copy"
+    );
 }
 
 async fn no_more_visitors_than_downloads_get_in_at_once(server: &Server) {
@@ -217,7 +231,12 @@ async fn no_more_copies_can_be_put_together_than_downloads(server: &Server) {
         }
     });
     let answers = join_all(requests).await;
-    let given = |half| answers.iter().filter(|answer| **answer == (half, true)).count();
+    let given = |half| {
+        answers
+            .iter()
+            .filter(|answer| **answer == (half, true))
+            .count()
+    };
     assert!(given(0).min(given(1)) <= 3, "{} and {}", given(0), given(1));
     assert!(given(0) + given(1) >= 6);
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use domain::{
-    ByteRange, EntryOutcome, EntryUpdate, FileStatus, Limit, Link, MediaType, OwnQuota, Owner, Quota,
-    Sha256, Timestamp, Token, Visit,
+    ByteRange, EntryOutcome, EntryUpdate, FileStatus, Limit, Link, MediaType, OwnQuota, Owner,
+    Quota, Sha256, Timestamp, Token, Visit,
 };
 use futures_util::future::join_all;
 use harness::TestDatabase;
@@ -241,8 +241,16 @@ async fn unsent_bytes_are_given_back(database: &Database, visit: &Visit, size: u
     assert_eq!(visits.charge(&again).await.unwrap(), Some(*visit));
     visits.remove_unused(at(3)).await.unwrap();
     let [later, none] = [
-        Charge { since: at(2), ranges: &[], ..again },
-        Charge { since: at(3), ranges: &[], ..again },
+        Charge {
+            since: at(2),
+            ranges: &[],
+            ..again
+        },
+        Charge {
+            since: at(3),
+            ranges: &[],
+            ..again
+        },
     ];
     assert!(visits.would_continue(&later).await.unwrap());
     assert!(!visits.would_continue(&none).await.unwrap());
