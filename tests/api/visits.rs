@@ -33,7 +33,7 @@ impl Limited {
         let wanted = json!({"expires_in": 600, "max_downloads": max_downloads});
         let answer = alice.send(request.json(&wanted)).await;
         Self {
-            anybody: server.client(),
+            anybody: server.client().clone(),
             url: answer.json()["url"].as_str().unwrap().to_owned(),
             bytes,
         }
