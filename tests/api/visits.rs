@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::join_all};
-use harness::{Answer, Client, Kind, Server, on_every_database};
+use harness::{Answer, Client, Kind, Nginx, Server, UNLIMITED, on_every_database};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -259,5 +259,65 @@ async fn a_visit_is_over_some_time_after_its_last_byte() {
         assert!(Instant::now() < end, "visits that are over are removed");
         sleep(Duration::from_millis(500)).await;
     }
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn processes_count_a_visit_together() {
+    for kind in [Kind::Sqlite, Kind::MariaDb, Kind::Postgres] {
+        let server = Server::alone(kind, &[("FILESERVER_AUTH", "token")]).await;
+        let (_process, other) = server.second_process().await;
+        let first = Limited::new(&server, harness::random(6400), 2).await;
+        let second = Limited {
+            anybody: other,
+            url: first.url.clone(),
+            bytes: first.bytes.clone(),
+        };
+        first.gets("one", "bytes=0-1").await;
+        second.gets("one", "bytes=0-").await;
+        let requests = (0..40).map(|number| {
+            let link = if number % 2 == 0 { &first } else { &second };
+            async move {
+                let range = [("range", "bytes=0-6000")];
+                link.get(&format!("visitor {number}"), &range).await.status
+            }
+        });
+        let statuses = join_all(requests).await;
+        let given = statuses.iter().filter(|status| status.is_success());
+        assert_eq!(given.count(), 1, "{statuses:?}");
+        server.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_visit_counts_once_when_nginx_sends_the_bytes() {
+    let settings = [
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_TRUSTED_PROXIES", "127.0.0.1"),
+        ("FILESERVER_ACCEL_REDIRECT", "/_objects/"),
+    ];
+    let server = Server::alone(Kind::Sqlite, &settings).await;
+    let nginx = Nginx::before(&server, &UNLIMITED).await;
+    let through = |link: Limited| Limited {
+        anybody: link.anybody.by_way_of(nginx.base()),
+        ..link
+    };
+    let link = through(Limited::new(&server, harness::random(6400), 1).await);
+    link.gets("safari", "bytes=0-1").await;
+    link.is_refused("another", "bytes=0-1").await;
+    link.gets("safari", "bytes=0-").await;
+    link.is_refused("safari", "bytes=0-").await;
+
+    let link = through(Limited::new(&server, harness::random(24_000_000), 1).await);
+    break_off(&link, &[]).await;
+    link.gets("wget", "bytes=1000000-").await;
+    link.is_refused("wget", "bytes=1000000-").await;
+
+    // nginx would send both.
+    let link = through(Limited::new(&server, harness::random(6400), 1).await);
+    let twice = [("range", "bytes=0-3199,0-3199")];
+    let twice = link.get("one", &twice).await;
+    assert_eq!(twice.status, 206);
+    assert!(twice.body.len() < 6400);
     server.finish().await;
 }

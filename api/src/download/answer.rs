@@ -117,15 +117,16 @@ impl DownloadResponse<'_> {
             RequestedRange::Parts(parts) => &parts[..],
             _ => &whole,
         };
+        let is_limited = link.is_some_and(|linked| linked.link.max_downloads.is_some());
         let mut download = state.service.locate(owner, entry).await?;
         let elsewhere = match accel_prefix(state, request) {
             // nginx refuses any range of an empty file.
             _ if entry.meta.file_size == 0 => None,
             // nginx does not join ranges that overlap, so that it would send more than is charged.
-            _ if link.is_some() && bytes.len() > 1 => None,
+            _ if is_limited && bytes.len() > 1 => None,
             Some(prefix) => self.accel_redirect(prefix, &mut download, &ranges).await?,
             // A presigned URL gives any number of copies.
-            None if link.is_some_and(|linked| linked.link.max_downloads.is_some()) => None,
+            None if is_limited => None,
             None => self.redirect(request, &mut download).await?,
         };
         let is_ours = elsewhere.is_none();
