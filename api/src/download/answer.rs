@@ -123,7 +123,7 @@ impl DownloadResponse<'_> {
             // nginx refuses any range of an empty file.
             _ if entry.meta.file_size == 0 => None,
             // nginx does not join ranges that overlap, so that it would send more than is charged.
-            _ if is_limited && bytes.len() > 1 => None,
+            _ if is_limited && asks_for_several(request) => None,
             Some(prefix) => self.accel_redirect(prefix, &mut download, &ranges).await?,
             // A presigned URL gives any number of copies.
             None if is_limited => None,
@@ -148,6 +148,12 @@ impl DownloadResponse<'_> {
             _ => prepared,
         })
     }
+}
+
+/// Returns whether a request asks for several ranges, even if they can be joined.
+fn asks_for_several(request: &HttpRequest) -> bool {
+    let range = request.headers().get(header::RANGE);
+    range.is_some_and(|range| range.as_bytes().contains(&b','))
 }
 
 /// Returns whether a request proves that it continues a download: it knows the file's entity tag,
