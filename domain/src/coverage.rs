@@ -154,8 +154,9 @@ mod tests {
             let coverage = of(size, &[(0, size), (1, 2)]);
             let bytes = coverage.to_bytes();
             assert_eq!(Coverage::from_bytes(size, &bytes), Some(coverage));
-            assert_eq!(Coverage::from_bytes(size + 1, &bytes[1..]), None);
         }
-        assert_eq!(Coverage::from_bytes(64, &[0; 4]), None);
+        for wrong in [0, 1, 4, 255, 257, 260] {
+            assert_eq!(Coverage::from_bytes(6400, &vec![0; wrong]), None);
+        }
     }
 }
