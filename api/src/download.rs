@@ -4,6 +4,7 @@
 mod accel;
 mod answer;
 mod byteranges;
+mod charged_body;
 mod request;
 mod response;
 

@@ -127,6 +127,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_LINK_AGE", default_value = "604800", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) link_age: NonZeroU32,
 
+    /// Time, in seconds, after its last byte in which a visit of a link with a limited number of downloads
+    /// can be continued without being counted again.
+    #[arg(long, env = "FILESERVER_VISIT_AGE", default_value = "3600", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
+    pub(crate) visit_age: NonZeroU32,
+
     /// The beginning of the URLs of links, such as `https://files.example.org`. Default: none, the URLs
     /// begin with the path.
     #[arg(long, env = "FILESERVER_PUBLIC_URL", global = true, value_name = "URL", value_parser = parse::<PublicUrl>)]
@@ -220,6 +225,7 @@ impl Settings {
             claim_min_size: self.access.claim_min_size,
             quota: self.access.quota(),
             link_age: Duration::from_secs(self.link_age.get().into()),
+            visit_age: Duration::from_secs(self.visit_age.get().into()),
             deleted_age: Duration::from_secs(self.deleted_age.into()),
             purge_grace: Duration::from_secs(self.purge_grace.into()),
             copy_grace: Duration::from_secs(self.transfers.copy_grace.into()),

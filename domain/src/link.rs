@@ -15,8 +15,18 @@ pub struct Link {
     pub inline: bool,
     /// The largest number of downloads, if limited.
     pub max_downloads: Option<u64>,
+    /// The number of counted downloads.
+    pub downloads: u64,
     /// The time of creation.
     pub create_at: Timestamp,
     /// The time at which the link expires.
     pub expires_at: Timestamp,
+}
+
+impl Link {
+    /// Returns whether all downloads were counted.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.max_downloads.is_some_and(|max| self.downloads >= max)
+    }
 }

@@ -94,13 +94,23 @@ pub(crate) async fn add_column(
     table: &str,
     name: &'static str,
 ) -> Result<(), DbErr> {
+    add_column_of(manager, table, name, ColumnType::BigInteger).await
+}
+
+/// Adds a column, which may have no value, to a table, unless the table has it.
+pub(crate) async fn add_column_of(
+    manager: &SchemaManager<'_>,
+    table: &str,
+    name: &'static str,
+    column_type: ColumnType,
+) -> Result<(), DbErr> {
     if manager.has_column(table, name).await? {
         return Ok(());
     }
     let mut alter = Table::alter();
     alter
         .table(Alias::new(table))
-        .add_column(optional(Alias::new(name), ColumnType::BigInteger));
+        .add_column(optional(Alias::new(name), column_type));
     manager.alter_table(alter).await
 }
 

@@ -10,6 +10,7 @@ mod m20261122_000003_create_owners;
 mod m20261123_000004_create_transfers;
 mod m20261123_000005_create_leases;
 mod m20261128_000006_create_checksums;
+mod m20261129_000007_create_visits;
 mod m20261129_000008_index_uploads;
 
 pub use sea_orm_migration::{
@@ -17,9 +18,9 @@ pub use sea_orm_migration::{
 };
 use sea_orm_migration::{MigrationTrait, async_trait};
 
-/// The tables that each step creates, oldest first; those of leases and checksums hold nothing that
-/// cannot be made again.
-fn tables() -> [Vec<String>; 7] {
+/// The tables that each step creates, oldest first; those of leases, checksums and visits hold
+/// nothing that cannot be made again.
+fn tables() -> [Vec<String>; 8] {
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let shards = (0..256).map(|shard| format!("tbl_{shard:02x}"));
     [
@@ -33,6 +34,7 @@ fn tables() -> [Vec<String>; 7] {
             "tbl_staging",
             "tbl_segment",
         ]),
+        Vec::new(),
         Vec::new(),
         Vec::new(),
         Vec::new(),
@@ -61,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_create_transfers::Migration),
             Box::new(m20261123_000005_create_leases::Migration),
             Box::new(m20261128_000006_create_checksums::Migration),
+            Box::new(m20261129_000007_create_visits::Migration),
             Box::new(m20261129_000008_index_uploads::Migration),
         ]
     }

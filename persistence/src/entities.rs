@@ -15,6 +15,7 @@ pub(crate) mod transfer;
 pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod user_file;
+pub(crate) mod visit;
 
 /// The status of a row whose file can be used.
 pub(crate) const AVAILABLE: i32 = 0;

@@ -38,6 +38,7 @@ mod tokens;
 mod transaction;
 mod transfers;
 mod usage;
+mod visits;
 
 pub use accounts::Accounts;
 pub use checksums::{Checksums, CopyDrop};
@@ -62,3 +63,4 @@ pub use shard::Shard;
 pub use stagings::{Advance, Segment, Staging, Stagings};
 pub use tokens::Tokens;
 pub use transfers::Transfers;
+pub use visits::{Charge, Visits};

@@ -2,9 +2,8 @@
 
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
-    sea_query::{Expr, LockType},
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::LockType,
 };
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
         user_file::{self, by_key},
     },
     error::{Error, Result},
-    row::OrCorrupt as _,
+    row::{OrCorrupt as _, unsigned},
     transaction::attempt,
 };
 
@@ -55,6 +54,8 @@ impl Links<'_> {
                 .or_corrupt(TABLE)?),
             create_at: Set(link.create_at.microseconds()),
             expires_at: Set(link.expires_at.microseconds()),
+            visits: Set(None),
+            coverage: Set(None),
         };
         self.0
             .transact(|transaction| async move {
@@ -73,40 +74,17 @@ impl Links<'_> {
             .await
     }
 
-    /// Finds a link that has neither expired nor reached its number of downloads.
+    /// Finds a link that has not expired.
     ///
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
     pub async fn find(&self, id: RandomId, now: Timestamp) -> Result<Option<Link>> {
         let find = || link::Entity::find_by_id(id.to_string()).one(self.0.reading());
-        let row = attempt(find).await?.filter(|row| {
-            row.expires_at > now.microseconds()
-                && row.max_downloads.is_none_or(|max| row.downloads < max)
-        });
+        let row = attempt(find)
+            .await?
+            .filter(|row| row.expires_at > now.microseconds());
         row.map(Link::try_from).transpose()
-    }
-
-    /// Counts a download through a link with a limited number of downloads; returns whether one was
-    /// left.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn count_download(&self, id: RandomId) -> Result<bool> {
-        let count = || {
-            link::Entity::update_many()
-                .col_expr(
-                    link::Column::Downloads,
-                    Expr::col(link::Column::Downloads).add(1),
-                )
-                .filter(link::Column::Id.eq(id.to_string()))
-                .filter(
-                    Expr::col(link::Column::Downloads).lt(Expr::col(link::Column::MaxDownloads)),
-                )
-                .exec(self.0.writing())
-        };
-        Ok(attempt(count).await?.rows_affected == 1)
     }
 
     /// Removes all links to an owner's file.
@@ -161,6 +139,7 @@ impl TryFrom<link::Model> for Link {
             file_sha1: row.file_sha1.parse().or_corrupt(TABLE)?,
             inline: row.disposition != 0,
             max_downloads: max.transpose().or_corrupt(TABLE)?,
+            downloads: unsigned(TABLE, row.downloads)?,
             create_at: Timestamp::from_microseconds(row.create_at),
             expires_at: Timestamp::from_microseconds(row.expires_at),
         })

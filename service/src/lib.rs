@@ -45,6 +45,7 @@ mod update;
 mod upload;
 mod usage;
 mod verified_object;
+mod visits;
 
 pub use check::{CheckOptions, CheckProgress, Finding, Summary};
 pub use claim::{ClaimTicket, NewClaim};
@@ -59,7 +60,7 @@ pub use handover::HandoverCounts;
 pub use lease::{Lease, LeaseName};
 pub use limits::{Disclosure, Limits};
 pub use link_keys::LinkKeys;
-pub use links::{IssuedLink, LinkedFile, NewLink};
+pub use links::{IssuedLink, LinkedFile, NewLink, Visitor};
 pub use list::Page;
 pub use plan_transfers::PlanProgress;
 pub use purge::Purged;
@@ -76,6 +77,7 @@ pub use update::FileUpdate;
 pub use upload::Upload;
 pub use usage::Allowance;
 pub use verified_object::VerifiedObject;
+pub use visits::ChargedVisit;
 
 // The model.
 pub use domain::{

@@ -34,6 +34,8 @@ pub struct Limits {
     pub quota: Quota,
     /// Maximum lifetime of a link.
     pub link_age: Duration,
+    /// Time after its last byte in which a visit of a link can be continued.
+    pub visit_age: Duration,
     /// Time for which a deleted file can be restored.
     pub deleted_age: Duration,
     /// Time for which a content is kept after its last entry was removed.

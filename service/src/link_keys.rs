@@ -4,10 +4,14 @@
 //! refused without a query. It consists of `id`, 16 bytes, and the first half of an HMAC-SHA-256
 //! over a label and the id; in base64url.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::RandomId;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+
+use crate::Visitor;
 
 const ID: usize = 16;
 
@@ -15,6 +19,9 @@ const TAG: usize = 16;
 
 /// Input of the MAC besides the id, so that the key proves nothing else.
 const LABEL: &[u8] = b"fileserver link 1\n";
+
+/// Input of the MAC of a visitor.
+const VISITOR_LABEL: &[u8] = b"fileserver visitor 1\n";
 
 /// Secret keys of links, shared by all replicas of the service.
 ///
@@ -46,16 +53,40 @@ impl LinkKeys {
         let is_signed = |key| mac(key, id).verify_truncated_left(tag).is_ok();
         (tag.len() == TAG && self.0.iter().any(is_signed)).then_some(id)
     }
+
+    /// Hashes what tells the visitors of a link apart: without the key, nobody can tell who it was, or
+    /// whether two links had the same visitor.
+    pub(crate) fn hash_visitor(&self, link: RandomId, visitor: Visitor<'_>) -> RandomId {
+        let key = self.0.first().copied().unwrap_or_default();
+        let mut mac = keyed(&key);
+        mac.update(VISITOR_LABEL);
+        mac.update(link.as_bytes());
+        let address = visitor.address.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+        let address = match address.to_canonical() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        mac.update(&address.octets());
+        mac.update(visitor.user_agent);
+        let hash: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut id = [0; ID];
+        id.copy_from_slice(&hash[..ID]);
+        id.into()
+    }
 }
 
 fn mac(key: &[u8; 32], id: RandomId) -> Hmac<Sha256> {
-    // HMAC pads a key to the block size of its hash with zeros (RFC 2104 §2).
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
+    let mut mac = keyed(key);
     mac.update(LABEL);
     mac.update(id.as_bytes());
     mac
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    // HMAC pads a key to the block size of its hash with zeros (RFC 2104 §2).
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    Hmac::<Sha256>::new(&block.into())
 }
 
 #[cfg(test)]
@@ -75,6 +106,24 @@ mod tests {
         assert_ne!(rotated.seal(id), token);
         assert_eq!(keys(&[2]).unwrap().open(&token), None);
         assert!(keys(&[]).is_none());
+    }
+
+    #[test]
+    fn a_visitor_is_an_address_and_a_client_of_one_link() {
+        let keys = LinkKeys::new(vec![[1; 32]]).unwrap();
+        let hash = |link: u8, address: &str, user_agent: &str| {
+            let visitor = Visitor {
+                address: Some(address.parse().unwrap()),
+                user_agent: user_agent.as_bytes(),
+            };
+            keys.hash_visitor([link; 16].into(), visitor)
+        };
+        let one = hash(1, "192.0.2.1", "curl/8");
+        assert_eq!(hash(1, "192.0.2.1", "curl/8"), one);
+        assert_eq!(hash(1, "::ffff:192.0.2.1", "curl/8"), one);
+        assert_ne!(hash(2, "192.0.2.1", "curl/8"), one);
+        assert_ne!(hash(1, "192.0.2.2", "curl/8"), one);
+        assert_ne!(hash(1, "192.0.2.1", "curl/9"), one);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! The target and the expiry of a link are in its row.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use domain::{Link, Owner, Sha1, Timestamp};
+use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 
 use crate::{Entry, Error, FileService, Result, random::random_id};
 
@@ -28,6 +28,15 @@ pub struct IssuedLink {
     pub expires_at: Timestamp,
 }
 
+/// What tells the visitors of a link apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Visitor<'a> {
+    /// Address of the client, if it is known.
+    pub address: Option<IpAddr>,
+    /// The name that the client gives itself.
+    pub user_agent: &'a [u8],
+}
+
 /// The file of a link.
 #[derive(Debug, Clone)]
 pub struct LinkedFile {
@@ -35,6 +44,8 @@ pub struct LinkedFile {
     pub entry: Entry,
     /// The link.
     pub link: Link,
+    /// The visitor, as a hash that tells nothing without the key.
+    pub(crate) visitor: RandomId,
 }
 
 impl FileService {
@@ -56,6 +67,7 @@ impl FileService {
             file_sha1: *sha1,
             inline: new.inline,
             max_downloads: new.max_downloads,
+            downloads: 0,
             create_at: now,
             expires_at: now.after(new.lifetime),
         };
@@ -70,31 +82,38 @@ impl FileService {
 
     /// Finds the file of a link.
     ///
+    /// A link whose downloads are used up still works for visitors whose visits are not over.
+    ///
     /// # Errors
     ///
     /// [`Error::LinkNotFound`] for any invalid link; or when the database fails.
-    pub async fn follow_link(&self, token: &str) -> Result<LinkedFile> {
+    pub async fn follow_link(&self, token: &str, visitor: Visitor<'_>) -> Result<LinkedFile> {
         let id = self.0.link_keys.open(token).ok_or(Error::LinkNotFound)?;
         let now = self.0.clock.now();
         let link = self.0.database.links().find(id, now).await?;
         let link = link.ok_or(Error::LinkNotFound)?;
-        match self.find(&link.owner, &link.file_sha1).await {
-            Ok(entry) => Ok(LinkedFile { entry, link }),
-            Err(Error::NotFound) => Err(Error::LinkNotFound),
-            Err(error) => Err(error),
-        }
+        let entry = match self.find(&link.owner, &link.file_sha1).await {
+            Ok(entry) => entry,
+            Err(Error::NotFound) => return Err(Error::LinkNotFound),
+            Err(error) => return Err(error),
+        };
+        Ok(LinkedFile {
+            entry,
+            visitor: self.0.link_keys.hash_visitor(id, visitor),
+            link,
+        })
     }
 
-    /// Counts a download if the link has a maximum.
+    /// Removes the rows of expired links, and of visits that are over.
     ///
     /// # Errors
     ///
-    /// [`Error::LinkNotFound`] when the maximum is reached.
-    pub async fn count_download(&self, link: &Link) -> Result<()> {
-        if link.max_downloads.is_none() || self.0.database.links().count_download(link.id).await? {
-            return Ok(());
-        }
-        Err(Error::LinkNotFound)
+    /// When the database fails.
+    pub async fn sweep_links(&self) -> Result<()> {
+        let now = self.0.clock.now();
+        self.0.database.links().remove_expired(now).await?;
+        let visits = self.0.database.visits();
+        Ok(visits.remove_unused(self.visits_since(now)).await?)
     }
 
     /// Removes all links to an owner's file.
@@ -105,15 +124,5 @@ impl FileService {
     pub async fn remove_links(&self, owner: &Owner, sha1: &Sha1) -> Result<()> {
         self.find_uncached(owner, sha1).await?;
         Ok(self.0.database.links().remove(owner, sha1).await?)
-    }
-
-    /// Removes the rows of expired links.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn sweep_links(&self) -> Result<()> {
-        let now = self.0.clock.now();
-        Ok(self.0.database.links().remove_expired(now).await?)
     }
 }

@@ -51,3 +51,4 @@ mod tracing;
 mod transferring;
 mod unfinished;
 mod uploading;
+mod visits;

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use domain::{
-    EntryOutcome, EntryUpdate, FileStatus, Limit, Link, MediaType, OwnQuota, Owner, Quota, Sha256,
-    Timestamp, Token,
+    ByteRange, EntryOutcome, EntryUpdate, FileStatus, Limit, Link, MediaType, OwnQuota, Owner,
+    Quota, Sha256, Timestamp, Token, Visit,
 };
 use futures_util::future::join_all;
 use harness::TestDatabase;
-use persistence::{Database, Error, RecordOutcome, UploadRecord};
+use persistence::{Charge, Database, Error, RecordOutcome, UploadRecord};
 
 use crate::{on_every_database, options, owner, record, some_address, some_content, some_id};
 
@@ -218,6 +218,50 @@ async fn a_content_that_is_uploaded_again_is_not_removed(database: &Database, _:
     assert_eq!((usage.bytes, usage.files), (content.size, 1));
 }
 
+/// The whole file was charged to the visit, whose link is used up.
+async fn unsent_bytes_are_given_back(database: &Database, visit: &Visit, size: u64) {
+    let whole = [ByteRange::whole(size)];
+    let again = Charge {
+        link: visit.link,
+        visitor: visit.visitor,
+        ranges: &whole,
+        size,
+        continues: false,
+        since: at(1),
+        now: at(3),
+    };
+    let visits = database.visits();
+    assert!(!visits.would_continue(&again).await.unwrap());
+    assert_eq!(visits.charge(&again).await.unwrap(), None);
+    let older = Visit {
+        number: visit.number - 1,
+        ..*visit
+    };
+    for (visit, continued) in [(&older, false), (visit, true)] {
+        let given = (whole[0], 0);
+        visits.give_back(visit, given, size, at(3)).await.unwrap();
+        assert_eq!(visits.would_continue(&again).await.unwrap(), continued);
+    }
+    assert_eq!(visits.charge(&again).await.unwrap(), Some(*visit));
+    visits.remove_unused(at(3)).await.unwrap();
+    let [later, none] = [
+        Charge {
+            since: at(2),
+            ranges: &[],
+            ..again
+        },
+        Charge {
+            since: at(3),
+            ranges: &[],
+            ..again
+        },
+    ];
+    assert!(visits.would_continue(&later).await.unwrap());
+    assert!(!visits.would_continue(&none).await.unwrap());
+    visits.remove_unused(at(4)).await.unwrap();
+    assert!(!visits.would_continue(&later).await.unwrap());
+}
+
 async fn a_link_works_while_its_owner_has_the_file(database: &Database, _: &TestDatabase) {
     let content = some_content();
     record(database, "alice", "a", &content, 1).await;
@@ -227,6 +271,7 @@ async fn a_link_works_while_its_owner_has_the_file(database: &Database, _: &Test
         file_sha1: content.sha1,
         inline: true,
         max_downloads: Some(3),
+        downloads: 0,
         create_at: at(1),
         expires_at: at(50),
     };
@@ -239,15 +284,28 @@ async fn a_link_works_while_its_owner_has_the_file(database: &Database, _: &Test
         Some(alices.clone())
     );
     assert_eq!(links.find(alices.id, at(50)).await.unwrap(), None);
-    let counted = join_all((0..9).map(|_| links.count_download(alices.id))).await;
-    assert_eq!(
-        counted
-            .into_iter()
-            .filter(|one| *one.as_ref().unwrap())
-            .count(),
-        3
-    );
-    assert_eq!(links.find(alices.id, at(2)).await.unwrap(), None);
+    let visitors: Vec<_> = (0..9).map(|_| some_id()).collect();
+    let whole = [ByteRange::whole(content.size)];
+    let visits = visitors.iter().map(|visitor| {
+        let charge = Charge {
+            link: alices.id,
+            visitor: *visitor,
+            ranges: &whole,
+            size: content.size,
+            continues: false,
+            since: at(1),
+            now: at(2),
+        };
+        async move { database.visits().charge(&charge).await }
+    });
+    let visits = join_all(visits).await;
+    let mut visits: Vec<_> = visits.into_iter().filter_map(Result::unwrap).collect();
+    visits.sort_by_key(|visit| visit.number);
+    let numbers: Vec<_> = visits.iter().map(|visit| visit.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    let used_up = links.find(alices.id, at(2)).await.unwrap().unwrap();
+    assert!(used_up.is_used_up());
+    unsent_bytes_are_given_back(database, &visits[1], content.size).await;
     let second = link("alice");
     assert!(links.insert(&second).await.unwrap());
     change(

@@ -8,8 +8,8 @@ use crate::{on_every_database, options, record, some_content};
 
 /// The shards, the entries, the uploads, the claims, the accounts, the tokens and the links; the
 /// two tables of staged bytes, the pending deletions, the jobs and the transfers; the leases and
-/// the stores; the checksums.
-const TABLES: usize = 256 + 6 + 5 + 2 + 1;
+/// the stores; the checksums; the visits.
+const TABLES: usize = 256 + 6 + 5 + 2 + 1 + 1;
 
 on_every_database! {
     every_migration_can_be_reverted_and_applied_again,

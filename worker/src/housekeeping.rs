@@ -69,6 +69,7 @@ fn interval(service: &FileService) -> Duration {
         .upload_age
         .min(limits.purge_grace)
         .min(limits.deleted_age)
+        .min(limits.visit_age)
         .min(limits.copy_grace)
         .min(limits.orphan_age);
     (shortest / 4).clamp(Duration::from_secs(1), MAX_SWEEP_INTERVAL)

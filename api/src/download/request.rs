@@ -1,6 +1,7 @@
 //! A request for a file's bytes.
 
-use domain::{Entry, Link, Owner};
+use domain::{Entry, Owner};
+use service::LinkedFile;
 
 use crate::{extract::query::Query, problem::Problem, state::AppState};
 
@@ -13,7 +14,7 @@ pub(crate) struct DownloadRequest<'a> {
     /// Whether the client asks to display the file rather than to save it.
     pub(crate) inline: bool,
     /// The link that allows the request, where it has no credentials.
-    pub(crate) link: Option<&'a Link>,
+    pub(crate) link: Option<&'a LinkedFile>,
 }
 
 /// Reads `disposition` from the query.

@@ -1,10 +1,18 @@
 //! `GET /d/{link_token}`
 
-use actix_web::{HttpRequest, HttpResponse, route, web};
+use std::{net::IpAddr, rc::Rc};
+
+use actix_web::{
+    HttpMessage as _, HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
+    route, web,
+};
+use service::Visitor;
 
 use crate::{
     download::DownloadRequest,
     extract::query::NoQuery,
+    middleware::context::RequestContext,
     openapi::{
         parameters::{DownloadFields, PreconditionFields, RevalidationFields},
         responses::LinkedFileBytes,
@@ -17,7 +25,13 @@ use crate::{
 ///
 /// No credentials are needed. A link works until it expires, its downloads are used up, it is
 /// revoked, or its file is deleted; after that, as for a link that never existed, the response is
-/// 404. Every response with bytes counts as a download; `HEAD` and 304 do not.
+/// 404.
+///
+/// A visit counts as one download: further requests of the same client, and requests with `If-Range`
+/// from anywhere, belong to it for an hour after its last byte (by default), as long as all of them
+/// ask for less than twice the file, and a link never gives away more whole copies than its number,
+/// in whatever pieces. Where the rest of a visit is not enough for a request, it is another download.
+/// `HEAD`, 304, 412 and 416 cost nothing.
 #[utoipa::path(
     get,
     tag = "links",
@@ -42,13 +56,18 @@ pub(crate) async fn follow_link(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let token = request.match_info().get("link_token").unwrap_or_default();
-    let linked = state.service.follow_link(token).await?;
+    let user_agent = request.headers().get(header::USER_AGENT);
+    let visitor = Visitor {
+        address: client_address(&request),
+        user_agent: user_agent.map(HeaderValue::as_bytes).unwrap_or_default(),
+    };
+    let linked = state.service.follow_link(token, visitor).await?;
     let download = DownloadRequest {
         state: &state,
         owner: &linked.link.owner,
-        entry: linked.entry,
+        entry: linked.entry.clone(),
         inline: linked.link.inline,
-        link: Some(&linked.link),
+        link: Some(&linked),
     };
     let response = download.answer(&request).await;
     response.map_err(|problem| match problem.kind {
@@ -56,4 +75,9 @@ pub(crate) async fn follow_link(
         ProblemType::NotFound => service::Error::LinkNotFound.into(),
         _ => problem,
     })
+}
+
+fn client_address(request: &HttpRequest) -> Option<IpAddr> {
+    let extensions = request.extensions();
+    extensions.get::<Rc<RequestContext>>()?.client
 }

@@ -27,7 +27,7 @@ struct LinkRequest {
     /// How a browser handles the file; default `attachment`.
     #[schema(nullable = false)]
     disposition: Option<LinkDisposition>,
-    /// Maximum number of downloads; unlimited by default.
+    /// Maximum number of downloads; unlimited by default. A visit counts once, with all its ranges.
     #[schema(nullable = false, minimum = 1, maximum = 9_223_372_036_854_775_807_i64)]
     max_downloads: Option<u64>,
 }

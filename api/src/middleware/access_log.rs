@@ -65,18 +65,18 @@ impl AccessLog {
         let template = route.as_ref().map(|route| route.template.as_str());
         let trace_id = trace::begin(&span, &request, template);
         let peer = request.peer_addr().map(|address| address.ip());
+        let client =
+            peer.map(|peer| forwarded::client(peer, request.headers(), &self.trusted_proxies));
         let context = Rc::new(RequestContext {
             route,
             is_proxied: peer.is_some_and(|peer| self.is_trusted(peer)),
+            client,
             caller: OnceCell::new(),
         });
         request.extensions_mut().insert(Rc::clone(&context));
-        let client = peer
-            .map(|peer| forwarded::client(peer, request.headers(), &self.trusted_proxies))
-            .map(|client| client.to_string());
         let state = self.state.into_inner();
         let mut log = RequestLog::begin(Arc::clone(&state), context, &request, id_text);
-        log.client = client;
+        log.client = client.map(|client| client.to_string());
         log.trace_id = trace_id;
         log.span = span.clone();
         let mut response = next.call(request).instrument(span).await?;

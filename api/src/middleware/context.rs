@@ -1,6 +1,6 @@
 //! The facts about a request that the middleware gathers for the log, the audit log and the handlers.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{cell::OnceCell, net::IpAddr, sync::Arc};
 
 use domain::{Owner, Sha1};
 
@@ -13,6 +13,8 @@ pub(crate) struct RequestContext {
     pub(crate) route: Option<Arc<Route>>,
     /// Whether the request comes from a trusted proxy.
     pub(crate) is_proxied: bool,
+    /// The client's address, as trusted proxies report it.
+    pub(crate) client: Option<IpAddr>,
     /// The caller, and the owner whom the request concerns, once the credentials are verified; even if
     /// they do not allow the request.
     pub(crate) caller: OnceCell<(Arc<Identity>, Owner)>,

@@ -14,6 +14,10 @@ pub(crate) struct Model {
     pub(crate) max_downloads: Option<i64>,
     pub(crate) create_at: i64,
     pub(crate) expires_at: i64,
+    /// The number of visits that `coverage` is about.
+    pub(crate) visits: Option<i64>,
+    /// How often each part of the file was given away.
+    pub(crate) coverage: Option<Vec<u8>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
