@@ -49,6 +49,11 @@ impl Interim {
         Self::new(Way::Http2(respond), is_expected)
     }
 
+    /// Returns whether the client understands interim responses.
+    pub(crate) fn is_possible(&self) -> bool {
+        !matches!(self.way, Way::None)
+    }
+
     /// Asks for the body, if the client waits to be asked.
     pub(crate) fn ask_for_body(&self) {
         if self.is_expected.replace(false) {

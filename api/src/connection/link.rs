@@ -60,6 +60,8 @@ struct State {
     held: BytesMut,
     /// Whether the client has closed the connection.
     has_ended: bool,
+    /// Whether the dispatcher has written everything that it had.
+    is_flushed: bool,
 }
 
 impl Link {
@@ -72,6 +74,7 @@ impl Link {
                 begun: BytesMut::new(),
                 held: BytesMut::new(),
                 has_ended: false,
+                is_flushed: true,
             }),
             answering: RefCell::default(),
             has_begun: Cell::new(false),
@@ -125,9 +128,10 @@ impl Link {
         self.0.state.borrow_mut().waiting.extend_from_slice(head);
     }
 
-    /// Returns whether the client has closed the connection.
-    pub(super) fn has_ended(&self) -> bool {
-        self.0.state.borrow().has_ended
+    /// Returns whether the client still reads, and another response can follow what was written.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.0.state.borrow();
+        !state.has_ended && state.is_flushed
     }
 
     /// The status of a response that was held back.
@@ -225,6 +229,7 @@ impl AsyncWrite for Link {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.0.state.borrow_mut();
+        state.is_flushed = false;
         // What follows a response shows that it was not the last one.
         ready!(state.poll_begun(context, true))?;
         match find_refusal(bytes) {
@@ -244,6 +249,7 @@ impl AsyncWrite for Link {
             state.begun.unsplit(waiting);
         }
         ready!(state.poll_begun(context, false))?;
+        state.is_flushed = true;
         Pin::new(&mut state.transport).poll_flush(context)
     }
 

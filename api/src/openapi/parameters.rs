@@ -134,4 +134,8 @@ pub(crate) struct ResumableFields {
     /// Total length of the upload in bytes
     #[param(rename = "Upload-Length")]
     upload_length: Option<u64>,
+    /// `8` asks for an interim response 104 with the URL of the upload in `Location`, so that it can be
+    /// continued after a break. None is sent through proxies
+    #[param(rename = "Upload-Draft-Interop-Version")]
+    upload_draft_interop_version: Option<u64>,
 }
