@@ -15,11 +15,10 @@ async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let read = async {
         while !head.ends_with(b"\r\n\r\n") {
-            let byte = stream
-                .read_u8()
-                .await
-                .expect(&String::from_utf8_lossy(&head));
-            head.push(byte);
+            match stream.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&head)),
+            }
         }
     };
     timeout(Duration::from_secs(20), read)

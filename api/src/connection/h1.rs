@@ -137,7 +137,7 @@ async fn last_response(
             Some(refusals.too_slow(peer))
         }
         // The dispatcher gives up a request whose body is malformed; its response says so.
-        Ok(()) if link.is_open() => {
+        Ok(()) if link.is_flushed() => {
             let answering = link.take_answering()?;
             timeout(MALFORMED_TIMEOUT, answering).await.ok()
         }

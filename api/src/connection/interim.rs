@@ -1,6 +1,10 @@
 //! Interim responses (RFC 9110 §15.2), which a client gets before the final one.
 
-use std::{cell::RefCell, fmt::Write as _, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Write as _,
+    rc::Rc,
+};
 
 use actix_web::{
     http::header::{HeaderName, HeaderValue},
@@ -20,7 +24,7 @@ const CONTINUE: u16 = 100;
 pub(crate) struct Interim {
     way: Way,
     /// Whether the client waits for `100 Continue`.
-    is_expected: Rc<RefCell<bool>>,
+    is_expected: Rc<Cell<bool>>,
 }
 
 #[derive(Clone)]
@@ -33,7 +37,7 @@ enum Way {
 
 impl Interim {
     fn new(way: Way, is_expected: bool) -> Self {
-        let is_expected = Rc::new(RefCell::new(is_expected));
+        let is_expected = Rc::new(Cell::new(is_expected));
         Self { way, is_expected }
     }
 

@@ -58,8 +58,6 @@ struct State {
     begun: BytesMut,
     /// A response that may be the dispatcher's own.
     held: BytesMut,
-    /// Whether the client has closed the connection.
-    has_ended: bool,
     /// Whether the dispatcher has written everything that it had.
     is_flushed: bool,
 }
@@ -73,7 +71,6 @@ impl Link {
                 waiting: BytesMut::new(),
                 begun: BytesMut::new(),
                 held: BytesMut::new(),
-                has_ended: false,
                 is_flushed: true,
             }),
             answering: RefCell::default(),
@@ -128,10 +125,9 @@ impl Link {
         self.0.state.borrow_mut().waiting.extend_from_slice(head);
     }
 
-    /// Returns whether the client still reads, and another response can follow what was written.
-    pub(super) fn is_open(&self) -> bool {
-        let state = self.0.state.borrow();
-        !state.has_ended && state.is_flushed
+    /// Returns whether another response can follow what was written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.0.state.borrow().is_flushed
     }
 
     /// The status of a response that was held back.
@@ -212,13 +208,8 @@ impl AsyncRead for Link {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut state = self.0.state.borrow_mut();
-        let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut state.transport).poll_read(context, buffer));
-        if read.is_err() || (buffer.filled().len() == before && buffer.remaining() > 0) {
-            state.has_ended = true;
-        }
-        Poll::Ready(read)
+        let transport = &mut self.0.state.borrow_mut().transport;
+        Pin::new(transport).poll_read(context, buffer)
     }
 }
 

@@ -109,7 +109,8 @@ impl Certificates {
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
             let certificates = Arc::clone(&self);
-            let looked = tokio::task::spawn_blocking(move || certificates.look(last)).await;
+            let looked =
+                tokio::task::spawn_blocking(move || certificates.look(last.as_ref())).await;
             let Ok(seen) = looked else {
                 return;
             };
@@ -118,7 +119,7 @@ impl Certificates {
     }
 
     /// Compares the files with those of the last look, and takes them if they changed.
-    fn look(&self, last: Option<Look>) -> Option<Look> {
+    fn look(&self, last: Option<&Look>) -> Option<Look> {
         let texts = match read(&self.files) {
             Ok(texts) => texts,
             Err(error) => {
@@ -128,7 +129,7 @@ impl Certificates {
                 return Some(Look::Unreadable);
             }
         };
-        if let Some(Look::Read(last)) = &last
+        if let Some(Look::Read(last)) = last
             && *last == texts
         {
             return Some(Look::Read(texts));
