@@ -32,10 +32,35 @@ impl Files {
 
     /// Writes a new certificate and its key.
     fn renew(&self) {
-        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let new = rcgen::generate_simple_self_signed(names).unwrap();
-        fs::write(self.path("certificate"), new.cert.pem()).unwrap();
-        fs::write(self.path("key"), new.signing_key.serialize_pem()).unwrap();
+        let config = self.path("config");
+        let text = "[req]\nprompt = no\ndistinguished_name = name\nx509_extensions = extensions\n\
+            [name]\nCN = localhost\n\
+            [extensions]\nbasicConstraints = critical, CA:FALSE\n\
+            subjectAltName = DNS:localhost, IP:127.0.0.1\n";
+        fs::write(&config, text).unwrap();
+        let made = program("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+            ])
+            .args(["-nodes", "-days", "2", "-config", &config])
+            .args([
+                "-keyout",
+                &self.path("key"),
+                "-out",
+                &self.path("certificate"),
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
     }
 
     async fn serve(&self, settings: &[(&'static str, &str)]) -> Server {
