@@ -18,7 +18,6 @@ fn problem(answer: &str, status: u16, kind: &str) -> String {
         found.unwrap_or_else(|| panic!("no {name}: {answer}")).1
     };
     assert_eq!(field("content-type"), "application/problem+json");
-    assert_eq!(field("connection"), "close");
     assert_eq!(field("content-length"), body.len().to_string());
     let problem: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(problem["type"], format!("urn:fileserver:problem:{kind}"));
