@@ -68,12 +68,17 @@ async fn what_is_no_request_is_refused_with_a_problem_that_is_logged_and_counted
     read.expect("it answers").unwrap();
     ids.push((problem(&answer, 408, "header-too-slow"), 408));
 
-    let log = server.log();
-    for (id, status) in &ids {
-        let line = log.lines().find(|line| line.contains(id)).expect(&log);
-        assert!(line.contains(&format!("\"status\":{status}")), "{line}");
-        assert!(line.contains("\"operation\":\"none\""), "{line}");
-    }
+    eventually(|| {
+        let log = server.log();
+        ids.iter().all(|(id, status)| {
+            let line = log.lines().find(|line| line.contains(id));
+            line.is_some_and(|line| {
+                line.contains(&format!("\"status\":{status}"))
+                    && line.contains("\"operation\":\"none\"")
+            })
+        })
+    })
+    .await;
     let metrics = server.client().get("/metrics").await.text();
     for (status, count) in [(400, 4), (408, 1), (431, 1)] {
         let line =

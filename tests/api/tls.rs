@@ -188,7 +188,7 @@ async fn a_changed_certificate_is_used_and_no_connection_is_lost() {
     let (resume, resumed) = oneshot::channel::<()>();
     let pieces = stream::unfold((0, Some(resumed)), |(piece, resumed)| async move {
         match (piece, resumed) {
-            (0, resumed) => Some((Ok::<_, std::io::Error>(random(1000)), (1, resumed))),
+            (0, resumed) => Some((Ok::<_, std::io::Error>(random(3_000_000)), (1, resumed))),
             (1, Some(resumed)) => {
                 resumed.await.unwrap();
                 Some((Ok(random(1000)), (2, None)))

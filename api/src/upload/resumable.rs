@@ -145,7 +145,7 @@ async fn create(
     let id = status.session.id;
     let mut offset = status.offset.unwrap_or_default();
     if body::is_there(headers) {
-        let is_announced = announce(state, request, id);
+        let mut is_announced = false;
         let first = AppendRequest {
             bytes: content_length(headers),
             checksums,
@@ -157,7 +157,11 @@ async fn create(
             ..AppendRequest::default()
         };
         let appended = match service.append(owner, Protocol::Http, id, first).await {
-            Ok(append) => take(state, append, payload).await,
+            Ok(append) => {
+                // Only now: a request for the upload that came earlier would not end this one.
+                is_announced = announce(state, request, id);
+                take(state, append, payload).await
+            }
             Err(error) => Err(AppendFailure::from(error)),
         };
         match appended {
