@@ -111,15 +111,15 @@ async fn entity_tags_are_those_of_the_coding() {
     let file = format!("/files/{}", meta.file_sha1);
     let tag = client.get(&file).await.header("etag").to_owned();
     let tag = coded(&tag, "zstd");
-    let patch = |tag: &str, name: &str| {
+    let rename = |tag: &str, name: &str| {
         let request = client.request(Method::PATCH, &file).header("if-match", tag);
         request
             .header("content-type", "application/json")
             .body(json!({ "file_name": name }).to_string())
     };
-    let changed = client.send(patch(&tag, "b.bin")).await;
+    let changed = client.send(rename(&tag, "b.bin")).await;
     assert_eq!(changed.status, 200);
-    let refused = client.send(patch(&tag, "c.bin")).await;
+    let refused = client.send(rename(&tag, "c.bin")).await;
     refused.problem(412, "precondition-failed");
     let tag = coded(changed.header("etag"), "gzip");
     let delete = client.request(Method::DELETE, &file);

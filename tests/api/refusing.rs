@@ -28,7 +28,7 @@ fn problem(answer: &str, status: u16, kind: &str) -> String {
 #[tokio::test]
 async fn what_is_no_request_is_refused_with_a_problem_that_is_logged_and_counted() {
     let server = Server::alone(Kind::Sqlite, &[("FILESERVER_HEADER_TIMEOUT", "1")]).await;
-    let long = "x".repeat(300_000);
+    let many = "x".repeat(300_000);
     let mut ids = Vec::new();
     for (request, status, kind) in [
         ("nonsense\r\n\r\n".to_owned(), 400, "malformed-request"),
@@ -48,7 +48,7 @@ async fn what_is_no_request_is_refused_with_a_problem_that_is_logged_and_counted
             "malformed-request",
         ),
         (
-            format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-A: {long}\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-A: {many}\r\n\r\n"),
             431,
             "header-too-large",
         ),

@@ -1,10 +1,10 @@
 //! The application as one function from a request to its response.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::SystemTime};
 
 use actix_http::{Request, Response};
 use actix_service::{IntoServiceFactory as _, Service as _, ServiceFactory as _};
-use actix_web::{body::BoxBody, dev::AppConfig};
+use actix_web::{body::BoxBody, dev::AppConfig, http::header::HttpDate};
 use futures_util::future::LocalBoxFuture;
 
 use crate::app::{self, Shared};
@@ -28,4 +28,11 @@ pub(super) async fn application(shared: Shared) -> Result<Application, ()> {
             }
         })
     }))
+}
+
+/// The `Date` of a response (RFC 9110 §6.6.1).
+pub(super) fn date() -> String {
+    #[expect(clippy::disallowed_methods, reason = "the field has the real time")]
+    let now = SystemTime::now();
+    HttpDate::from(now).to_string()
 }

@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use actix_http::{
@@ -20,7 +20,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     http::{
         Method, StatusCode, Uri, Version,
-        header::{self, HeaderMap, HeaderName, HeaderValue, HttpDate},
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     web::Bytes,
 };
@@ -31,7 +31,11 @@ use h2::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{ConnectionContext, Interim, answer::Application, transport::Transport};
+use super::{
+    ConnectionContext, Interim,
+    answer::{Application, date},
+    transport::Transport,
+};
 use crate::{
     server::KEEP_ALIVE,
     shutdown::{Connection, DELIVERY_TIME, ShutdownState},
@@ -129,8 +133,10 @@ async fn is_idle(connection: &Connection) {
     loop {
         match connection.idle_time() {
             None => sleep(KEEP_ALIVE).await,
-            Some(idle) if idle < KEEP_ALIVE => sleep(KEEP_ALIVE - idle).await,
-            Some(_) => return,
+            Some(idle) => match KEEP_ALIVE.checked_sub(idle) {
+                Some(rest) if !rest.is_zero() => sleep(rest).await,
+                _ => return,
+            },
         }
     }
 }
@@ -299,8 +305,7 @@ fn write_head(
         response = response.header(http::header::CONTENT_LENGTH, bytes);
     }
     if !headers.contains_key(header::DATE) {
-        let now = HttpDate::from(SystemTime::now()).to_string();
-        response = response.header(http::header::DATE, now);
+        response = response.header(http::header::DATE, date());
     }
     response.body(())
 }

@@ -1,19 +1,16 @@
 //! Refusals of what is no request: they are problems, logged and counted, as those of requests are.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_http::{Response, error::ParseError};
 use actix_web::{
     HttpResponse, ResponseError as _,
     body::{BodySize, BoxBody, MessageBody as _, to_bytes_limited},
-    http::header::{self, HeaderMap, HeaderName, HeaderValue, HttpDate},
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use telemetry::Metrics;
 
+use super::answer::date;
 use crate::{
     middleware::access_log::{REQUEST_ID, new_request_id},
     problem::{Problem, ProblemType},
@@ -115,8 +112,7 @@ pub(super) async fn encode(response: Response<BoxBody>) -> Option<Vec<u8>> {
     }
     add(&header::CONTENT_LENGTH, body.len().to_string().as_bytes());
     add(&header::CONNECTION, b"close");
-    let now = HttpDate::from(SystemTime::now()).to_string();
-    add(&header::DATE, now.as_bytes());
+    add(&header::DATE, date().as_bytes());
     bytes.extend_from_slice(b"\r\n");
     bytes.extend_from_slice(&body);
     Some(bytes)

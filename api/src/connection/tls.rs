@@ -114,31 +114,31 @@ impl Certificates {
             let Ok(seen) = looked else {
                 return;
             };
-            last = seen;
+            last = Some(seen);
         }
     }
 
     /// Compares the files with those of the last look, and takes them if they changed.
-    fn look(&self, last: Option<&Look>) -> Option<Look> {
+    fn look(&self, last: Option<&Look>) -> Look {
         let texts = match read(&self.files) {
             Ok(texts) => texts,
             Err(error) => {
                 if !matches!(last, Some(Look::Unreadable)) {
                     warn(&error);
                 }
-                return Some(Look::Unreadable);
+                return Look::Unreadable;
             }
         };
         if let Some(Look::Read(last)) = last
             && *last == texts
         {
-            return Some(Look::Read(texts));
+            return Look::Read(texts);
         }
         match parse(&self.files, &texts) {
             Ok(new) => self.take(new),
             Err(error) => warn(&error),
         }
-        Some(Look::Read(texts))
+        Look::Read(texts)
     }
 
     fn take(&self, new: CertifiedKey) {

@@ -127,6 +127,7 @@ pub(crate) struct TusChecksum {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only the contract uses it")]
+#[expect(clippy::struct_field_names, reason = "the names are the protocol's")]
 pub(crate) struct ResumableFields {
     /// `?0` creates an upload that later requests continue, `?1` sends all of it
     #[param(rename = "Upload-Complete")]
