@@ -2,12 +2,13 @@
 //!
 //! 1. [`tus::method_override`] settles the method and the path of tus requests.
 //! 2. [`AccessLog`] logs and counts the request, and limits how slowly its body may arrive.
-//! 3. [`public_url::prepend_path`] completes the URLs of responses, if the service is below a path.
-//! 4. [`caching::keep_private`] keeps responses from other callers and other sites.
-//! 5. [`advertise::advertise`] says which methods and media types a resource accepts.
-//! 6. CORS answers the preflight requests of browsers, if origins are configured.
-//! 7. [`tus::negotiate_version`] refuses other versions of tus.
-//! 8. [`admission::admit`] checks the host, role, credentials, scope, rate and the number of uploads.
+//! 3. [`compress::compress`] compresses what the service writes itself.
+//! 4. [`public_url::prepend_path`] completes the URLs of responses, if the service is below a path.
+//! 5. [`caching::keep_private`] keeps responses from other callers and other sites.
+//! 6. [`advertise::advertise`] says which methods and media types a resource accepts.
+//! 7. CORS answers the preflight requests of browsers, if origins are configured.
+//! 8. [`tus::negotiate_version`] refuses other versions of tus.
+//! 9. [`admission::admit`] checks the host, role, credentials, scope, rate and the number of uploads.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use crate::{
     middleware::{
         access_log::AccessLog,
         admission::{self, Admission},
-        advertise, caching, cors, tus,
+        advertise, caching, compress, cors, tus,
     },
     openapi::Contract,
     pages,
@@ -87,6 +88,7 @@ pub(crate) fn build(
                 public_url::prepend_path(Arc::clone(&path), request, next)
             }),
         ))
+        .wrap(from_fn(compress::compress))
         .wrap(from_fn(move |request, next| {
             access_log.clone().log(request, next)
         }))

@@ -6,6 +6,7 @@
 
 mod app;
 mod auth;
+mod connection;
 mod download;
 mod endpoints;
 mod extract;
@@ -28,6 +29,7 @@ mod upload;
 
 pub use crate::{
     auth::jwt::{Algorithm, JwtSettings, KeySource},
+    connection::{CertificateError, TlsFiles},
     download::{DISK, DownloadMode},
     headers::origin::{AllowedOrigin, Origin, OriginError},
     limits::body_timeout::BodyTimeout,

@@ -4,6 +4,7 @@ pub(crate) mod access_log;
 pub(crate) mod admission;
 pub(crate) mod advertise;
 pub(crate) mod caching;
+pub(crate) mod compress;
 pub(crate) mod context;
 pub(crate) mod cors;
 mod counted_body;

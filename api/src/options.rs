@@ -5,14 +5,17 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, time::Duratio
 use ipnet::IpNet;
 
 use crate::{
-    auth::jwt::JwtSettings, download::DownloadMode, headers::origin::AllowedOrigin,
-    limits::body_timeout::BodyTimeout, public_url::PublicUrl, roles::Roles,
+    auth::jwt::JwtSettings, connection::TlsFiles, download::DownloadMode,
+    headers::origin::AllowedOrigin, limits::body_timeout::BodyTimeout, public_url::PublicUrl,
+    roles::Roles,
 };
 
 /// The options of the HTTP API.
 pub struct ApiOptions {
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificate of the server and its key; without them connections are not encrypted.
+    pub tls: Option<TlsFiles>,
     /// The number of threads that answer requests; one for each processor by default.
     pub threads: Option<usize>,
     /// The roles of this process; it answers 421 to operations of other roles.

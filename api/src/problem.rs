@@ -63,6 +63,8 @@ macro_rules! problem_types {
 }
 
 problem_types! {
+    MalformedRequest = "urn:fileserver:problem:malformed-request", StatusCode::BAD_REQUEST,
+        "The request is not well-formed HTTP.";
     InvalidSha1 = "urn:fileserver:problem:invalid-sha1", StatusCode::BAD_REQUEST,
         "The SHA-1 in the URL must be 40 hexadecimal digits.";
     InvalidFileName = "urn:fileserver:problem:invalid-file-name", StatusCode::BAD_REQUEST,
@@ -111,6 +113,8 @@ problem_types! {
         "The response is JSON, which the request does not accept.";
     TooSlow = "urn:fileserver:problem:too-slow", StatusCode::REQUEST_TIMEOUT,
         "The request body arrived too slowly.";
+    HeaderTooSlow = "urn:fileserver:problem:header-too-slow", StatusCode::REQUEST_TIMEOUT,
+        "The request header arrived too slowly.";
     DigestCollision = "urn:fileserver:problem:digest-collision", StatusCode::CONFLICT,
         "Different content with the same SHA-1 is stored.";
     MismatchingOffset = "https://iana.org/assignments/http-problem-types#mismatching-upload-offset", StatusCode::CONFLICT,
@@ -145,6 +149,8 @@ problem_types! {
         "The owner has too many simultaneous uploads.";
     TooManyListings = "urn:fileserver:problem:too-many-listings", StatusCode::TOO_MANY_REQUESTS,
         "The owner has too many simultaneous listings.";
+    HeaderTooLarge = "urn:fileserver:problem:header-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The request header is too large.";
     ChecksumMismatch = "urn:fileserver:problem:checksum-mismatch", checksum_mismatch(),
         "The bytes do not match the announced checksum, and were discarded.";
     Internal = "urn:fileserver:problem:internal", StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,15 +1,18 @@
 //! Starting and stopping the HTTP server.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use actix_web::{HttpServer, dev::ServerHandle, web::Data};
+use actix_server::{ServerBuilder, ServerHandle};
+use actix_service::{IntoService as _, Service, fn_factory};
+use actix_web::web::Data;
 use service::FileService;
 use telemetry::Metrics;
-use tokio::task::JoinHandle;
+use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::{
-    app::{self, Shared},
+    app::Shared,
     auth::{Authenticator, jwt},
+    connection::{CertificateError, Certificates, ConnectionOptions, Worker},
     endpoints::check_readiness::ReadinessCache,
     limits::{rate_limit::RateLimiter, upload_slots::UploadSlots},
     middleware::{access_log::AccessLog, admission::Admission, cross_site::CrossSite},
@@ -22,7 +25,7 @@ use crate::{
 
 /// Time after which an idle connection is closed: longer than nginx keeps one, which would otherwise
 /// reuse a connection that is just being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Time limit, in seconds, for closing idle connections at the end of a shutdown.
 const CLOSE_TIMEOUT: u64 = 5;
@@ -39,6 +42,9 @@ pub enum StartError {
     /// The keys of the JWT issuer cannot be used.
     #[error(transparent)]
     Jwt(#[from] jwt::OpenError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The contract cannot be built: a defect.
     #[error("could not build the contract")]
     Contract(#[from] crate::openapi::ContractError),
@@ -52,7 +58,7 @@ pub struct RunningServer {
     connections: Connections,
     shutdown: ShutdownState,
     server: JoinHandle<io::Result<()>>,
-    background: [JoinHandle<()>; 2],
+    background: Vec<JoinHandle<()>>,
 }
 
 /// Starts the HTTP server on the current actix runtime.
@@ -69,43 +75,72 @@ pub async fn start(
         (options.listen, options.threads, options.header_timeout);
     // One thread is enough for probes.
     let threads = threads.or((!options.roles.is_any()).then_some(1));
+    let certificates = options.tls.clone().map(Certificates::open).transpose()?;
+    let tls = certificates
+        .as_ref()
+        .map(Certificates::acceptor)
+        .transpose()?;
     let shared = shared(options, service, metrics).await?;
     let admission = shared.admission.clone();
     let shutdown = shared.state.shutdown.clone();
 
     let connections = Connections::new(KEEP_ALIVE + header_timeout);
-    let accepted = connections.clone();
-    let mut server = HttpServer::new(move || app::build(shared.clone()))
-        .tcp_nodelay(true)
-        .client_request_timeout(header_timeout)
-        .keep_alive(KEEP_ALIVE)
-        .on_connect(move |stream, data| accepted.accept(stream, data))
+    let mut server = ServerBuilder::new()
         // Before the server is told to stop, all requests have been answered.
         .shutdown_timeout(CLOSE_TIMEOUT)
         .disable_signals();
     if let Some(threads) = threads {
         server = server.workers(threads);
     }
+    let options = ConnectionOptions {
+        connections: connections.clone(),
+        tls,
+        header_timeout,
+        stopping: server.graceful_shutdown_signal(),
+        shared,
+    };
     let failed = |error| StartError::Listen(listen, error);
     let (listener, socket) = Listener::bind(listen).map_err(failed)?;
-    let server = server.listen(socket).map_err(failed)?;
-    let address = server.addrs().first().copied();
+    let address = socket.local_addr().ok();
+    let server = server
+        .listen("http", socket, move || {
+            let options = options.clone();
+            fn_factory(move || worker(options.clone()))
+        })
+        .map_err(failed)?;
     if let Some(address) = address {
         tracing::info!(%address, "listening");
     }
     let server = server.run();
+    let mut background = vec![
+        actix_web::rt::spawn(connections.clone().close_idle_loop()),
+        actix_web::rt::spawn(refresh_loop(admission)),
+    ];
+    background.extend(certificates.map(|it| actix_web::rt::spawn(it.reload_loop())));
     Ok(RunningServer {
         address,
         handle: server.handle(),
         listener,
         shutdown,
         server: actix_web::rt::spawn(server),
-        background: [
-            actix_web::rt::spawn(connections.clone().close_idle_loop()),
-            actix_web::rt::spawn(refresh_loop(admission)),
-        ],
+        background,
         connections,
     })
+}
+
+/// Builds the service of one thread.
+async fn worker(
+    options: ConnectionOptions,
+) -> Result<impl Service<TcpStream, Response = (), Error = Infallible>, ()> {
+    let worker = Worker::start(options).await?;
+    let serve = move |stream| {
+        let worker = Rc::clone(&worker);
+        async move {
+            worker.serve(stream).await;
+            Ok(())
+        }
+    };
+    Ok(serve.into_service())
 }
 
 /// Builds what all threads share.

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 pub(crate) use self::{
-    connections::{Connection, Connections, InFlightGuard},
+    connections::{Connection, Connections, DELIVERY_TIME, InFlightGuard},
     listener::Listener,
 };
 
@@ -47,6 +47,13 @@ impl ShutdownState {
     /// Returns whether a shutdown has begun.
     pub(crate) fn is_draining(&self) -> bool {
         *self.0.borrow() >= Phase::Draining
+    }
+
+    /// Waits until a shutdown begins.
+    pub(crate) async fn draining(&self) {
+        let mut phase = self.0.subscribe();
+        // The sender lives as long as `self`.
+        let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
     }
 
     /// Waits until resumable uploads should end, because little time is left.

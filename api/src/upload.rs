@@ -2,6 +2,7 @@
 
 mod body_kind;
 mod form;
+mod interim;
 mod names;
 mod raw;
 mod request;

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use api::{AllowedOrigin, PublicUrl, ShutdownTimeouts};
+use api::{AllowedOrigin, PublicUrl, ShutdownTimeouts, TlsFiles};
 use clap::Args;
 use service::Limits;
 
@@ -50,6 +50,16 @@ pub(crate) struct Settings {
     /// machine; port 0 chooses a free port.
     #[arg(long, env = "FILESERVER_LISTEN", default_value = "127.0.0.1:8080", global = true, value_name = "ADDRESS", value_parser = listen)]
     pub(crate) listen: SocketAddr,
+
+    /// The certificate of the server in PEM, followed by those of its issuers: connections then use TLS,
+    /// with HTTP/2 or HTTP/1.1. A changed file is read again. Default: none, connections are not
+    /// encrypted.
+    #[arg(long, env = "FILESERVER_TLS_CERTIFICATE", global = true, value_name = "FILE", value_parser = parse::<PathBuf>)]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The private key of `--tls-certificate`, in PEM.
+    #[arg(long, env = "FILESERVER_TLS_KEY", global = true, value_name = "FILE", value_parser = parse::<PathBuf>)]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// The folder for all data on this machine.
     #[arg(long, env = "FILESERVER_DATA_DIR", default_value = "./data", global = true, value_name = "FOLDER", value_parser = parse::<PathBuf>)]
@@ -213,6 +223,36 @@ impl Settings {
         let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();
         format!("{scheme}://{host}")
+    }
+
+    /// The certificate and its key.
+    ///
+    /// # Errors
+    ///
+    /// If there is one without the other.
+    pub(crate) fn tls(&self) -> Result<Option<TlsFiles>, SettingsError> {
+        match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(SettingsError::new(
+                "`tls_certificate` needs the private key of the certificate: set `tls_key`",
+            )),
+            (None, Some(_)) => Err(SettingsError::new(
+                "`tls_key` needs the certificate of the key: set `tls_certificate`",
+            )),
+        }
+    }
+
+    /// The scheme of the service's own URL.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls_certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        }
     }
 
     /// The limits of the use cases.

@@ -87,6 +87,7 @@ pub struct Metrics {
     received: Counter,
     sent: Counter,
     failures: Family<ComponentLabels, Counter>,
+    handshake_failures: Counter,
     uploads: Counter,
     deduplicated: Counter,
     deduplicated_bytes: Counter,
@@ -112,6 +113,7 @@ impl Metrics {
             received: Counter::default(),
             sent: Counter::default(),
             failures: Family::default(),
+            handshake_failures: Counter::default(),
             uploads: Counter::default(),
             deduplicated: Counter::default(),
             deduplicated_bytes: Counter::default(),
@@ -163,6 +165,11 @@ impl Metrics {
                 .get_or_create(&ComponentLabels { component })
                 .inc_by(0);
         }
+        registry.register(
+            "tls_handshake_failures",
+            "Connections whose TLS handshake failed or took too long",
+            self.handshake_failures.clone(),
+        );
         registry.register(
             "uploads",
             "Uploads that gave their owner the file",
@@ -236,6 +243,11 @@ impl Metrics {
         self.failures
             .get_or_create(&ComponentLabels { component })
             .inc();
+    }
+
+    /// Counts a connection whose TLS handshake failed or took too long.
+    pub fn handshake_failed(&self) {
+        self.handshake_failures.inc();
     }
 
     /// Counts an upload after which its owner has the file.

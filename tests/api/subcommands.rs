@@ -215,6 +215,16 @@ fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
             vec![("FILESERVER_CONFIG", "/nowhere.toml")],
             "/nowhere.toml",
         ),
+        (
+            vec!["serve", "--tls-certificate", "a.pem"],
+            vec![],
+            "set `tls_key`",
+        ),
+        (
+            vec!["serve", "--tls-key", "a.pem"],
+            vec![],
+            "set `tls_certificate`",
+        ),
         (vec!["serve"], vec![("FILESERVER_LOG", "a=b=c")], "filter"),
         (vec!["serve"], vec![("FILESERVER_AUTH", "magic")], "none"),
         (

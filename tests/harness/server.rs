@@ -137,7 +137,16 @@ impl Server {
             processes.push(Process::start(&settings, &log).await);
         }
         let mut nginx = None;
-        let mut base = format!("http://{}", processes[0].address);
+        let certificate = all
+            .iter()
+            .find(|(name, _)| *name == "FILESERVER_TLS_CERTIFICATE");
+        let certificate = certificate.map(|(_, path)| fs::read(path).unwrap());
+        let scheme = if certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let mut base = format!("{scheme}://{}", processes[0].address);
         if count > 1 {
             let before_all = stack::nginx(&processes).await;
             before_all.base().clone_into(&mut base);
@@ -151,7 +160,7 @@ impl Server {
             processes: Mutex::new(processes),
             _nginx: nginx,
             log,
-            client: Client::new(base).await,
+            client: Client::trusting(base, certificate.as_deref()).await,
             was_killed: AtomicBool::new(false),
         }
     }

@@ -1,8 +1,6 @@
 //! `GET /files`
 
-use std::sync::Arc;
-
-use actix_web::{HttpRequest, HttpResponse, http::header, route, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::header, route, web};
 use domain::{FileMeta, FileStatus, Sha1};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -11,9 +9,9 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::Caller,
+    connection::ConnectionContext,
     extract::{accept::AcceptsJson, query::Query},
     problem::Problem,
-    shutdown::Connection,
     state::AppState,
 };
 
@@ -81,7 +79,8 @@ pub(crate) async fn list_files(
     let list = state
         .service
         .list(&owner, &request.filter, cursor, request.limit);
-    let page = match http.conn_data::<Arc<Connection>>() {
+    let connection = http.extensions().get::<ConnectionContext>().cloned();
+    let page = match connection {
         Some(connection) => tokio::select! {
             page = list => page?,
             // actix-web runs a handler to its end, whether its client is there or not.

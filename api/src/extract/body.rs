@@ -93,7 +93,9 @@ fn too_slow() -> Problem {
 pub(crate) fn broken_off(error: &PayloadError) -> Problem {
     match error {
         error if is_too_slow(error) => too_slow(),
-        PayloadError::Incomplete(_) => Problem::body("the body is shorter than announced"),
+        PayloadError::Incomplete(_) => {
+            Problem::body("the body is shorter than announced, or its chunks are malformed")
+        }
         _ => Problem::body("the body could not be read"),
     }
 }

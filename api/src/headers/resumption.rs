@@ -21,7 +21,22 @@ pub(crate) const MEDIA_TYPE: &str = "application/partial-upload";
 
 pub(crate) const UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
 pub(crate) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const UPLOAD_DRAFT_INTEROP_VERSION: HeaderName =
+    HeaderName::from_static("upload-draft-interop-version");
 const UPLOAD_LIMIT: HeaderName = HeaderName::from_static("upload-limit");
+
+/// The version of the draft for which interim responses are sent.
+const INTEROP_VERSION: u16 = 8;
+
+/// Returns whether the client knows the interim responses of this version of the draft.
+pub(crate) fn knows_interim(headers: &HeaderMap) -> bool {
+    number(headers, &UPLOAD_DRAFT_INTEROP_VERSION) == Some(INTEROP_VERSION.into())
+}
+
+/// The field with the version of the draft.
+pub(crate) fn interop_version() -> (HeaderName, HeaderValue) {
+    (UPLOAD_DRAFT_INTEROP_VERSION, INTEROP_VERSION.into())
+}
 
 /// Returns whether the request has the upload's last bytes, from `Upload-Complete`.
 pub(crate) fn is_complete(headers: &HeaderMap) -> Option<bool> {
@@ -33,12 +48,12 @@ pub(crate) fn is_complete(headers: &HeaderMap) -> Option<bool> {
 
 /// The length of the upload, in bytes, from `Upload-Length`.
 pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
-    byte_count(headers, &UPLOAD_LENGTH)
+    number(headers, &UPLOAD_LENGTH)
 }
 
 /// The offset of the request, in bytes, from `Upload-Offset`.
 pub(crate) fn offset(headers: &HeaderMap) -> Option<u64> {
-    byte_count(headers, &UPLOAD_OFFSET)
+    number(headers, &UPLOAD_OFFSET)
 }
 
 /// The expected checksums of the body.
@@ -67,7 +82,7 @@ pub(crate) fn refuse_sending(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-fn byte_count(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     match item(headers, name)? {
         BareItem::Integer(count) => i64::from(count).try_into().ok(),
         _ => None,

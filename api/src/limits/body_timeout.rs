@@ -14,6 +14,8 @@ use actix_web::{dev::Payload, error::PayloadError, web::Bytes};
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::connection::Interim;
+
 /// The lowest rate of a request's body.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout {
@@ -35,12 +37,18 @@ pub(crate) struct UnreadBodyGuard(
 
 impl BodyTimeout {
     /// Wraps a body in a timeout; the guard must live until the response has been sent.
-    pub(crate) fn apply(self, payload: Payload) -> (Payload, Option<UnreadBodyGuard>) {
+    ///
+    /// A client that waits to be asked for the body is asked when the handler wants it.
+    pub(crate) fn apply(
+        self,
+        payload: Payload,
+        interim: Option<Interim>,
+    ) -> (Payload, Option<UnreadBodyGuard>) {
         if matches!(payload, Payload::None) {
             return (payload, None);
         }
         let shared = Rc::new(RefCell::new(payload));
-        let payload = Box::pin(TimedBody::new(self, Rc::clone(&shared)));
+        let payload = Box::pin(TimedBody::new(self, Rc::clone(&shared), interim));
         (Payload::Stream { payload }, Some(UnreadBodyGuard(shared)))
     }
 }
@@ -51,6 +59,8 @@ impl BodyTimeout {
 struct TimedBody {
     pace: BodyTimeout,
     payload: Rc<RefCell<Payload>>,
+    /// The way to ask for the body, until it was asked for.
+    interim: Option<Interim>,
     deadline: Instant,
     has_begun: bool,
     /// The time since which the handler has not waited.
@@ -61,13 +71,14 @@ struct TimedBody {
 }
 
 impl TimedBody {
-    fn new(pace: BodyTimeout, payload: Rc<RefCell<Payload>>) -> Self {
+    fn new(pace: BodyTimeout, payload: Rc<RefCell<Payload>>, interim: Option<Interim>) -> Self {
         let now = Instant::now();
         let deadline = now + pace.first.min(pace.idle);
         Self {
             has_begun: false,
             pace,
             payload,
+            interim,
             deadline,
             unasked_since: Some(now),
             timer: Box::pin(sleep_until(deadline)),
@@ -109,6 +120,9 @@ impl Stream for TimedBody {
         }
         if let Some(since) = this.unasked_since.take() {
             this.deadline += since.elapsed();
+        }
+        if let Some(interim) = this.interim.take() {
+            interim.ask_for_body();
         }
         let polled = Pin::new(&mut *this.payload.borrow_mut()).poll_next(context);
         match polled {

@@ -22,15 +22,12 @@ use tracing::Instrument as _;
 
 use super::{context::RequestContext, counted_body::CountedBody, request_log::RequestLog, trace};
 use crate::{
-    headers::forwarded,
-    limits::body_timeout::BodyTimeout,
-    openapi::Contract,
-    shutdown::{Connection, InFlightGuard},
-    state::AppState,
+    connection::ConnectionContext, headers::forwarded, limits::body_timeout::BodyTimeout,
+    openapi::Contract, shutdown::InFlightGuard, state::AppState,
 };
 
 /// The field with the request's id.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is accepted from a client, in bytes.
 const MAX_ID_LENGTH: usize = 128;
@@ -51,11 +48,16 @@ impl AccessLog {
         mut request: ServiceRequest,
         next: Next<impl MessageBody + 'static>,
     ) -> Result<ServiceResponse<BoxBody>, Error> {
-        let (payload, unread) = self.body_timeout.apply(request.take_payload());
+        let (interim, in_flight, is_tls) = match request.extensions().get::<ConnectionContext>() {
+            Some(context) => (
+                Some(context.interim.clone()),
+                Some(InFlightGuard::new(&context.connection)),
+                context.is_tls,
+            ),
+            None => (None, None, false),
+        };
+        let (payload, unread) = self.body_timeout.apply(request.take_payload(), interim);
         request.set_payload(payload);
-        let in_flight = request
-            .conn_data::<Arc<Connection>>()
-            .map(InFlightGuard::new);
         let id = request_id(&request);
         let id_text = id.to_str().unwrap_or_default();
         let span = tracing::info_span!(target: REQUEST_TARGET, "request", id = id_text);
@@ -63,7 +65,7 @@ impl AccessLog {
         let path = request.match_info().as_str();
         let route = self.contract.route(request.method(), path);
         let template = route.as_ref().map(|route| route.template.as_str());
-        let trace_id = trace::begin(&span, &request, template);
+        let trace_id = trace::begin(&span, &request, template, is_tls);
         let peer = request.peer_addr().map(|address| address.ip());
         let client =
             peer.map(|peer| forwarded::client(peer, request.headers(), &self.trusted_proxies));
@@ -103,9 +105,12 @@ fn request_id(request: &ServiceRequest) -> HeaderValue {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=~@".contains(byte);
         (1..=MAX_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(is_plain)
     });
-    sent.cloned().unwrap_or_else(|| {
-        let [high, low] = [getrandom::u64(), getrandom::u64()].map(Result::unwrap_or_default);
-        HeaderValue::try_from(format!("{high:016x}{low:016x}"))
-            .unwrap_or(HeaderValue::from_static("unknown"))
-    })
+    sent.cloned().unwrap_or_else(new_request_id)
+}
+
+/// A new id of a request.
+pub(crate) fn new_request_id() -> HeaderValue {
+    let [high, low] = [getrandom::u64(), getrandom::u64()].map(Result::unwrap_or_default);
+    HeaderValue::try_from(format!("{high:016x}{low:016x}"))
+        .unwrap_or(HeaderValue::from_static("unknown"))
 }

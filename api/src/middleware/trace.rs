@@ -30,7 +30,12 @@ const METHODS: [Method; 9] = [
 ];
 
 /// Starts the trace of a request, or continues the one in `traceparent`; returns the trace's id.
-pub(crate) fn begin(span: &Span, request: &ServiceRequest, route: Option<&str>) -> Option<String> {
+pub(crate) fn begin(
+    span: &Span,
+    request: &ServiceRequest,
+    route: Option<&str>,
+    is_tls: bool,
+) -> Option<String> {
     if request.headers().contains_key("traceparent") {
         let parent = global::get_text_map_propagator(|propagator| {
             propagator.extract_with_context(&Context::new(), &Fields(request))
@@ -52,7 +57,7 @@ pub(crate) fn begin(span: &Span, request: &ServiceRequest, route: Option<&str>) 
     if let Some(route) = route {
         span.set_attribute("http.route", route.to_owned());
     }
-    span.set_attribute("url.scheme", "http");
+    span.set_attribute("url.scheme", if is_tls { "https" } else { "http" });
     let version = match request.version() {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",

@@ -127,6 +127,7 @@ pub(crate) struct TusChecksum {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only the contract uses it")]
+#[expect(clippy::struct_field_names, reason = "the names are the protocol's")]
 pub(crate) struct ResumableFields {
     /// `?0` creates an upload that later requests continue, `?1` sends all of it
     #[param(rename = "Upload-Complete")]
@@ -134,4 +135,8 @@ pub(crate) struct ResumableFields {
     /// Total length of the upload in bytes
     #[param(rename = "Upload-Length")]
     upload_length: Option<u64>,
+    /// `8` asks for an interim response 104 with the URL of the upload in `Location`, so that it can be
+    /// continued after a break. None is sent through proxies
+    #[param(rename = "Upload-Draft-Interop-Version")]
+    upload_draft_interop_version: Option<u64>,
 }

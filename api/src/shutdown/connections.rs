@@ -5,7 +5,7 @@
 //! body that the handler did not read.
 
 use std::{
-    any::Any,
+    io,
     net::{Shutdown, TcpStream},
     os::fd::AsFd as _,
     sync::{
@@ -15,9 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{dev::Extensions, rt::net};
+use actix_web::rt::net;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::SockRef;
 
 /// Pause between two looks for idle connections.
 const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
@@ -36,7 +35,7 @@ pub(crate) struct Connections {
 
 /// Extra time for a slow client to receive a long response, some megabytes of which may still be in
 /// the system's buffers.
-const DELIVERY_TIME: Duration = Duration::from_mins(10);
+pub(crate) const DELIVERY_TIME: Duration = Duration::from_mins(10);
 
 /// Size, in bytes, from which a response gets the extra time.
 const LONG_RESPONSE: u64 = 64 * 1024;
@@ -69,17 +68,10 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection, and adds it to the data that its requests see.
-    pub(crate) fn accept(&self, stream: &dyn Any, data: &mut Extensions) {
-        let Some(stream) = stream.downcast_ref::<net::TcpStream>() else {
-            return;
-        };
-        let Ok(socket) = stream.as_fd().try_clone_to_owned() else {
-            // Without a free descriptor the connection cannot be tracked, and nothing would close it
-            // when its client sends nothing: it is closed now.
-            let _ = SockRef::from(stream).shutdown(Shutdown::Both);
-            return;
-        };
+    /// Registers a new connection. Without a free descriptor none can be tracked, and nothing would
+    /// close it when its client sends nothing: then it must be closed at once.
+    pub(crate) fn accept(&self, stream: &net::TcpStream) -> io::Result<Arc<Connection>> {
+        let socket = stream.as_fd().try_clone_to_owned()?;
         let now = milliseconds(self.began.elapsed());
         let connection = Arc::new(Connection {
             socket: socket.into(),
@@ -93,7 +85,7 @@ impl Connections {
             open.retain(|connection| connection.strong_count() > 0);
         }
         open.push(Arc::downgrade(&connection));
-        data.insert(connection);
+        Ok(connection)
     }
 
     /// Returns whether no request is being answered, and every open connection has been idle for a time.
@@ -131,8 +123,8 @@ impl Connections {
 }
 
 impl Connection {
-    /// Waits until the client closes the connection, or its sending side: a client that waits for an
-    /// answer does neither.
+    /// Waits until the client closes the connection, or its sending side: a client that waits for a
+    /// response does neither.
     pub(crate) async fn hung_up(&self) {
         loop {
             tokio::time::sleep(HANG_UP_INTERVAL).await;
@@ -145,6 +137,15 @@ impl Connection {
     fn is_hung_up(&self) -> bool {
         let mut socket = [PollFd::new(&self.socket, PollFlags::RDHUP)];
         poll(&mut socket, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    /// The time for which no request has been answered; none while one is.
+    pub(crate) fn idle_time(&self) -> Option<Duration> {
+        if self.in_flight.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let answered = Duration::from_millis(self.answered.load(Ordering::Acquire));
+        Some(self.began.elapsed().saturating_sub(answered))
     }
 }
 

@@ -1,6 +1,10 @@
 //! Creating and continuing an upload by the IETF's draft, whose bytes may come in several requests.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderValue},
+    web::Payload,
+};
 use domain::{FileName, Owner, RandomId, UploadError};
 use service::{
     Append, AppendRequest, Completion, Error, Expected, NewUpload, Outcome, Protocol, Stored,
@@ -8,6 +12,7 @@ use service::{
 
 use super::{
     body_kind::{Body, body_kind},
+    interim,
     names::{only_one, unnamed},
     stream::{AppendError, break_off, stream_body},
     whole,
@@ -20,6 +25,7 @@ use crate::{
         resumption::{self, UPLOAD_COMPLETE, completeness, with_upload_headers},
     },
     problem::{Problem, ProblemLocation, ProblemType, UPLOAD_OFFSET},
+    public_url::PublicUrl,
     response::stored_file,
     state::AppState,
 };
@@ -44,25 +50,41 @@ pub(crate) async fn receive(
     let work = async {
         let announced = digest_fields::join(announced, declared?)?;
         let length = resumption::length(headers);
-        if is_complete {
+        if is_complete && !can_be_resumed(request) {
             let announced = Expected {
                 size: length,
                 ..announced
             };
-            let stored = whole::receive(state, owner, request, payload, named, announced).await?;
-            return Ok(complete(state, &stored));
+            let stored = whole::receive(state, owner, request, payload, named, announced).await;
+            return Ok(complete(state, &stored.map_err(AppendFailure::last)?));
         }
         let service = &state.service;
-        let known = service.find_existing(owner, &announced, length).await?;
-        if let Some(entry) = known {
-            return Ok(complete(state, &Stored::known(entry)));
+        if !is_complete {
+            let known = service.find_existing(owner, &announced, length).await?;
+            if let Some(entry) = known {
+                return Ok(complete(state, &Stored::known(entry)));
+            }
         }
-        let new = new_upload(request, named, announced)?;
-        create(state, owner, request, payload, new).await
+        let mut new = new_upload(request, named, announced).map_err(AppendFailure::last)?;
+        if is_complete {
+            new.length = new.length.or(content_length(headers));
+        }
+        create(state, owner, request, payload, new, is_complete).await
     };
     let limits = state.service.limits();
-    work.await
-        .map_err(|problem| with_upload_headers(problem, is_complete, limits))
+    work.await.map_err(|AppendFailure { problem, is_final }| {
+        with_upload_headers(problem, is_complete && is_final, limits)
+    })
+}
+
+/// Returns whether the client learns the URL of its upload before the response, so that it can go on
+/// after a break.
+fn can_be_resumed(request: &HttpRequest) -> bool {
+    let headers = request.headers();
+    resumption::knows_interim(headers)
+        && body::is_there(headers)
+        && matches!(body_kind(headers), Ok(Body::Raw(_)))
+        && interim::is_possible(request)
 }
 
 /// Answers a complete upload.
@@ -106,40 +128,58 @@ fn new_upload(
     })
 }
 
-/// Creates an upload with the bytes of the request.
+/// Creates an upload with the bytes of the request, which may be all of them.
 async fn create(
     state: &AppState,
     owner: &Owner,
     request: &HttpRequest,
     payload: Payload,
     new: NewUpload,
-) -> Result<HttpResponse, Problem> {
+    is_complete: bool,
+) -> Result<HttpResponse, AppendFailure> {
     let service = &state.service;
     let headers = request.headers();
-    let checksums = resumption::checksums(headers)?;
-    let status = service.begin_upload(owner, new, None).await?;
+    let checksums = resumption::checksums(headers).map_err(AppendFailure::last)?;
+    let status = service.begin_upload(owner, new, None).await;
+    let status = status.map_err(|error| AppendFailure::last(error.into()))?;
     let id = status.session.id;
     let mut offset = status.offset.unwrap_or_default();
     if body::is_there(headers) {
+        let mut is_announced = false;
         let first = AppendRequest {
             bytes: content_length(headers),
             checksums,
-            completion: Completion::NotYet,
+            completion: if is_complete {
+                Completion::Now
+            } else {
+                Completion::NotYet
+            },
             ..AppendRequest::default()
         };
         let appended = match service.append(owner, Protocol::Http, id, first).await {
-            Ok(append) => take(state, append, payload).await,
+            Ok(append) => {
+                // Only now: a request for the upload that came earlier would not end this one.
+                is_announced = announce(state, request, id);
+                take(state, append, payload).await
+            }
             Err(error) => Err(AppendFailure::from(error)),
         };
         match appended {
             Ok(Outcome::Open { offset: now, .. }) => offset = now,
-            Ok(Outcome::Stored { stored, .. }) => return Ok(complete(state, &stored)),
+            Ok(Outcome::Stored { stored, .. }) => {
+                if is_complete {
+                    state.metrics.stored(&stored);
+                }
+                return Ok(complete(state, &stored));
+            }
+            Err(refusal) if is_announced && !refusal.is_final => return Err(refusal),
             Err(refusal) => {
-                // The client never learned the URL, so nobody can continue the upload.
+                // The client never learned the URL, or the upload has ended: nobody can continue it.
                 match service.remove_upload(owner, Protocol::Http, id).await {
-                    Ok(()) | Err(Error::UploadGone) => return Err(refusal.problem),
+                    Ok(()) | Err(Error::UploadGone) => {}
                     Err(error) => return Err(error.into()),
                 }
+                return Err(AppendFailure::last(refusal.problem));
             }
         }
     }
@@ -150,6 +190,26 @@ async fn create(
         .insert_header(resumption::limit(limits, limits.upload_age));
     resumption::progress(&mut response, offset, false);
     Ok(response.finish())
+}
+
+/// Tells the client the URL of its upload while it still sends (104); returns whether it was told.
+fn announce(state: &AppState, request: &HttpRequest, id: RandomId) -> bool {
+    if !resumption::knows_interim(request.headers()) || !interim::is_possible(request) {
+        return false;
+    }
+    let path = state.public_url.as_ref().map(PublicUrl::path);
+    let path = path.map_or("", |path| &**path);
+    let Ok(location) = HeaderValue::try_from(format!("{path}/uploads/{id}")) else {
+        return false;
+    };
+    let limits = state.service.limits();
+    let fields = [
+        (header::LOCATION, location),
+        resumption::interop_version(),
+        resumption::limit(limits, limits.upload_age),
+    ];
+    interim::send(request, 104, "Upload Resumption Supported", &fields);
+    true
 }
 
 /// Appends a request's body to an upload, and completes the upload if the request says so.
@@ -225,6 +285,16 @@ struct AppendFailure {
     problem: Problem,
     /// Whether the upload has ended, because its content is refused.
     is_final: bool,
+}
+
+impl AppendFailure {
+    /// The end of an upload that nobody can continue.
+    fn last(problem: Problem) -> Self {
+        Self {
+            problem,
+            is_final: true,
+        }
+    }
 }
 
 impl From<Problem> for AppendFailure {

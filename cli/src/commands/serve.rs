@@ -23,6 +23,7 @@ pub(crate) async fn run(settings: &Settings) -> ExitCode {
 async fn serve(settings: &Settings) -> Result<()> {
     settings.refuse_open_access()?;
     settings.roles.refuse_contradiction()?;
+    settings.tls()?;
     let traces = open::telemetry(settings)?;
     let service = open::service(settings).await?;
     introduce(settings);
@@ -82,9 +83,10 @@ fn introduce(settings: &Settings) {
 
 /// Says how to begin.
 fn say_what_is_next(settings: &Settings, address: Option<SocketAddr>) {
+    let scheme = settings.scheme();
     let local = address.map(|address| match address.ip() {
-        ip if ip.is_unspecified() => format!("http://localhost:{}", address.port()),
-        _ => format!("http://{address}"),
+        ip if ip.is_unspecified() => format!("{scheme}://localhost:{}", address.port()),
+        _ => format!("{scheme}://{address}"),
     });
     let public = settings.public_url.as_ref().map(ToString::to_string);
     let Some(url) = public.or(local) else {

@@ -12,6 +12,7 @@ pub(crate) fn api_options(settings: &Settings) -> Result<ApiOptions> {
     let access = &settings.access;
     Ok(ApiOptions {
         listen: settings.listen,
+        tls: settings.tls()?,
         threads: settings.workers.map(|threads| threads.get() as usize),
         roles: settings.roles.roles(),
         header_timeout: Duration::from_secs(access.header_timeout.get().into()),
