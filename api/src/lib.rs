@@ -9,6 +9,9 @@ mod auth;
 mod download;
 mod endpoints;
 mod extract;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod limits;
 mod metrics_listener;
