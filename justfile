@@ -23,6 +23,18 @@ test-quick *arguments:
 test *arguments:
     tests/run {{arguments}}
 
+# Kill the service so many times under traffic, on each database and store.
+crash kills="100" *arguments:
+    CRASH_KILLS={{kills}} tests/run --test crash -- --nocapture {{arguments}}
+
+# Search for inputs that break a parser, and keep what reaches new code; needs cargo-fuzz. `ls fuzz/targets` names the parsers.
+fuzz target seconds="600":
+    fuzz/search {{target}} {{seconds}}
+
+# Change a crate's code in every way that a test should notice; needs cargo-mutants.
+mutants crate="domain" *arguments:
+    cargo mutants --package fileserver-{{crate}} --test-workspace=false {{arguments}}
+
 # Write openapi.yaml, after an operation changed.
 contract:
     cargo run --quiet --locked -- openapi >openapi.new

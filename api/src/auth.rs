@@ -10,6 +10,8 @@ mod identity;
 mod identity_cache;
 pub(crate) mod jwt;
 
+#[cfg(any(test, fuzzing))]
+pub use self::jwt::fuzzing::jwts;
 pub(crate) use self::{
     authenticator::Authenticator,
     caller::{Caller, X_OWNER, authorize, read_owner},

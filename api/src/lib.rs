@@ -10,6 +10,9 @@ mod connection;
 mod download;
 mod endpoints;
 mod extract;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod limits;
 mod metrics_listener;

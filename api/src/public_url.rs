@@ -49,9 +49,14 @@ impl FromStr for PublicUrl {
         if has_credentials || url.query().is_some() || url.fragment().is_some() {
             return Err(PublicUrlError::Surplus);
         }
+        let path = url.path().trim_end_matches('/');
+        // Where it stands alone, such a path would begin with a host.
+        if path.starts_with("//") {
+            return Err(malformed());
+        }
         Ok(Self {
             origin: url.origin().ascii_serialization().parse()?,
-            path: url.path().trim_end_matches('/').into(),
+            path: path.into(),
         })
     }
 }
@@ -126,6 +131,7 @@ mod tests {
             "https://a:b@c",
             "https://a?b",
             "https://a#b",
+            "https://a//b",
         ] {
             assert!(text.parse::<PublicUrl>().is_err(), "{text}");
         }

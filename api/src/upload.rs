@@ -10,4 +10,6 @@ pub(crate) mod resumable;
 pub(crate) mod stream;
 mod whole;
 
+#[cfg(any(test, fuzzing))]
+pub use form::fuzzing::forms;
 pub(crate) use names::query_file_name;

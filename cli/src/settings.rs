@@ -6,6 +6,8 @@
 mod access;
 mod error;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod log;
 pub(crate) mod quantity;
 mod redis;

@@ -35,6 +35,9 @@ mod error;
 mod exchange;
 mod file_info;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod observer;
 mod put;

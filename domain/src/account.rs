@@ -58,3 +58,28 @@ impl OwnQuota {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_has_the_default_where_they_have_no_limit_of_their_own() {
+        let default = Quota {
+            bytes: Some(1),
+            files: Some(2),
+            uploads: Some(3),
+        };
+        assert_eq!(OwnQuota::default().over(&default), default);
+        let own = OwnQuota {
+            bytes: Some(Limit::AtMost(9)),
+            files: Some(Limit::Unlimited),
+            uploads: None,
+        };
+        let quota = own.over(&default);
+        assert_eq!(
+            (quota.bytes, quota.files, quota.uploads),
+            (Some(9), None, Some(3))
+        );
+    }
+}

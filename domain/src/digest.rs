@@ -258,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn the_blocks_of_all_bytes_have_checksums_unless_some_were_not_seen() {
+        let mut hasher = ContentHasher::default();
+        hasher.update(b"abc");
+        let state = hasher.save();
+        let sums = hasher.take_checksums().unwrap();
+        assert_eq!(sums.summary(), crate::block::checksum(b"abc"));
+        let mut restored = ContentHasher::restore(&state).unwrap();
+        restored.update(b"d");
+        assert_eq!(restored.take_checksums(), None);
+    }
+
+    #[test]
     fn a_hasher_continues_from_a_saved_state() {
         let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
         let mut whole = ContentHasher::default();

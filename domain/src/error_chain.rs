@@ -16,3 +16,20 @@ impl fmt::Display for ErrorChain<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] fmt::Error);
+        let error = Outer(fmt::Error);
+        assert_eq!(
+            ErrorChain(&error).to_string(),
+            format!("outer: {}", fmt::Error)
+        );
+    }
+}

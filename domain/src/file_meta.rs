@@ -134,5 +134,8 @@ mod tests {
         let below = meta.location.below("/store");
         assert!(below.to_string().starts_with("/store/files/a9993e36"));
         assert_eq!(ContentPath::try_from(below.to_string()), Ok(below));
+        for other in ["", "/files/a9/content", "/files/content", "/content"] {
+            assert!(ContentPath::try_from(other.to_owned()).is_err(), "{other}");
+        }
     }
 }

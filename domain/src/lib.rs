@@ -16,6 +16,9 @@ mod entry;
 mod error_chain;
 mod file_meta;
 mod file_name;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod job;
 mod link;
 mod media_type;

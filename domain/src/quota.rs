@@ -163,6 +163,26 @@ mod tests {
     }
 
     #[test]
+    fn usages_are_added_field_by_field() {
+        let usage = |first: u64| Usage {
+            bytes: first,
+            files: first + 1,
+            uploads: first + 2,
+            reserved_bytes: first + 3,
+            reserved_files: u64::MAX - first,
+        };
+        let sum = usage(10).plus(&usage(100));
+        let expected = Usage {
+            bytes: 110,
+            files: 112,
+            uploads: 114,
+            reserved_bytes: 116,
+            reserved_files: u64::MAX,
+        };
+        assert_eq!(sum, expected);
+    }
+
+    #[test]
     fn an_empty_file_is_within_a_quota_that_is_exceeded() {
         let usage = Usage {
             bytes: 200,

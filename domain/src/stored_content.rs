@@ -22,3 +22,26 @@ impl StoredContent {
         std::iter::once(&self.address).chain(&self.second)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_copy_comes_first() {
+        let address = |key: &str| Address {
+            store: "disk".to_owned(),
+            key: key.to_owned(),
+        };
+        let mut stored = StoredContent {
+            content: crate::ContentHasher::default().finish(),
+            address: address("a"),
+            second: None,
+            checksum: None,
+        };
+        assert_eq!(stored.copies().collect::<Vec<_>>(), [&address("a")]);
+        stored.second = Some(address("b"));
+        let both = [&address("a"), &address("b")];
+        assert_eq!(stored.copies().collect::<Vec<_>>(), both);
+    }
+}

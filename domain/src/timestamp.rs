@@ -106,6 +106,22 @@ mod tests {
     }
 
     #[test]
+    fn times_are_moved_and_compared_within_the_range() {
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        let moment = Timestamp::EPOCH.after(minute);
+        assert_eq!(moment.microseconds(), 60_000_000);
+        assert_eq!(moment.before(second).microseconds(), 59_000_000);
+        assert_eq!(moment.before(Duration::MAX), Timestamp::EPOCH);
+        assert_eq!(moment.after(Duration::MAX).microseconds(), Timestamp::LAST);
+        let later = moment.after(second);
+        assert_eq!(moment.distance(later), second);
+        assert_eq!(later.distance(moment), second);
+        let system = SystemTime::from(later);
+        assert_eq!(system, UNIX_EPOCH + minute + second);
+        assert_eq!(Timestamp::from(system), later);
+    }
+
+    #[test]
     fn a_time_out_of_range_is_replaced_by_the_nearest_one_inside() {
         assert_eq!(Timestamp::from_microseconds(-1).microseconds(), 0);
         let last = Timestamp::from_microseconds(i64::MAX);

@@ -49,3 +49,30 @@ impl Token {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_valid_until_it_expires_or_is_revoked() {
+        let at = Timestamp::from_microseconds;
+        let mut token = Token {
+            id: [1; 16].into(),
+            hash: [2; 32].into(),
+            owner: Owner::anonymous(),
+            scopes: Scopes::default(),
+            label: String::new(),
+            create_at: at(0),
+            expires_at: None,
+            used_at: None,
+            revoke_at: None,
+        };
+        assert_eq!(token.state(at(i64::MAX)), TokenState::Valid);
+        token.expires_at = Some(at(10));
+        assert_eq!(token.state(at(9)), TokenState::Valid);
+        assert_eq!(token.state(at(10)), TokenState::Expired);
+        token.revoke_at = Some(at(5));
+        assert_eq!(token.state(at(9)), TokenState::Revoked);
+    }
+}

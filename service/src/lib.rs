@@ -18,6 +18,9 @@ mod entry_cache;
 mod error;
 mod execute_job;
 mod expected;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handover;
 mod identity;
 mod jobs;

@@ -7,7 +7,6 @@
 
 mod cluster;
 mod faults;
-mod files;
 mod journal;
 mod staleness;
 mod traffic;

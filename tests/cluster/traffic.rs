@@ -8,13 +8,12 @@ use std::{
 
 use domain::Sha1;
 use futures_util::{StreamExt as _, stream};
-use harness::{Client, TusUpload};
+use harness::{Client, Dice, File, TusUpload};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    files::{Dice, File},
     journal::{Journal, Kind},
     staleness::Change,
 };
@@ -82,7 +81,7 @@ impl Owner {
             client,
             journal,
             shared,
-            dice: Dice::new(),
+            dice: Dice::random(),
             files: BTreeMap::new(),
         }
     }

@@ -8,6 +8,8 @@
 mod algorithm;
 mod claims;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod jwk;
 mod key;
 mod key_set;

@@ -104,7 +104,7 @@ fn refuse_other_media_types(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// Reads a patch member by member, so that a problem can name the member.
-fn read(body: &[u8]) -> Result<FileUpdate, Problem> {
+pub(crate) fn read(body: &[u8]) -> Result<FileUpdate, Problem> {
     let patch: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::body(format!("the body is not JSON: {error}")))?;
     let Value::Object(members) = patch else {

@@ -54,7 +54,13 @@ impl Query {
         }
     }
 
-    fn parse(query: &str) -> Result<Self, Problem> {
+    /// The parameters, decoded.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
+    pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         pairs
             .map(|pair| {

@@ -11,7 +11,7 @@ use crate::problem::{Problem, ProblemLocation};
 /// The digest of the file itself.
 pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 /// The digests of the file that a client wants.
-const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
+pub(crate) const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 /// The digest of the message's content as it is sent.
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 

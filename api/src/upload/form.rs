@@ -1,5 +1,8 @@
 //! A file that is a part of a form (RFC 7578).
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 use std::{cell::RefCell, rc::Rc};
 
 use actix_multipart::{Field, Multipart, MultipartError};
@@ -29,9 +32,34 @@ use crate::{
 /// More bytes than any name may have, so that a name that is too long is reported as such.
 const MOST_NAME_BYTES: usize = 4 * 1024;
 
-/// The part that is the file.
-struct FilePart {
+/// Where the bytes of the file go.
+trait FileSink {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Problem>;
+}
+
+/// An upload whose bytes are counted.
+struct CountedUpload<'a> {
+    state: &'a AppState,
     upload: Upload,
+}
+
+impl FileSink for CountedUpload<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        self.state.metrics.received(bytes.len());
+        Ok(self.upload.write(bytes).await?)
+    }
+}
+
+/// A form that was read whole.
+struct Form<S> {
+    file: FilePart<S>,
+    /// The name in a part of its own.
+    named: Option<FileName>,
+}
+
+/// The part that is the file.
+struct FilePart<S> {
+    sink: S,
     file_name: Option<FileName>,
     content_type: MediaType,
     expected: Expected,
@@ -48,21 +76,44 @@ pub(super) async fn read(
         announced,
         upload,
     } = reading;
-    let mut upload = Some(upload);
+    let sink = CountedUpload { state, upload };
+    let Form {
+        file,
+        named: named_in_part,
+    } = parse(headers, payload, announced, sink).await?;
+    let file_name = only_one(named, named_in_part)?
+        .or(file.file_name)
+        .ok_or_else(|| unnamed("give the part `file` a `filename`, or send a part `file_name`"))?;
+    Ok(UploadedFile {
+        upload: file.sink.upload,
+        file_name,
+        content_type: file.content_type,
+        expected: file.expected,
+    })
+}
+
+/// Reads a form to its end.
+async fn parse<S: FileSink>(
+    headers: &HeaderMap,
+    payload: Payload,
+    announced: Expected,
+    sink: S,
+) -> Result<Form<S>, Problem> {
+    let mut sink = Some(sink);
     let message = Message::new(headers, payload)?;
     let mut parts = Multipart::new(headers, message.stream().boxed_local());
-    let mut file: Option<FilePart> = None;
-    let mut name_part: Option<FileName> = None;
+    let mut file: Option<FilePart<S>> = None;
+    let mut named: Option<FileName> = None;
     while let Some(mut part) = parts.try_next().await.map_err(|error| malformed(&error))? {
         match part.name().unwrap_or_default() {
             "file" => {
-                let upload = upload.take();
-                let upload = upload.ok_or_else(|| wrong_part("file", "the form has two files"))?;
-                file = Some(read_file(state, &mut part, announced, upload).await?);
+                let sink = sink.take();
+                let sink = sink.ok_or_else(|| wrong_part("file", "the form has two files"))?;
+                file = Some(read_file(&mut part, announced, sink).await?);
             }
             "file_name" => {
                 let name = read_name(&mut part).await?;
-                name_part = only_one(name, name_part.take())?;
+                named = only_one(name, named.take())?;
             }
             other => {
                 let detail = "a form may have only the parts `file` and `file_name`";
@@ -72,23 +123,14 @@ pub(super) async fn read(
     }
     message.verify().await?;
     let file = file.ok_or_else(|| wrong_part("file", "the form has no part `file`"))?;
-    let file_name = only_one(named, name_part)?
-        .or(file.file_name)
-        .ok_or_else(|| unnamed("give the part `file` a `filename`, or send a part `file_name`"))?;
-    Ok(UploadedFile {
-        upload: file.upload,
-        file_name,
-        content_type: file.content_type,
-        expected: file.expected,
-    })
+    Ok(Form { file, named })
 }
 
-async fn read_file(
-    state: &AppState,
+async fn read_file<S: FileSink>(
     part: &mut Field,
     announced: Expected,
-    mut upload: Upload,
-) -> Result<FilePart, Problem> {
+    mut sink: S,
+) -> Result<FilePart<S>, Problem> {
     let headers = part.headers();
     let mut expected = announced;
     for field in [REPR_DIGEST, CONTENT_DIGEST] {
@@ -98,11 +140,10 @@ async fn read_file(
     let file_name = disposition::file_name(headers, ProblemLocation::Part)?;
     let content_type = media_type(headers)?;
     while let Some(bytes) = part.try_next().await.map_err(|error| malformed(&error))? {
-        state.metrics.received(bytes.len());
-        upload.write(&bytes).await?;
+        sink.write(&bytes).await?;
     }
     Ok(FilePart {
-        upload,
+        sink,
         file_name,
         content_type,
         expected,

@@ -248,7 +248,7 @@ fn leeway(value: &str) -> Result<u32, SettingsError> {
 }
 
 /// Parses a network or a single address.
-fn network(value: &str) -> Result<IpNet, SettingsError> {
+pub(super) fn network(value: &str) -> Result<IpNet, SettingsError> {
     let value = resolve(value)?;
     let address = value.parse::<std::net::IpAddr>().map(IpNet::from);
     address.or_else(|_| value.parse()).map_err(|_| {

@@ -68,7 +68,7 @@ impl Traces {
 }
 
 /// Parses the address of a collector, and appends the path of traces.
-fn collector_url(endpoint: &str) -> Result<Url, SettingsError> {
+pub(super) fn collector_url(endpoint: &str) -> Result<Url, SettingsError> {
     let wrong = |reason: &str| SettingsError::new(format!("`otlp_endpoint` {reason}"));
     let mut url: Url = endpoint
         .parse()
@@ -90,7 +90,7 @@ fn collector_url(endpoint: &str) -> Result<Url, SettingsError> {
 }
 
 /// Parses header fields; the message of an error contains none of the text, which may be a secret.
-fn header_fields(text: &str) -> Result<HashMap<String, String>, SettingsError> {
+pub(super) fn header_fields(text: &str) -> Result<HashMap<String, String>, SettingsError> {
     let wrong = |reason: &str| SettingsError::new(format!("`otlp_headers` {reason}"));
     let field = |field: &str| {
         let pair = field.split_once('=');
@@ -105,7 +105,7 @@ fn header_fields(text: &str) -> Result<HashMap<String, String>, SettingsError> {
     text.split(',').map(field).collect()
 }
 
-fn ratio(value: &str) -> Result<f64, SettingsError> {
+pub(super) fn ratio(value: &str) -> Result<f64, SettingsError> {
     let ratio = parse::<f64>(value)?;
     if !(0.0..=1.0).contains(&ratio) {
         return Err(SettingsError::new("must be between 0 and 1"));
