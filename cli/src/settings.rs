@@ -27,6 +27,7 @@ use std::{
 use api::{AllowedOrigin, PublicUrl, ShutdownTimeouts, TlsFiles};
 use clap::Args;
 use service::Limits;
+use storage::Memory;
 
 pub(crate) use self::{
     access::Access,
@@ -44,6 +45,9 @@ use self::{
     quantity::{seconds, size},
     value::parse,
 };
+
+/// The part of the memory for requests that is left to large pieces at least, in bytes.
+const LEAST_SHARED_MEMORY: u64 = 16 * 1024 * 1024;
 
 /// The settings of the service.
 #[derive(Args, Clone)]
@@ -245,6 +249,22 @@ impl Settings {
             (None, Some(_)) => Err(SettingsError::new(
                 "`tls_key` needs the certificate of the key: set `tls_certificate`",
             )),
+        }
+    }
+
+    /// The memory for the bytes of requests, without what each upload takes up in any case.
+    ///
+    /// # Errors
+    ///
+    /// If it does not suffice for the uploads that can run at the same time.
+    pub(crate) fn memory(&self) -> Result<Memory, SettingsError> {
+        let uploads = u64::from(self.access.concurrent_uploads.get());
+        let least = uploads * Memory::PER_TRANSFER + LEAST_SHARED_MEMORY;
+        match self.access.request_memory.checked_sub(least) {
+            Some(rest) => Ok(Memory::new(rest + LEAST_SHARED_MEMORY)),
+            None => Err(SettingsError::new(format!(
+                "`request_memory` must be {least} bytes or more for {uploads} `concurrent_uploads`"
+            ))),
         }
     }
 

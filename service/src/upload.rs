@@ -27,7 +27,7 @@ pub struct Upload {
 }
 
 impl FileService {
-    /// Begins an upload in one request, of `bytes` bytes if known.
+    /// Begins an upload in one request, of `bytes` bytes if known, and of `most` at most.
     ///
     /// # Errors
     ///
@@ -38,6 +38,7 @@ impl FileService {
         owner: &Owner,
         expected: &Expected,
         bytes: Option<u64>,
+        most: Option<u64>,
     ) -> Result<Upload> {
         let mut known = None;
         let mut reserved = self.reserve_upload(owner, bytes.unwrap_or_default()).await;
@@ -57,7 +58,7 @@ impl FileService {
         Ok(Upload {
             service: self.clone(),
             owner: owner.clone(),
-            incoming: self.0.stores.primary().writer(),
+            incoming: self.0.stores.primary().writer(most),
             received: 0,
             reservation,
             known,

@@ -16,6 +16,7 @@ mod bucket;
 mod disk;
 mod error;
 mod hashing;
+mod memory;
 mod metrics;
 mod sizes;
 mod store;
@@ -30,6 +31,7 @@ pub use disk::{
 };
 pub use error::{Error, Result};
 pub use hashing::BackgroundHasher;
+pub use memory::Memory;
 pub use metrics::{Operation, OperationMetrics};
 pub use store::{
     AppendOutcome, AppendWriter, AppendedBytes, Object, StagedObject, StagingWriter, Store,

@@ -295,7 +295,7 @@ async fn read(client: &Client, sha1: &Sha1) -> Answer {
     loop {
         let read = client.request(Method::GET, &format!("/files/{sha1}/content"));
         let answer = client.try_send(read).await.unwrap();
-        if answer.status != 503 || began.elapsed() > Duration::from_secs(30) {
+        if answer.status != 503 || began.elapsed() > Duration::from_mins(2) {
             return answer;
         }
         sleep(Duration::from_millis(100)).await;

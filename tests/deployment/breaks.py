@@ -84,7 +84,7 @@ def no_limit(it):
 
 @api("may take 2304 MiB, and has 2048")
 def more_uploads_than_memory(it):
-    variable(it, "FILESERVER_CONCURRENT_UPLOADS")["value"] = "64"
+    variable(it, "FILESERVER_REQUEST_MEMORY")["value"] = "2112MiB"
 
 
 @api("has more power than it needs")

@@ -21,11 +21,11 @@ PROBES = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessPro
 # The time until a process has ended, in addition to draining and finishing.
 TO_END = 10
 
-# The largest memory of one upload or one copy, with segments of 16 MiB.
 MIB = 1 << 20
-IN_MEMORY = 33 * MIB
-# The memory of a process without any.
+# The memory of a process without any requests or copies.
 AT_REST = 192 * MIB
+# The setting's default.
+REQUEST_MEMORY = "256MiB"
 
 
 def objects_are_named(objects):
@@ -103,16 +103,14 @@ def plain_variables(container):
 
 
 def memory_is_enough(objects):
-    """Uploads to a bucket, and copies, are in memory; those to the small overlay's disk are not."""
+    """The bytes of uploads, downloads and copies are in memory, up to a setting."""
     for each in kinds(objects, "Deployment"):
         for container in containers(each):
             said = dict(plain_variables(container))
-            at_a_time = int(said.get("FILESERVER_CONCURRENT_UPLOADS", 0)) + int(
-                said.get("FILESERVER_TRANSFER_COPIES", 0)
-            )
+            of_requests = said.get("FILESERVER_REQUEST_MEMORY", REQUEST_MEMORY)
             limit = container.get("resources", {}).get("limits", {}).get("memory", "0Mi")
             limit = int(limit[:-2]) * {"Mi": MIB, "Gi": 1024 * MIB}[limit[-2:]]
-            needed = at_a_time * IN_MEMORY + AT_REST
+            needed = int(of_requests.removesuffix("MiB")) * MIB + AT_REST
             if limit < needed:
                 yield f"{told(each)} may take {needed // MIB} MiB, and has {limit // MIB}"
 

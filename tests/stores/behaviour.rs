@@ -128,7 +128,7 @@ async fn one_object_can_be_read_several_times_at_once(fixture: &TestStore) {
 async fn an_object_does_not_exist_before_it_is_persisted(fixture: &TestStore) {
     for size in [10, 3 * fixture.segment_size() + 1] {
         let bytes = random(size);
-        let mut writer = fixture.store.writer();
+        let mut writer = fixture.store.writer(None);
         writer.write(&bytes).await.unwrap();
         assert_eq!(fixture.objects().await, BTreeSet::new());
         let staged = writer.finish().await.unwrap();
@@ -148,7 +148,7 @@ async fn an_object_does_not_exist_before_it_is_persisted(fixture: &TestStore) {
 async fn a_dropped_writer_leaves_nothing(fixture: &TestStore) {
     for size in [0, 10, BATCH + 1, 3 * fixture.segment_size() + 1] {
         let bytes = random(size);
-        let mut writer = fixture.store.writer();
+        let mut writer = fixture.store.writer(None);
         writer.write(&bytes).await.unwrap();
         drop(writer);
         drop(stage(&fixture.store, &bytes).await.unwrap());

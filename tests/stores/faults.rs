@@ -7,7 +7,7 @@ use domain::ByteRange;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all};
 use harness::random;
 use serde_json::{Value, json};
-use storage::{Bucket, BucketKind, BucketOptions, Error, Store};
+use storage::{Bucket, BucketKind, BucketOptions, Error, Memory, Store};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -187,7 +187,7 @@ async fn a_response_that_stops_half_way_is_an_error_in_time() {
         timeout: SECOND,
         ..options(BucketKind::Oss, &fixture.oss().settings())
     };
-    let store = Store::Bucket(Bucket::new("oss", options).unwrap());
+    let store = Store::Bucket(Bucket::new("oss", options, Memory::default()).unwrap());
     fails("hang", async {
         read_whole(&store, "objects/00/a", 1_000_000)
             .await

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use harness::{Ceph, Oss, StoreSettings, http};
 use ring::hmac;
-use storage::{Bucket, BucketKind, BucketOptions, Disk, Secret, Store};
+use storage::{Bucket, BucketKind, BucketOptions, Disk, Memory, Secret, Store};
 use tempfile::TempDir;
 
 /// The minimum that the settings allow, so that small contents have several parts.
@@ -53,7 +53,7 @@ impl TestStore {
         match kind {
             Kind::Disk => {
                 let folder = tempfile::tempdir().unwrap();
-                let disk = Disk::open("disk", folder.path(), 0).await.unwrap();
+                let disk = Disk::open("disk", folder.path(), 0, Memory::default()).await.unwrap();
                 Self {
                     store: Store::Disk(disk),
                     backend: Backend::Disk(folder),
@@ -61,7 +61,7 @@ impl TestStore {
             }
             Kind::Ceph => {
                 let options = options(BucketKind::S3, &Ceph::settings());
-                let bucket = Bucket::new("ceph", options.clone()).unwrap();
+                let bucket = Bucket::new("ceph", options.clone(), Memory::default()).unwrap();
                 Self {
                     store: Store::Bucket(bucket),
                     backend: Backend::Ceph(options),
@@ -79,7 +79,7 @@ impl TestStore {
             ..options(BucketKind::Oss, &oss.settings())
         };
         Self {
-            store: Store::Bucket(Bucket::new("oss", options).unwrap()),
+            store: Store::Bucket(Bucket::new("oss", options, Memory::default()).unwrap()),
             backend: Backend::Oss(oss),
         }
     }

@@ -47,7 +47,7 @@ pub(crate) use on_every_store;
 
 /// Stages bytes, written in pieces whose size divides no other.
 async fn stage(store: &Store, bytes: &[u8]) -> storage::Result<StagedObject> {
-    let mut writer = store.writer();
+    let mut writer = store.writer(None);
     for piece in bytes.chunks(100_003) {
         writer.write(piece).await?;
     }

@@ -7,7 +7,7 @@ use std::{
 
 use harness::{Ceph, Kind, Oss, Server, StoreSettings, binary};
 use serde_json::Value;
-use storage::{Bucket, BucketKind, BucketOptions, Error};
+use storage::{Bucket, BucketKind, BucketOptions, Error, Memory};
 use tokio::net::TcpListener;
 
 use crate::{fixture::options, read_whole};
@@ -232,7 +232,7 @@ async fn an_object_in_a_missing_bucket_is_not_reported_as_missing() {
             bucket: "no-such-bucket".to_owned(),
             ..options(setup.kind, &setup.known)
         };
-        let bucket = Bucket::new("gone", options).unwrap();
+        let bucket = Bucket::new("gone", options, Memory::default()).unwrap();
         let key = "objects/00/00000000000000000000000000000000";
         let size = bucket.size(key).await;
         assert_reports_bucket(size.map(drop));

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    limits::body_timeout::is_too_slow,
+    limits::{body_timeout::is_too_slow, placed_body},
     problem::{Problem, ProblemLocation, ProblemType},
 };
 
@@ -93,6 +93,7 @@ fn too_slow() -> Problem {
 pub(crate) fn broken_off(error: &PayloadError) -> Problem {
     match error {
         error if is_too_slow(error) => too_slow(),
+        error if let Some(reason) = placed_body::refusal(error) => reason.into(),
         PayloadError::Incomplete(_) => {
             Problem::body("the body is shorter than announced, or its chunks are malformed")
         }

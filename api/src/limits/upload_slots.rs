@@ -33,6 +33,17 @@ struct Taken {
     by_owner: HashMap<Owner, usize>,
 }
 
+/// There is no slot for an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoSlot {
+    /// The owner has this many uploads.
+    #[error("the owner has {0} simultaneous uploads; wait for one to finish")]
+    OfOwner(usize),
+    /// Others have all slots.
+    #[error("too many simultaneous uploads; try again")]
+    OfProcess,
+}
+
 /// The permit of one upload; dropping it releases the slot.
 pub(crate) struct UploadPermit {
     slots: UploadSlots,
@@ -53,30 +64,40 @@ impl UploadSlots {
     ///
     /// # Errors
     ///
-    /// 429 if the owner has too many uploads, 503 if the process has.
-    pub(crate) fn take(&self, owner: &Owner) -> Result<UploadPermit, Problem> {
+    /// If the owner or the process has too many uploads.
+    pub(crate) fn take(&self, owner: &Owner) -> Result<UploadPermit, NoSlot> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.by_owner.get(owner).copied().unwrap_or_default();
-        let refused = if own >= self.most_of_owner {
-            let detail =
-                format!("the owner has {own} simultaneous uploads; wait for one to finish");
-            Problem::new(ProblemType::TooManyUploads, detail)
-        } else if taken.all >= self.most_for(own) {
-            let detail = "too many simultaneous uploads; try again";
-            Problem::new(ProblemType::Unavailable, detail)
-        } else {
-            taken.all += 1;
-            taken.by_owner.insert(owner.clone(), own + 1);
-            return Ok(UploadPermit {
-                slots: self.clone(),
-                owner: owner.clone(),
-            });
-        };
-        Err(refused.with_header(header::RETRY_AFTER, RETRY_AFTER))
+        let own = self.next_of(&taken, owner)?;
+        taken.all += 1;
+        taken.by_owner.insert(owner.clone(), own + 1);
+        Ok(UploadPermit {
+            slots: self.clone(),
+            owner: owner.clone(),
+        })
     }
-}
 
-impl UploadSlots {
+    /// Checks that there is a slot, which another upload may take before this one does.
+    ///
+    /// # Errors
+    ///
+    /// As [`UploadSlots::take`].
+    pub(crate) fn check(&self, owner: &Owner) -> Result<(), NoSlot> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        self.next_of(&taken, owner).map(drop)
+    }
+
+    /// The number of slots that an owner has, who may have one more.
+    fn next_of(&self, taken: &Taken, owner: &Owner) -> Result<usize, NoSlot> {
+        let own = taken.by_owner.get(owner).copied().unwrap_or_default();
+        if own >= self.most_of_owner {
+            return Err(NoSlot::OfOwner(own));
+        }
+        if taken.all >= self.most_for(own) {
+            return Err(NoSlot::OfProcess);
+        }
+        Ok(own)
+    }
+
     /// The number of taken slots from which an owner with `own` ones gets no more.
     fn most_for(&self, own: usize) -> usize {
         let few = (self.most / FEW_PART).max(1);
@@ -85,6 +106,16 @@ impl UploadSlots {
         } else {
             self.most - self.most / KEPT_PART
         }
+    }
+}
+
+impl From<NoSlot> for Problem {
+    fn from(reason: NoSlot) -> Self {
+        let kind = match reason {
+            NoSlot::OfOwner(_) => ProblemType::TooManyUploads,
+            NoSlot::OfProcess => ProblemType::Unavailable,
+        };
+        Self::new(kind, reason.to_string()).with_header(header::RETRY_AFTER, RETRY_AFTER)
     }
 }
 
@@ -130,10 +161,10 @@ mod tests {
         let first = slots.take(&alice).unwrap();
         let second = slots.take(&alice).unwrap();
         let refusal = slots.take(&alice).err().unwrap();
-        assert_eq!(refusal.kind, ProblemType::TooManyUploads);
+        assert_eq!(refusal, NoSlot::OfOwner(2));
         let third = slots.take(&bob).unwrap();
         let refusal = slots.take(&bob).err().unwrap();
-        assert_eq!(refusal.kind, ProblemType::Unavailable);
+        assert_eq!(refusal, NoSlot::OfProcess);
         drop(first);
         let fourth = slots.take(&bob).unwrap();
         drop((second, third, fourth));

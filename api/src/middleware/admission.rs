@@ -20,7 +20,8 @@ use crate::{
     extract::body,
     limits::{
         rate_limit::{RateLimitDecision, RateLimiter},
-        upload_slots::{UploadPermit, UploadSlots},
+        placed_body::{PlaceGuard, PlacedBody},
+        upload_slots::UploadSlots,
     },
     openapi::{Access, RequiredRole, Route},
     problem::{Problem, ProblemType},
@@ -44,7 +45,7 @@ pub(crate) struct Admission {
 pub(crate) async fn admit(
     admission: Data<Admission>,
     state: Data<AppState>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Err(problem) = host::verify(&request) {
@@ -80,9 +81,10 @@ pub(crate) async fn admit(
         Some(rate_limiter) => Some(rate_limiter.take(&identity.owner).await),
         None => None,
     };
-    let mut response = match limit(&admission, route, &identity, decision.as_ref(), &request) {
+    let limited = limit(&admission, route, &identity, decision.as_ref(), &mut request);
+    let mut response = match limited {
         Err(problem) => request.into_response(problem.error_response()),
-        Ok(_permit) => {
+        Ok(_place) => {
             request.extensions_mut().insert(identity);
             next.call(request).await?.map_into_boxed_body()
         }
@@ -117,20 +119,25 @@ async fn identify(
     auth::authorize(identity, headers, scope)
 }
 
-/// Applies the owner's rate limit, and takes the permit of an upload; it must be held while the request
-/// runs.
+/// Applies the owner's rate limit, and that of uploads: each takes its slot with its first byte, and the
+/// guard must be held while the request runs.
 fn limit(
     admission: &Admission,
     route: &Route,
     identity: &Identity,
     decision: Option<&RateLimitDecision>,
-    request: &ServiceRequest,
-) -> Result<Option<UploadPermit>, Problem> {
+    request: &mut ServiceRequest,
+) -> Result<Option<PlaceGuard>, Problem> {
     if let Some(decision) = decision {
         decision.check()?;
     }
     if route.takes_bytes && body::is_there(request.headers()) {
-        return admission.upload_slots.take(&identity.owner).map(Some);
+        let slots = &admission.upload_slots;
+        slots.check(&identity.owner)?;
+        let body = request.take_payload();
+        let (body, place) = PlacedBody::wrap(body, slots, &identity.owner);
+        request.set_payload(body);
+        return Ok(Some(place));
     }
     Ok(None)
 }

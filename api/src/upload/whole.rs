@@ -32,16 +32,16 @@ pub(super) async fn receive(
     let declared = digest_fields::read(headers, &REPR_DIGEST, ProblemLocation::Header)?;
     let announced = digest_fields::join(announced, declared)?;
     let (kind, service) = (body_kind(headers)?, &state.service);
+    let most = body::content_length(headers);
     let bytes = match &kind {
         // A form has more bytes than its file.
         Body::Form => None,
         Body::Raw(_) => {
-            let bytes = body::content_length(headers);
-            raw::refuse_too_large(bytes, service.limits().max_upload_size)?;
-            bytes
+            raw::refuse_too_large(most, service.limits().max_upload_size)?;
+            most
         }
     };
-    let upload = service.upload(owner, &announced, bytes).await?;
+    let upload = service.upload(owner, &announced, bytes, most).await?;
     let reading = UploadRequest {
         state,
         headers,

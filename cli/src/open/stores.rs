@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::{Context as _, Result, bail};
 use api::DISK;
 use service::{Policy, Stores};
-use storage::{Bucket, Disk, Store};
+use storage::{Bucket, Disk, Memory, Store};
 
 use crate::settings::{PolicyKind, Settings, StoreConfig, Transfers};
 
 /// Opens all stores, and selects the one that receives uploads.
 pub(crate) async fn stores(settings: &Settings) -> Result<Stores> {
     let (transfers, data) = (&settings.transfers, settings.data_dir.as_path());
+    let memory = settings.memory()?;
     let mut all = Vec::new();
     let mut locations = BTreeMap::new();
     for name in settings.stores.names() {
@@ -20,33 +21,39 @@ pub(crate) async fn stores(settings: &Settings) -> Result<Stores> {
         if let Some(other) = locations.insert(config.location(data), name) {
             bail!("the stores `{other}` and `{name}` have the same location");
         }
-        all.push(open(name, config, settings).await?);
+        all.push(open(name, config, settings, &memory).await?);
     }
     let is_named = all.iter().any(|store| store.name() == DISK);
     // Uploads from before other stores were configured may still be there.
     if !is_named && (transfers.primary == DISK || data.join("objects").is_dir()) {
-        all.push(open_disk(DISK, data, transfers.disk_reserve).await?);
+        all.push(open_disk(DISK, data, transfers.disk_reserve, &memory).await?);
     }
     let primary = find(&all, &transfers.primary)?;
     let policy = policy(transfers, &all)?;
     Ok(Stores::new(primary, all, policy))
 }
 
-async fn open(name: &str, config: StoreConfig, settings: &Settings) -> Result<Store> {
+async fn open(
+    name: &str,
+    config: StoreConfig,
+    settings: &Settings,
+    memory: &Memory,
+) -> Result<Store> {
     match config {
         // A relative path is one in the data folder.
         StoreConfig::Disk { path, .. } => {
             let path = settings.data_dir.join(path);
-            open_disk(name, &path, settings.transfers.disk_reserve).await
+            open_disk(name, &path, settings.transfers.disk_reserve, memory).await
         }
         StoreConfig::Bucket { options, .. } => Ok(Store::Bucket(
-            Bucket::new(name, *options).with_context(|| format!("the store `{name}`"))?,
+            Bucket::new(name, *options, memory.clone())
+                .with_context(|| format!("the store `{name}`"))?,
         )),
     }
 }
 
-async fn open_disk(name: &str, path: &Path, reserve: u64) -> Result<Store> {
-    let opened = Disk::open(name, path, reserve).await;
+async fn open_disk(name: &str, path: &Path, reserve: u64, memory: &Memory) -> Result<Store> {
+    let opened = Disk::open(name, path, reserve, memory.clone()).await;
     Ok(Store::Disk(
         opened.with_context(|| format!("the store `{name}`"))?,
     ))

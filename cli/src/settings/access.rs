@@ -118,6 +118,11 @@ pub(crate) struct Access {
     #[arg(long, env = "FILESERVER_CONCURRENT_UPLOADS_PER_OWNER", default_value = "256", global = true, value_name = "NUMBER", value_parser = parse::<NonZeroU32>)]
     pub(crate) concurrent_uploads_per_owner: NonZeroU32,
 
+    /// The largest number of bytes of requests and responses that the process holds in memory. While they
+    /// are taken up, transfers from and to disks move small pieces, and uploads into buckets wait.
+    #[arg(long, env = "FILESERVER_REQUEST_MEMORY", default_value = "268435456", global = true, value_name = "BYTES", value_parser = size::<u64>)]
+    pub(crate) request_memory: u64,
+
     /// Timeout of a request's header, and of the first byte of its body, in seconds.
     #[arg(long, env = "FILESERVER_HEADER_TIMEOUT", default_value = "10", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) header_timeout: NonZeroU32,

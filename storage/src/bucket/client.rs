@@ -16,6 +16,7 @@ use opendal::{Error as OpendalError, Operator};
 use super::{error, key::OBJECTS, operator, options::BucketOptions};
 use crate::{
     error::{Error, Result},
+    memory::Memory,
     metrics::{Metrics, Operation},
 };
 
@@ -39,6 +40,7 @@ struct Inner {
     /// The last time when the bucket was known to exist.
     seen: Mutex<Option<Instant>>,
     metrics: Metrics,
+    memory: Memory,
 }
 
 impl fmt::Debug for Bucket {
@@ -48,12 +50,12 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
-    /// Creates the store's client. No request is made yet.
+    /// Creates the store's client. No request is made yet. The bytes of requests are held in `memory`.
     ///
     /// # Errors
     ///
     /// If the options are invalid.
-    pub fn new(name: &str, options: BucketOptions) -> Result<Self> {
+    pub fn new(name: &str, options: BucketOptions, memory: Memory) -> Result<Self> {
         let operator = operator::build(&options)
             .map_err(|error| Error::Unavailable(io::Error::other(error.to_string())))?;
         Ok(Self(Arc::new(Inner {
@@ -63,6 +65,7 @@ impl Bucket {
             has_decoy: AtomicBool::new(false),
             seen: Mutex::new(None),
             metrics: Metrics::of_bucket(name),
+            memory,
         })))
     }
 
@@ -86,6 +89,10 @@ impl Bucket {
 
     pub(crate) fn max_object_size(&self) -> u64 {
         self.part_size() as u64 * MAX_PARTS
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
     }
 
     pub(super) fn operator(&self) -> &Operator {

@@ -10,7 +10,9 @@ use super::{client::Bucket, key};
 use crate::{
     error::{Error, Result},
     hashing::BackgroundHasher,
+    memory::Room,
     metrics::Operation,
+    sizes::BATCH_SIZE,
 };
 
 /// Parts of an object that are sent at a time, besides the one that fills.
@@ -25,6 +27,7 @@ pub(crate) struct MultipartWriter {
     hasher: BackgroundHasher,
     commands: mpsc::Sender<Command>,
     writing: JoinHandle<Result<()>>,
+    _room: Option<Room>,
 }
 
 /// A command to the task.
@@ -33,9 +36,24 @@ enum Command {
     Complete,
 }
 
+impl Bucket {
+    /// The memory in bytes that an object needs which is sent in parts, of at most so many bytes if they
+    /// are known: that of the parts, and of the batches that are filled and hashed.
+    pub(crate) fn memory_needed(&self, most: Option<u64>) -> usize {
+        let all = (CONCURRENT_PARTS + 1) * self.part_size() + 2 * BATCH_SIZE;
+        let most = most.and_then(|most| usize::try_from(most).ok());
+        most.map_or(all, |most| most.min(all))
+    }
+}
+
 impl MultipartWriter {
-    /// Starts an object with a new key. Nothing is hashed if its content `is_known`.
-    pub(crate) async fn new(bucket: &Bucket, is_known: bool) -> Result<Self> {
+    /// Starts an object with a new key. Nothing is hashed if its content `is_known`. Its bytes take up
+    /// this room.
+    pub(crate) async fn new(
+        bucket: &Bucket,
+        is_known: bool,
+        room: Option<Room>,
+    ) -> Result<Self> {
         let key = key::fresh()?;
         let writer = bucket
             .operator()
@@ -52,6 +70,7 @@ impl MultipartWriter {
             hasher: BackgroundHasher::unless_known(is_known),
             commands,
             writing,
+            _room: room,
         })
     }
 

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     blocking::blocking,
     error::{Error, Result},
+    memory::Memory,
     metrics::Metrics,
 };
 
@@ -37,17 +38,19 @@ struct Layout {
     decoy: PathBuf,
     identity: PathBuf,
     reserve: Reserve,
+    memory: Memory,
     metrics: Metrics,
 }
 
 impl Disk {
     /// Opens the store in a folder, and creates the folder if it does not exist. New bytes leave
-    /// `reserve` bytes free on the disk, but not more than a twentieth of it.
+    /// `reserve` bytes free on the disk, but not more than a twentieth of it. The bytes of requests are
+    /// held in `memory`.
     ///
     /// # Errors
     ///
     /// If the folder cannot be created or written to.
-    pub async fn open(name: &str, root: &Path, reserve: u64) -> Result<Self> {
+    pub async fn open(name: &str, root: &Path, reserve: u64, memory: Memory) -> Result<Self> {
         let (name, root) = (name.to_owned(), root.to_owned());
         blocking(move || {
             let objects = root.join("objects");
@@ -63,6 +66,7 @@ impl Disk {
                 decoy: decoy::create(&root)?,
                 identity: root.join("identity"),
                 reserve: Reserve(reserve),
+                memory,
             })))
         })
         .await
@@ -108,6 +112,10 @@ impl Disk {
 
     pub(super) fn reserve(&self) -> Reserve {
         self.0.reserve
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
     }
 
     pub(super) fn decoy(&self) -> &Path {

@@ -10,7 +10,8 @@ use rustix::{buffer::spare_capacity, fs::Advice};
 use crate::{
     blocking::blocking,
     error::{Error, Result},
-    sizes::READ_SIZE,
+    memory::{Memory, Room},
+    sizes::{READ_SIZE, SMALL_SIZE},
 };
 
 /// An open object on a disk. Its first bytes have been read.
@@ -22,11 +23,16 @@ pub struct DiskObject {
     size: u64,
     start: u64,
     first: Bytes,
+    /// The size of the pieces that are read.
+    piece: u64,
+    /// The memory of large pieces.
+    _room: Option<Arc<Room>>,
 }
 
 impl DiskObject {
-    fn new(file: File, size: u64, start: u64) -> Result<Self> {
-        let end = size.min(start.saturating_add(READ_SIZE));
+    fn new(file: File, size: u64, start: u64, memory: &Memory) -> Result<Self> {
+        let (piece, room) = piece_size(size.saturating_sub(start), memory);
+        let end = size.min(start.saturating_add(piece));
         if end < size {
             // Only a hint; nothing depends on its success.
             let _ = rustix::fs::fadvise(&file, start, None, Advice::Sequential);
@@ -41,6 +47,8 @@ impl DiskObject {
             size,
             start,
             first,
+            piece,
+            _room: room.map(Arc::new),
         })
     }
 
@@ -55,31 +63,56 @@ impl DiskObject {
             .then(|| self.first.slice(..length))
     }
 
-    /// Streams the bytes of a range. The next piece is read while one is being sent.
-    pub(crate) fn stream(self, range: ByteRange) -> BoxStream<'static, Result<Bytes>> {
-        let count = range.length().div_ceil(READ_SIZE);
+    /// Streams the bytes of a range. The next piece is read while one is being sent, unless memory is
+    /// short.
+    pub(crate) fn stream(mut self, range: ByteRange) -> BoxStream<'static, Result<Bytes>> {
+        let size = self.piece;
+        let count = range.length().div_ceil(size);
+        let at_a_time = if size == READ_SIZE { 2 } else { 1 };
         stream::iter(0..count)
             .map(move |number| {
-                let start = range.start + number * READ_SIZE;
-                let object = self.clone();
+                let start = range.start + number * size;
                 let piece = ByteRange {
                     start,
-                    end: range.end.min(start + READ_SIZE),
+                    end: range.end.min(start + size),
                 };
+                let ready = self.ready(piece);
+                // It is sent once.
+                self.first = Bytes::new();
+                let file = Arc::clone(&self.file);
                 async move {
-                    match object.ready(piece) {
+                    match ready {
                         Some(bytes) => Ok(bytes),
-                        None => blocking(move || read(&object.file, piece)).await,
+                        None => blocking(move || read(&file, piece)).await,
                     }
                 }
             })
-            .buffered(2)
+            .buffered(at_a_time)
             .boxed()
     }
 }
 
-/// Opens a file that must have this size.
-pub(super) fn open(path: &Path, key: &str, size: u64, start: u64) -> Result<DiskObject> {
+/// The size of the pieces in which so many bytes are read, and their memory.
+fn piece_size(bytes: u64, memory: &Memory) -> (u64, Option<Room>) {
+    let small = SMALL_SIZE as u64;
+    if bytes <= small || memory.is_unlimited() {
+        return (READ_SIZE, None);
+    }
+    let all = usize::try_from(bytes.min(3 * READ_SIZE)).unwrap_or(usize::MAX);
+    match memory.try_take(all) {
+        Some(room) => (READ_SIZE, Some(room)),
+        None => (small, None),
+    }
+}
+
+/// Opens a file of a disk, which must have this size.
+pub(super) fn open(
+    path: &Path,
+    key: &str,
+    size: u64,
+    start: u64,
+    memory: &Memory,
+) -> Result<DiskObject> {
     let file = File::open(path).map_err(|error| missing(error, key))?;
     let found = file.metadata()?.len();
     if found != size {
@@ -89,7 +122,7 @@ pub(super) fn open(path: &Path, key: &str, size: u64, start: u64) -> Result<Disk
             found,
         });
     }
-    DiskObject::new(file, size, start)
+    DiskObject::new(file, size, start, memory)
 }
 
 /// Turns "not found" into [`Error::Missing`].

@@ -50,7 +50,8 @@ impl Disk {
     pub async fn open_object(&self, key: &str, size: u64, start: u64) -> Result<DiskObject> {
         let path = self.path(key)?;
         let key = key.to_owned();
-        let opening = blocking(move || object::open(&path, &key, size, start));
+        let memory = self.memory().clone();
+        let opening = blocking(move || object::open(&path, &key, size, start, &memory));
         self.metrics().time(Operation::Read, opening).await
     }
 

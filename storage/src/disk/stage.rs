@@ -29,7 +29,7 @@ impl Disk {
         };
         let sync = BackgroundSync::File(FileSync::default());
         Ok(StagedFileWriter {
-            writer: FileWriter::new(Arc::clone(&staged.file), hashes, sync, self.reserve()),
+            writer: FileWriter::new(Arc::clone(&staged.file), hashes, sync, self.reserve(), self.memory()),
             staged,
         })
     }

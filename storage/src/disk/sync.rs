@@ -13,14 +13,12 @@ use crate::{
     sizes::BATCH_SIZE,
 };
 
-/// Batches between two syncs of a file that is written by one request.
-const SYNC_INTERVAL: u32 = 64;
+/// Bytes between two syncs of a file that is written by one request.
+const SYNC_INTERVAL: u64 = 64 * BATCH_SIZE as u64;
 
-/// Batches after which the state of a resumable upload is saved, and a sync of it begins.
-const SAVE_INTERVAL: u32 = 8;
-
-/// The number of unsynced bytes, which a power failure may lose, that makes a sync worthwhile.
-pub(super) const SYNC_THRESHOLD: u64 = SAVE_INTERVAL as u64 * BATCH_SIZE as u64;
+/// Bytes after which the state of a resumable upload is saved, and a sync of it begins: the number that a
+/// power failure may lose.
+pub(super) const SYNC_THRESHOLD: u64 = 8 * BATCH_SIZE as u64;
 
 /// The syncs of a file.
 pub(super) enum BackgroundSync {
@@ -35,14 +33,16 @@ pub(super) enum BackgroundSync {
 /// The outcome of each sync is checked, since the kernel reports a failed write only once.
 #[derive(Default)]
 pub(super) struct FileSync {
-    batches: u32,
+    /// Bytes that were written after the last sync began.
+    unsynced: u64,
     running: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// Syncs of a resumable upload. They record which bytes are on the disk, and may go on during the
 /// next request.
 pub(super) struct UploadSync {
-    batches: u32,
+    /// Bytes that were written after the state was saved.
+    unsaved: u64,
     state: Arc<StateFile>,
     /// Bytes that are on the disk, or will be when the running sync is done.
     synced: u64,
@@ -70,18 +70,20 @@ impl BeforeWrite {
 }
 
 impl BackgroundSync {
-    /// Does the work that is due when all earlier batches are written and hashed.
-    pub(super) async fn batch_written(
+    /// Does the work that is due before a batch of `size` bytes, when all earlier ones are written and
+    /// hashed.
+    pub(super) async fn before_batch(
         &mut self,
+        size: u64,
         file: &Arc<File>,
         hashes: &Hashes,
     ) -> Result<BeforeWrite> {
         match self {
             Self::File(sync) => {
-                sync.batch_written(file).await?;
+                sync.before_batch(size, file).await?;
                 Ok(BeforeWrite::default())
             }
-            Self::Upload(sync) => sync.batch_written(&hashes.content).await,
+            Self::Upload(sync) => sync.before_batch(size, &hashes.content).await,
         }
     }
 
@@ -95,17 +97,17 @@ impl BackgroundSync {
 }
 
 impl FileSync {
-    async fn batch_written(&mut self, file: &Arc<File>) -> Result<()> {
-        self.batches += 1;
+    async fn before_batch(&mut self, size: u64, file: &Arc<File>) -> Result<()> {
+        self.unsynced += size;
         let is_running = self
             .running
             .as_ref()
             .is_some_and(|sync| !sync.is_finished());
-        if self.batches < SYNC_INTERVAL || is_running {
+        if self.unsynced < SYNC_INTERVAL || is_running {
             return Ok(());
         }
         wait_for(&mut self.running).await?;
-        self.batches = 0;
+        self.unsynced = 0;
         let file = Arc::clone(file);
         self.running = Some(spawn_blocking(move || Ok(rustix::fs::fdatasync(file)?)));
         Ok(())
@@ -115,7 +117,7 @@ impl FileSync {
 impl UploadSync {
     pub(super) fn new(state: Arc<StateFile>, synced: u64, is_held: bool) -> Self {
         Self {
-            batches: 0,
+            unsaved: 0,
             state,
             synced,
             is_held,
@@ -123,15 +125,15 @@ impl UploadSync {
         }
     }
 
-    async fn batch_written(&mut self, hasher: &ContentHasher) -> Result<BeforeWrite> {
-        self.batches += 1;
+    async fn before_batch(&mut self, size: u64, hasher: &ContentHasher) -> Result<BeforeWrite> {
+        self.unsaved += size;
         let mut before = BeforeWrite {
             state: Some(Arc::clone(&self.state)),
             newest: None,
         };
-        if self.batches >= SAVE_INTERVAL {
+        if self.unsaved >= SYNC_THRESHOLD {
             self.sync_if_due(hasher).await?;
-            self.batches = 0;
+            self.unsaved = 0;
             before.newest = Some(hasher.clone());
         }
         Ok(before)

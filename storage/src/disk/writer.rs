@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, mem, os::unix::fs::FileExt as _, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hashing::Hashes,
-    sizes::BATCH_SIZE,
+    memory::{Buffer, Memory, Room},
 };
 
 /// Hashes and writes bytes to a file, in batches.
@@ -23,7 +23,7 @@ pub(super) struct FileWriter {
     file: Arc<File>,
     /// The position of the next batch in the file.
     position: u64,
-    filling: BytesMut,
+    filling: Buffer,
     work: Work,
     sync: BackgroundSync,
     reserve: Reserve,
@@ -33,7 +33,8 @@ enum Work {
     /// No batch is being hashed or written.
     Idle {
         hashes: Box<Hashes>,
-        spare: BytesMut,
+        /// The bytes of the last batch, whose space the next one takes.
+        spare: (Bytes, Option<Room>),
     },
     /// A batch is being hashed and written.
     Running(Batch),
@@ -49,6 +50,7 @@ struct Batch {
     hashed: Option<Result<Box<Hashes>, JoinError>>,
     writing: JoinHandle<Result<Bytes>>,
     written: Option<Result<Result<Bytes>, JoinError>>,
+    room: Option<Room>,
 }
 
 impl FileWriter {
@@ -58,15 +60,16 @@ impl FileWriter {
         hashes: Hashes,
         sync: BackgroundSync,
         reserve: Reserve,
+        memory: &Memory,
     ) -> Self {
         let hashes = Box::new(hashes);
         Self {
             file,
             position: hashes.content.size(),
-            filling: BytesMut::new(),
+            filling: Buffer::new(memory),
             work: Work::Idle {
                 hashes,
-                spare: BytesMut::new(),
+                spare: (Bytes::new(), None),
             },
             sync,
             reserve,
@@ -75,14 +78,13 @@ impl FileWriter {
 
     /// Takes the next bytes.
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while self.filling.len() + bytes.len() > BATCH_SIZE {
-            let fitting = BATCH_SIZE - self.filling.len();
-            self.filling.extend_from_slice(&bytes[..fitting]);
-            bytes = &bytes[fitting..];
+        loop {
+            bytes = self.filling.fill(bytes);
+            if bytes.is_empty() {
+                return Ok(());
+            }
             self.flush().await?;
         }
-        self.filling.extend_from_slice(bytes);
-        Ok(())
     }
 
     /// Waits until all bytes are hashed and written, and returns their hashes.
@@ -98,12 +100,14 @@ impl FileWriter {
     /// Starts to hash and write the collected batch, once the previous batch is done.
     async fn flush(&mut self) -> Result<()> {
         let hashes = wait_until_idle(&mut self.work).await?;
-        let before = self.sync.batch_written(&self.file, hashes).await?;
+        let size = self.filling.len() as u64;
+        let before = self.sync.before_batch(size, &self.file, hashes).await?;
         let Work::Idle { mut hashes, spare } = mem::replace(&mut self.work, Work::Broken) else {
             return Err(broken());
         };
         let (file, position, reserve) = (Arc::clone(&self.file), self.position, self.reserve);
-        let batch = mem::replace(&mut self.filling, spare).freeze();
+        let (batch, room) = self.filling.take();
+        self.filling.reuse(spare.0, spare.1);
         self.position += batch.len() as u64;
         let same_batch = batch.clone();
         let hashing = spawn_blocking(move || {
@@ -121,6 +125,7 @@ impl FileWriter {
             hashed: None,
             writing,
             written: None,
+            room,
         });
         Ok(())
     }
@@ -142,16 +147,12 @@ async fn wait_until_idle(work: &mut Work) -> Result<&mut Hashes> {
         Work::Running(Batch {
             hashed: Some(hashed),
             written: Some(written),
+            room,
             ..
-        }) => {
-            let buffer = written.map_err(stopped)??;
-            let mut spare = buffer.try_into_mut().unwrap_or_default();
-            spare.clear();
-            Work::Idle {
-                hashes: hashed.map_err(stopped)?,
-                spare,
-            }
-        }
+        }) => Work::Idle {
+            hashes: hashed.map_err(stopped)?,
+            spare: (written.map_err(stopped)??, room),
+        },
         other => other,
     };
     match work {

@@ -10,6 +10,7 @@ use crate::{
     bucket::{Bucket, ObjectSummary},
     disk::Disk,
     error::Result,
+    memory::Memory,
     metrics::{Operation, OperationMetrics},
 };
 
@@ -49,6 +50,13 @@ impl Store {
         match self {
             Self::Disk(_) => None,
             Self::Bucket(bucket) => Some(bucket),
+        }
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        match self {
+            Self::Disk(disk) => disk.memory(),
+            Self::Bucket(bucket) => bucket.memory(),
         }
     }
 

@@ -1,8 +1,5 @@
 //! Staging the bytes of a new object.
 
-use std::mem;
-
-use bytes::BytesMut;
 use domain::{Address, BlockChecksums, Content, ContentHasher};
 
 use super::{backend::Store, uncommitted::UncommittedObject};
@@ -11,7 +8,7 @@ use crate::{
     bucket::{self, Bucket, multipart::MultipartWriter},
     disk::{self, Disk, stage::StagedFileWriter},
     error::Result,
-    sizes::BATCH_SIZE,
+    memory::{Buffer, Room},
 };
 
 /// Hashes and stages the bytes of a new object.
@@ -21,11 +18,13 @@ use crate::{
 pub struct StagingWriter {
     /// The content, if the caller knows it. Nothing is hashed then.
     known: Option<Content>,
+    /// The largest number of bytes that the object can have.
+    most: Option<u64>,
     bytes: Staging,
 }
 
 enum Staging {
-    InMemory(Store, BytesMut),
+    InMemory(Store, Buffer),
     Disk(Disk, Box<StagedFileWriter>),
     Bucket(Bucket, Box<MultipartWriter>),
 }
@@ -46,25 +45,27 @@ pub(super) enum StagedBytes {
 }
 
 impl Store {
-    /// Returns a writer for a new object.
+    /// Returns a writer for a new object, of at most so many bytes if they are known.
     #[must_use]
-    pub fn writer(&self) -> StagingWriter {
-        StagingWriter::new(self.clone(), None)
+    pub fn writer(&self, most: Option<u64>) -> StagingWriter {
+        StagingWriter::new(self.clone(), None, most)
     }
 
     /// Returns a writer for a new object whose content is already known. The bytes are not hashed:
     /// the caller must read the object back before it counts.
     #[must_use]
     pub fn writer_for(&self, content: Content) -> StagingWriter {
-        StagingWriter::new(self.clone(), Some(content))
+        StagingWriter::new(self.clone(), Some(content), Some(content.size))
     }
 }
 
 impl StagingWriter {
-    fn new(store: Store, known: Option<Content>) -> Self {
+    fn new(store: Store, known: Option<Content>, most: Option<u64>) -> Self {
+        let buffer = Buffer::new(store.memory());
         Self {
             known,
-            bytes: Staging::InMemory(store, BytesMut::new()),
+            most,
+            bytes: Staging::InMemory(store, buffer),
         }
     }
 
@@ -75,13 +76,25 @@ impl StagingWriter {
     /// [`Error::Full`](crate::Error::Full) if the store is full, or any other error of the store.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if let Staging::InMemory(store, filling) = &mut self.bytes {
-            if filling.len() + bytes.len() <= BATCH_SIZE {
-                filling.extend_from_slice(bytes);
+            if let Store::Bucket(bucket) = store
+                && filling.outgrows_small(bytes)
+            {
+                let needed = bucket.memory_needed(self.most);
+                let room = match self.known {
+                    // No client waits for a copy.
+                    Some(_) => bucket.memory().take(needed).await,
+                    None => bucket.memory().take_in_time(needed).await?,
+                };
+                filling.give(room);
+            }
+            let rest = filling.fill(bytes);
+            if rest.is_empty() {
                 return Ok(());
             }
-            let filled = mem::take(filling);
-            self.bytes = Staging::begin(store, self.known.is_some()).await?;
+            let (filled, room) = filling.take();
+            self.bytes = Staging::begin(store, self.known.is_some(), room).await?;
             self.bytes.write(&filled).await?;
+            return self.bytes.write(rest).await;
         }
         self.bytes.write(bytes).await
     }
@@ -122,14 +135,14 @@ impl StagingWriter {
 
 impl Staging {
     /// Starts to stage an object that does not fit into memory.
-    async fn begin(store: &Store, is_known: bool) -> Result<Self> {
+    async fn begin(store: &Store, is_known: bool, room: Option<Room>) -> Result<Self> {
         match store {
             Store::Disk(disk) => {
                 let writer = disk.stage(is_known).await?;
                 Ok(Self::Disk(disk.clone(), Box::new(writer)))
             }
             Store::Bucket(bucket) => {
-                let writer = MultipartWriter::new(bucket, is_known).await?;
+                let writer = MultipartWriter::new(bucket, is_known, room).await?;
                 Ok(Self::Bucket(bucket.clone(), Box::new(writer)))
             }
         }
@@ -140,7 +153,7 @@ impl Staging {
             Self::Disk(_, writer) => writer.write(bytes).await,
             Self::Bucket(_, writer) => writer.write(bytes).await,
             Self::InMemory(_, filling) => {
-                filling.extend_from_slice(bytes);
+                filling.fill(bytes);
                 Ok(())
             }
         }

@@ -18,6 +18,8 @@ use crate::{
     bucket::{client::Bucket, key},
     error::{Error, Result},
     hashing::Hashes,
+    memory::Room,
+    sizes::SMALL_SIZE,
 };
 
 /// An append in progress.
@@ -32,6 +34,8 @@ pub(super) struct Open {
     is_verified: bool,
     appended: u64,
     is_compacted: bool,
+    /// The memory of the segments that fill and are in flight.
+    room: Option<Room>,
     filling: BytesMut,
     /// The position in the upload of the first byte in `filling`.
     start: u64,
@@ -87,6 +91,7 @@ impl Open {
             appended: 0,
             filling: BytesMut::new(),
             is_compacted: false,
+            room: None,
             refilled: 0,
             replaced: Vec::new(),
             in_flight: None,
@@ -121,6 +126,7 @@ impl Open {
         if count == 0 {
             return Ok(());
         }
+        self.take_memory().await?;
         let kept = self.segments.len() - count;
         let tail = self.segments[kept..].to_vec();
         let start = tail.first().map_or(self.before, |first| first.start);
@@ -140,11 +146,23 @@ impl Open {
         Ok(())
     }
 
+    /// Waits for the memory of two segments, once.
+    async fn take_memory(&mut self) -> Result<()> {
+        if self.room.is_none() {
+            let memory = self.bucket.memory();
+            self.room = memory.take_in_time(2 * self.segment_size()).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
         self.compact_tail().await?;
+        if self.filling.len() + bytes.len() > SMALL_SIZE {
+            self.take_memory().await?;
+        }
         self.appended += bytes.len() as u64;
         while self.filling.len() + bytes.len() >= self.segment_size() {
             let fitting = self.segment_size() - self.filling.len();

@@ -85,11 +85,13 @@ impl DiskAppendWriter {
             is_skipped: false,
         };
         let sync = UploadSync::new(Arc::clone(&staged.state), synced, is_verified);
+        let sync = BackgroundSync::Upload(sync);
         let (file, reserve) = (Arc::clone(&staged.file), disk.reserve());
+        let writer = FileWriter::new(file, hashes, sync, reserve, disk.memory());
         Ok(Self(Some(Open {
             disk,
             staged,
-            writer: FileWriter::new(file, hashes, BackgroundSync::Upload(sync), reserve),
+            writer,
             before,
             is_verified,
             appended: 0,

@@ -83,7 +83,7 @@ impl Disk {
             if counting.is_some_and(|counting| counting < size) {
                 return Err(Error::Missing(id.to_string()));
             }
-            object::open(&path, &id.to_string(), size, start)
+            object::open(&path, &id.to_string(), size, start, disk.memory())
         })
         .await
     }

@@ -8,6 +8,7 @@ use super::state::{PART, StateFile};
 use crate::{
     disk::{Disk, sync::SYNC_THRESHOLD},
     error::Error,
+    memory::Memory,
     store::{AppendOutcome, AppendWriter, AppendedBytes},
 };
 
@@ -15,7 +16,7 @@ const ID: [u8; 16] = [7; 16];
 
 async fn store() -> (tempfile::TempDir, Disk) {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::open("disk", folder.path(), 0).await.unwrap();
+    let disk = Disk::open("disk", folder.path(), 0, Memory::default()).await.unwrap();
     (folder, disk)
 }
 

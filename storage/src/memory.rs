@@ -1,0 +1,226 @@
+//! The memory for the bytes of requests: what all transfers of a process may hold together.
+//!
+//! Large pieces make a transfer fast. A transfer from or to a disk takes them while there is memory, and
+//! small ones otherwise, so that it never waits. An upload into a bucket needs whole parts, and waits for
+//! its turn.
+
+use std::{io, mem, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    error::{Error, Result},
+    sizes::{BATCH_SIZE, SMALL_SIZE},
+};
+
+/// The unit, in bytes, in which memory is counted.
+const UNIT: u64 = 1024;
+
+/// Time limit for an upload into a bucket that waits for memory.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// The memory that the transfers of a process share. Cloning is cheap, and the clone is the same memory.
+#[derive(Debug, Clone, Default)]
+pub struct Memory(Option<Arc<Pool>>);
+
+#[derive(Debug)]
+struct Pool {
+    free: Arc<Semaphore>,
+    size: u32,
+}
+
+/// A part of the memory; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Room(#[expect(dead_code, reason = "it is only held")] OwnedSemaphorePermit);
+
+/// Bytes that are collected until there are enough of them to be worth a write.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    memory: Memory,
+    bytes: BytesMut,
+    room: Option<Room>,
+}
+
+impl Memory {
+    /// The bytes that a transfer from or to a disk takes up without any of this memory.
+    pub const PER_TRANSFER: u64 = 2 * SMALL_SIZE as u64;
+
+    /// Memory of this many bytes.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let size = units(bytes);
+        let free = Arc::new(Semaphore::new(size as usize));
+        Self(Some(Arc::new(Pool { free, size })))
+    }
+
+    /// Takes bytes if they are free.
+    pub(crate) fn try_take(&self, bytes: usize) -> Option<Room> {
+        let pool = self.0.as_ref()?;
+        let free = Arc::clone(&pool.free);
+        let taken = free.try_acquire_many_owned(units(bytes as u64));
+        taken.ok().map(Room)
+    }
+
+    /// Takes bytes, but no more than there are in all, after all who came earlier.
+    pub(crate) async fn take(&self, bytes: usize) -> Option<Room> {
+        let pool = self.0.as_ref()?;
+        let wanted = units(bytes as u64).min(pool.size);
+        let taking = Arc::clone(&pool.free).acquire_many_owned(wanted);
+        taking.await.ok().map(Room)
+    }
+
+    /// Takes bytes for a client, who does not wait for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if they are not free in time.
+    pub(crate) async fn take_in_time(&self, bytes: usize) -> Result<Option<Room>> {
+        let taken = timeout(TIME_LIMIT, self.take(bytes)).await;
+        taken.map_err(|_| {
+            let reason = "other transfers take up the memory for requests";
+            Error::Unavailable(io::Error::other(reason))
+        })
+    }
+
+    /// Returns whether large pieces are always free.
+    pub(crate) fn is_unlimited(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+impl Buffer {
+    pub(crate) fn new(memory: &Memory) -> Self {
+        Self {
+            memory: memory.clone(),
+            bytes: BytesMut::new(),
+            room: None,
+        }
+    }
+
+    /// Takes as many of the bytes as fit, and returns the others.
+    pub(crate) fn fill<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        if self.outgrows_small(bytes) {
+            self.room = self.memory.try_take(BATCH_SIZE);
+        }
+        let most = if self.is_large() { BATCH_SIZE } else { SMALL_SIZE };
+        if self.bytes.len() + bytes.len() > SMALL_SIZE {
+            self.bytes.reserve(most - self.bytes.len());
+        }
+        let (fitting, rest) = bytes.split_at(bytes.len().min(most - self.bytes.len()));
+        self.bytes.extend_from_slice(fitting);
+        rest
+    }
+
+    /// Returns whether these bytes would make it large for the first time.
+    pub(crate) fn outgrows_small(&self, bytes: &[u8]) -> bool {
+        self.bytes.len() + bytes.len() > SMALL_SIZE && !self.is_large()
+    }
+
+    /// Returns whether it can have [`BATCH_SIZE`] bytes.
+    fn is_large(&self) -> bool {
+        self.room.is_some() || self.memory.is_unlimited()
+    }
+
+    /// Lets it have [`BATCH_SIZE`] bytes, which are a part of this room.
+    pub(crate) fn give(&mut self, room: Option<Room>) {
+        self.room = room;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Returns the bytes, which have their room until they are dropped.
+    pub(crate) fn freeze(mut self) -> Bytes {
+        match self.take() {
+            (bytes, None) => bytes,
+            (bytes, Some(room)) => Bytes::from_owner(Held { bytes, _room: room }),
+        }
+    }
+
+    /// Takes the bytes and the room that they take up.
+    pub(crate) fn take(&mut self) -> (Bytes, Option<Room>) {
+        (mem::take(&mut self.bytes).freeze(), self.room.take())
+    }
+
+    /// Empties it, and uses the space of bytes that were taken, if nobody else has them.
+    pub(crate) fn reuse(&mut self, bytes: Bytes, room: Option<Room>) {
+        self.bytes = bytes.try_into_mut().unwrap_or_default();
+        self.bytes.clear();
+        self.room = room;
+    }
+}
+
+/// Bytes with their room.
+struct Held {
+    bytes: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_small_when_the_memory_is_taken() {
+        let memory = Memory::new(BATCH_SIZE as u64);
+        let bytes = vec![7; BATCH_SIZE];
+        let (mut first, mut second) = (Buffer::new(&memory), Buffer::new(&memory));
+        assert!(first.fill(&bytes[..SMALL_SIZE]).is_empty());
+        assert_eq!(second.fill(&bytes), &[] as &[u8]);
+        assert_eq!(first.fill(&bytes[..1]).len(), 1, "it is full");
+        let (taken, room) = second.take();
+        assert_eq!(taken.len(), BATCH_SIZE);
+        assert_eq!(first.fill(&bytes[..1]).len(), 1, "the taken bytes have their room");
+        drop(room);
+        assert_eq!(first.fill(&bytes).len(), SMALL_SIZE);
+    }
+
+    #[test]
+    fn bytes_of_a_buffer_keep_their_order() {
+        let memory = Memory::default();
+        let mut buffer = Buffer::new(&memory);
+        let bytes: Vec<u8> = (0..2_000_000u32).map(|byte| byte.to_le_bytes()[0]).collect();
+        let (mut collected, mut rest) = (Vec::new(), bytes.as_slice());
+        while !rest.is_empty() {
+            rest = buffer.fill(rest);
+            let (taken, room) = buffer.take();
+            collected.extend_from_slice(&taken);
+            buffer.reuse(taken, room);
+        }
+        assert_eq!(collected, bytes);
+    }
+
+    #[tokio::test]
+    async fn too_much_is_all_and_others_wait_for_it() {
+        let memory = Memory::new(10 * UNIT);
+        let all = memory.take(1 << 40).await;
+        assert!(memory.try_take(1).is_none());
+        let waiting = memory.take_in_time(1);
+        let giving_back = async {
+            tokio::task::yield_now().await;
+            drop(all);
+        };
+        let (taken, ()) = tokio::join!(waiting, giving_back);
+        assert!(taken.unwrap().is_some());
+        assert!(memory.try_take(1).is_some());
+    }
+}
