@@ -7,6 +7,7 @@
 use std::{io, mem, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use memmap2::MmapMut;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -41,8 +42,22 @@ pub(crate) struct Room(#[expect(dead_code, reason = "it is only held")] OwnedSem
 #[derive(Debug)]
 pub(crate) struct Buffer {
     memory: Memory,
-    bytes: BytesMut,
+    filling: Filled,
+}
+
+/// Collected bytes, and the part of the memory that they take up.
+#[derive(Debug, Default)]
+pub(crate) struct Filled {
+    space: Space,
     room: Option<Room>,
+}
+
+#[derive(Debug)]
+enum Space {
+    Heap(BytesMut),
+    /// Pages of their own, and the number of bytes in them. They go back to the system when they are
+    /// dropped, whereas a heap keeps most of what it had at a peak.
+    Pages(MmapMut, usize),
 }
 
 impl Memory {
@@ -96,82 +111,126 @@ fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 
+impl Default for Space {
+    fn default() -> Self {
+        Self::Heap(BytesMut::new())
+    }
+}
+
+impl Space {
+    /// Has space for `size` bytes.
+    fn grow(&mut self, size: usize) {
+        if let Self::Heap(bytes) = self
+            && bytes.capacity() < size
+        {
+            match MmapMut::map_anon(size) {
+                Ok(mut pages) if size > SMALL_SIZE => {
+                    pages[..bytes.len()].copy_from_slice(bytes);
+                    *self = Self::Pages(pages, bytes.len());
+                }
+                _ => bytes.reserve(size - bytes.len()),
+            }
+        }
+    }
+
+    fn extend(&mut self, more: &[u8]) {
+        match self {
+            Self::Heap(bytes) => bytes.extend_from_slice(more),
+            Self::Pages(pages, length) => {
+                let end = *length + more.len();
+                pages[*length..end].copy_from_slice(more);
+                *length = end;
+            }
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Self::Heap(bytes) => bytes.clear(),
+            Self::Pages(_, length) => *length = 0,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Filled {
+    fn as_ref(&self) -> &[u8] {
+        match &self.space {
+            Space::Heap(bytes) => bytes,
+            Space::Pages(pages, length) => &pages[..*length],
+        }
+    }
+}
+
 impl Buffer {
     pub(crate) fn new(memory: &Memory) -> Self {
         Self {
             memory: memory.clone(),
-            bytes: BytesMut::new(),
-            room: None,
+            filling: Filled::default(),
         }
     }
 
     /// Takes as many of the bytes as fit, and returns the others.
     pub(crate) fn fill<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         if self.outgrows_small(bytes) {
-            self.room = self.memory.try_take(BATCH_SIZE);
+            self.filling.room = self.memory.try_take(BATCH_SIZE);
         }
-        let most = if self.is_large() { BATCH_SIZE } else { SMALL_SIZE };
-        if self.bytes.len() + bytes.len() > SMALL_SIZE {
-            self.bytes.reserve(most - self.bytes.len());
+        let most = if self.is_large() {
+            BATCH_SIZE
+        } else {
+            SMALL_SIZE
+        };
+        let (fitting, rest) = bytes.split_at(bytes.len().min(most - self.len()));
+        if self.len() + bytes.len() > SMALL_SIZE {
+            self.filling.space.grow(most);
         }
-        let (fitting, rest) = bytes.split_at(bytes.len().min(most - self.bytes.len()));
-        self.bytes.extend_from_slice(fitting);
+        self.filling.space.extend(fitting);
         rest
     }
 
     /// Returns whether these bytes would make it large for the first time.
     pub(crate) fn outgrows_small(&self, bytes: &[u8]) -> bool {
-        self.bytes.len() + bytes.len() > SMALL_SIZE && !self.is_large()
+        self.len() + bytes.len() > SMALL_SIZE && !self.is_large()
     }
 
     /// Returns whether it can have [`BATCH_SIZE`] bytes.
     fn is_large(&self) -> bool {
-        self.room.is_some() || self.memory.is_unlimited()
+        self.filling.room.is_some() || self.memory.is_unlimited()
     }
 
     /// Lets it have [`BATCH_SIZE`] bytes, which are a part of this room.
     pub(crate) fn give(&mut self, room: Option<Room>) {
-        self.room = room;
+        self.filling.room = room;
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.filling.as_ref().len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
+    /// Takes the bytes, and goes on with the space of others.
+    pub(crate) fn replace(&mut self, mut spare: Filled) -> Filled {
+        spare.space.clear();
+        mem::replace(&mut self.filling, spare)
+    }
+
+    /// Takes the bytes and what they take up.
+    pub(crate) fn take(&mut self) -> Filled {
+        mem::take(&mut self.filling)
+    }
+}
+
+impl Filled {
     /// Returns the bytes, which have their room until they are dropped.
-    pub(crate) fn freeze(mut self) -> Bytes {
-        match self.take() {
-            (bytes, None) => bytes,
-            (bytes, Some(room)) => Bytes::from_owner(Held { bytes, _room: room }),
-        }
+    pub(crate) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
     }
 
-    /// Takes the bytes and the room that they take up.
-    pub(crate) fn take(&mut self) -> (Bytes, Option<Room>) {
-        (mem::take(&mut self.bytes).freeze(), self.room.take())
-    }
-
-    /// Empties it, and uses the space of bytes that were taken, if nobody else has them.
-    pub(crate) fn reuse(&mut self, bytes: Bytes, room: Option<Room>) {
-        self.bytes = bytes.try_into_mut().unwrap_or_default();
-        self.bytes.clear();
-        self.room = room;
-    }
-}
-
-/// Bytes with their room.
-struct Held {
-    bytes: Bytes,
-    _room: Room,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+    /// Returns the room, for other bytes.
+    pub(crate) fn into_room(self) -> Option<Room> {
+        self.room
     }
 }
 
@@ -187,10 +246,10 @@ mod tests {
         assert!(first.fill(&bytes[..SMALL_SIZE]).is_empty());
         assert_eq!(second.fill(&bytes), &[] as &[u8]);
         assert_eq!(first.fill(&bytes[..1]).len(), 1, "it is full");
-        let (taken, room) = second.take();
-        assert_eq!(taken.len(), BATCH_SIZE);
+        let taken = second.take();
+        assert_eq!(taken.as_ref(), bytes);
         assert_eq!(first.fill(&bytes[..1]).len(), 1, "the taken bytes have their room");
-        drop(room);
+        drop(taken.freeze());
         assert_eq!(first.fill(&bytes).len(), SMALL_SIZE);
     }
 
@@ -200,11 +259,15 @@ mod tests {
         let mut buffer = Buffer::new(&memory);
         let bytes: Vec<u8> = (0..2_000_000u32).map(|byte| byte.to_le_bytes()[0]).collect();
         let (mut collected, mut rest) = (Vec::new(), bytes.as_slice());
+        let mut spare = Filled::default();
         while !rest.is_empty() {
-            rest = buffer.fill(rest);
-            let (taken, room) = buffer.take();
-            collected.extend_from_slice(&taken);
-            buffer.reuse(taken, room);
+            let (some, others) = rest.split_at(rest.len().min(50_000));
+            let left = buffer.fill(some).len();
+            rest = &rest[some.len() - left..];
+            if left > 0 || others.is_empty() {
+                spare = buffer.replace(spare);
+                collected.extend_from_slice(spare.as_ref());
+            }
         }
         assert_eq!(collected, bytes);
     }

@@ -27,7 +27,8 @@ pub(crate) struct MultipartWriter {
     hasher: BackgroundHasher,
     commands: mpsc::Sender<Command>,
     writing: JoinHandle<Result<()>>,
-    _room: Option<Room>,
+    /// The memory of the parts.
+    pub(crate) room: Option<Room>,
 }
 
 /// A command to the task.
@@ -47,13 +48,8 @@ impl Bucket {
 }
 
 impl MultipartWriter {
-    /// Starts an object with a new key. Nothing is hashed if its content `is_known`. Its bytes take up
-    /// this room.
-    pub(crate) async fn new(
-        bucket: &Bucket,
-        is_known: bool,
-        room: Option<Room>,
-    ) -> Result<Self> {
+    /// Starts an object with a new key. Nothing is hashed if its content `is_known`.
+    pub(crate) async fn new(bucket: &Bucket, is_known: bool) -> Result<Self> {
         let key = key::fresh()?;
         let writer = bucket
             .operator()
@@ -70,7 +66,7 @@ impl MultipartWriter {
             hasher: BackgroundHasher::unless_known(is_known),
             commands,
             writing,
-            _room: room,
+            room: None,
         })
     }
 

@@ -2,7 +2,6 @@
 
 use std::{fs::File, io, mem, os::unix::fs::FileExt as _, sync::Arc};
 
-use bytes::Bytes;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     hashing::Hashes,
-    memory::{Buffer, Memory, Room},
+    memory::{Buffer, Filled, Memory},
 };
 
 /// Hashes and writes bytes to a file, in batches.
@@ -33,8 +32,8 @@ enum Work {
     /// No batch is being hashed or written.
     Idle {
         hashes: Box<Hashes>,
-        /// The bytes of the last batch, whose space the next one takes.
-        spare: (Bytes, Option<Room>),
+        /// The last batch, whose space the next one takes.
+        spare: Filled,
     },
     /// A batch is being hashed and written.
     Running(Batch),
@@ -48,9 +47,8 @@ enum Work {
 struct Batch {
     hashing: JoinHandle<Box<Hashes>>,
     hashed: Option<Result<Box<Hashes>, JoinError>>,
-    writing: JoinHandle<Result<Bytes>>,
-    written: Option<Result<Result<Bytes>, JoinError>>,
-    room: Option<Room>,
+    writing: JoinHandle<Result<Arc<Filled>>>,
+    written: Option<Result<Result<Arc<Filled>>, JoinError>>,
 }
 
 impl FileWriter {
@@ -69,7 +67,7 @@ impl FileWriter {
             filling: Buffer::new(memory),
             work: Work::Idle {
                 hashes,
-                spare: (Bytes::new(), None),
+                spare: Filled::default(),
             },
             sync,
             reserve,
@@ -106,18 +104,18 @@ impl FileWriter {
             return Err(broken());
         };
         let (file, position, reserve) = (Arc::clone(&self.file), self.position, self.reserve);
-        let (batch, room) = self.filling.take();
-        self.filling.reuse(spare.0, spare.1);
-        self.position += batch.len() as u64;
-        let same_batch = batch.clone();
+        let batch = Arc::new(self.filling.replace(spare));
+        self.position += size;
+        let same_batch = Arc::clone(&batch);
         let hashing = spawn_blocking(move || {
-            hashes.update(&same_batch);
+            hashes.update((*same_batch).as_ref());
             hashes
         });
         let writing = spawn_blocking(move || {
             before.save()?;
-            reserve.leave_free(&file, batch.len())?;
-            file.write_all_at(&batch, position)?;
+            let bytes = (*batch).as_ref();
+            reserve.leave_free(&file, bytes.len())?;
+            file.write_all_at(bytes, position)?;
             Ok(batch)
         });
         self.work = Work::Running(Batch {
@@ -125,7 +123,6 @@ impl FileWriter {
             hashed: None,
             writing,
             written: None,
-            room,
         });
         Ok(())
     }
@@ -147,12 +144,15 @@ async fn wait_until_idle(work: &mut Work) -> Result<&mut Hashes> {
         Work::Running(Batch {
             hashed: Some(hashed),
             written: Some(written),
-            room,
             ..
-        }) => Work::Idle {
-            hashes: hashed.map_err(stopped)?,
-            spare: (written.map_err(stopped)??, room),
-        },
+        }) => {
+            let batch = written.map_err(stopped)??;
+            Work::Idle {
+                hashes: hashed.map_err(stopped)?,
+                // Nobody else has it any more.
+                spare: Arc::try_unwrap(batch).unwrap_or_default(),
+            }
+        }
         other => other,
     };
     match work {

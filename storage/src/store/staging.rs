@@ -91,10 +91,13 @@ impl StagingWriter {
             if rest.is_empty() {
                 return Ok(());
             }
-            let (filled, room) = filling.take();
-            self.bytes = Staging::begin(store, self.known.is_some(), room).await?;
-            self.bytes.write(&filled).await?;
-            return self.bytes.write(rest).await;
+            let filled = filling.take();
+            let mut staging = Staging::begin(store, self.known.is_some()).await?;
+            staging.write(filled.as_ref()).await?;
+            staging.write(rest).await?;
+            staging.keep(filled.into_room());
+            self.bytes = staging;
+            return Ok(());
         }
         self.bytes.write(bytes).await
     }
@@ -106,8 +109,8 @@ impl StagingWriter {
     /// As [`StagingWriter::write`].
     pub async fn finish(self) -> Result<StagedObject> {
         let (hasher, bytes) = match self.bytes {
-            Staging::InMemory(store, filled) => {
-                let bytes = filled.freeze();
+            Staging::InMemory(store, mut filled) => {
+                let bytes = filled.take().freeze();
                 let hasher = if self.known.is_some() {
                     ContentHasher::default()
                 } else {
@@ -135,16 +138,23 @@ impl StagingWriter {
 
 impl Staging {
     /// Starts to stage an object that does not fit into memory.
-    async fn begin(store: &Store, is_known: bool, room: Option<Room>) -> Result<Self> {
+    async fn begin(store: &Store, is_known: bool) -> Result<Self> {
         match store {
             Store::Disk(disk) => {
                 let writer = disk.stage(is_known).await?;
                 Ok(Self::Disk(disk.clone(), Box::new(writer)))
             }
             Store::Bucket(bucket) => {
-                let writer = MultipartWriter::new(bucket, is_known, room).await?;
+                let writer = MultipartWriter::new(bucket, is_known).await?;
                 Ok(Self::Bucket(bucket.clone(), Box::new(writer)))
             }
+        }
+    }
+
+    /// Keeps the memory that the bytes take up. Those to a disk have taken their own.
+    fn keep(&mut self, room: Option<Room>) {
+        if let Self::Bucket(_, writer) = self {
+            writer.room = room;
         }
     }
 
