@@ -248,7 +248,11 @@ mod tests {
         assert_eq!(first.fill(&bytes[..1]).len(), 1, "it is full");
         let taken = second.take();
         assert_eq!(taken.as_ref(), bytes);
-        assert_eq!(first.fill(&bytes[..1]).len(), 1, "the taken bytes have their room");
+        assert_eq!(
+            first.fill(&bytes[..1]).len(),
+            1,
+            "the taken bytes have their room"
+        );
         drop(taken.freeze());
         assert_eq!(first.fill(&bytes).len(), SMALL_SIZE);
     }
@@ -257,7 +261,9 @@ mod tests {
     fn bytes_of_a_buffer_keep_their_order() {
         let memory = Memory::default();
         let mut buffer = Buffer::new(&memory);
-        let bytes: Vec<u8> = (0..2_000_000u32).map(|byte| byte.to_le_bytes()[0]).collect();
+        let bytes: Vec<u8> = (0..2_000_000u32)
+            .map(|byte| byte.to_le_bytes()[0])
+            .collect();
         let (mut collected, mut rest) = (Vec::new(), bytes.as_slice());
         let mut spare = Filled::default();
         while !rest.is_empty() {

@@ -216,6 +216,108 @@ async fn a_body_whose_first_byte_does_not_come_is_cut_off_soon() {
     server.finish().await;
 }
 
+/// The head of an upload of a number of bytes.
+fn head(token: &str, bytes: usize) -> String {
+    format!(
+        "POST /files?file_name=a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/octet-stream\r\nContent-Length: {bytes}\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_place_is_taken_by_the_first_byte() {
+    let settings = [
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_CONCURRENT_UPLOADS", "3"),
+        ("FILESERVER_CONCURRENT_UPLOADS_PER_OWNER", "2"),
+    ];
+    let server = Server::alone(Kind::Sqlite, &settings).await;
+    let token = server.token("alice", "files:read,files:write");
+    let mut idle = Vec::new();
+    for _ in 0..6 {
+        let mut connection = server.connect().await;
+        let head = head(&token, 5);
+        connection.write_all(head.as_bytes()).await.unwrap();
+        idle.push(connection);
+    }
+    // Their headers have arrived before this one does.
+    sleep(Duration::from_millis(300)).await;
+    let (alice, bob) = (server.client_of("alice"), server.client_of("bob"));
+    for client in [&alice, &bob] {
+        assert_eq!(client.upload_raw("b.txt", "b").await.status, 201);
+        let tus = TusUpload::begin(client, 3, &[]).await;
+        assert_eq!(tus.append(0, "abc").await.status, 204);
+    }
+    // Of those that go on, as many get a place as the owner may have.
+    for connection in &mut idle[..3] {
+        connection.write_all(b"h").await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+    }
+    let mut answer = [0; 12];
+    let refused = timeout(Duration::from_secs(20), idle[2].read_exact(&mut answer)).await;
+    refused.expect("it is one too many").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
+    for connection in &mut idle[..2] {
+        connection.write_all(b"ello").await.unwrap();
+        connection.read_exact(&mut answer).await.unwrap();
+        assert!(
+            [b"HTTP/1.1 201", b"HTTP/1.1 200"].contains(&&answer),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    server.finish().await;
+}
+
+/// A number of kilobytes of a process: what it uses now (`VmRSS`), or used at most (`VmHWM`).
+fn memory(process: u32, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
+    let number = line.unwrap().split_whitespace().next();
+    number.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn uploads_at_once_share_the_memory() {
+    const UPLOADS: u64 = 200;
+    let settings = [
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_CONCURRENT_UPLOADS", "256"),
+        ("FILESERVER_REQUEST_MEMORY", "48MiB"),
+    ];
+    let server = Server::alone(Kind::Sqlite, &settings).await;
+    let token = &server.token("alice", "files:read,files:write");
+    server.client_of("alice").upload_some("a.txt").await;
+    let before = memory(server.id().await, "VmRSS:");
+    let bytes = &random(2_000_000);
+    let most = bytes.len() - 1;
+    // All of them wait for their last byte.
+    let begun = (0..UPLOADS).map(|_| async {
+        let mut connection = server.connect().await;
+        let head = head(token, bytes.len());
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection.write_all(&bytes[..most]).await.unwrap();
+        connection
+    });
+    let begun = join_all(begun).await;
+    sleep(Duration::from_millis(500)).await;
+    let ended = begun.into_iter().map(|mut connection| async move {
+        connection.write_all(&bytes[most..]).await.unwrap();
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await.unwrap();
+        answer
+    });
+    for answer in join_all(ended).await {
+        assert!(answer.starts_with(b"HTTP/1.1 20"), "{answer:?}");
+    }
+    // A connection has buffers of up to 256 KiB, and its thread has a stack; without a limit each upload
+    // would take a megabyte more.
+    let grown = memory(server.id().await, "VmHWM:") - before;
+    println!("grown by {grown} kB");
+    assert!(grown < 48 * 1024 + UPLOADS * 512, "{grown} kB");
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn uploads_beyond_the_places_that_there_are_wait() {
     let settings = [

@@ -50,7 +50,9 @@ async fn the_migration_that_adds_counts_counts_existing_files(
     change(database, &owner("bob"), &second.sha1, None).await;
     let schema = Database::schema(&options(place)).await.unwrap();
     let steps = schema.steps().await.unwrap();
-    let later = steps.iter().skip_while(|(name, _)| !name.contains("create_owners"));
+    let later = steps
+        .iter()
+        .skip_while(|(name, _)| !name.contains("create_owners"));
     let later = u32::try_from(later.count()).unwrap();
     assert!(later > 0);
     schema.down(later).await.unwrap();

@@ -53,7 +53,9 @@ impl TestStore {
         match kind {
             Kind::Disk => {
                 let folder = tempfile::tempdir().unwrap();
-                let disk = Disk::open("disk", folder.path(), 0, Memory::default()).await.unwrap();
+                let disk = Disk::open("disk", folder.path(), 0, Memory::default())
+                    .await
+                    .unwrap();
                 Self {
                     store: Store::Disk(disk),
                     backend: Backend::Disk(folder),

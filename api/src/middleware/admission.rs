@@ -19,8 +19,8 @@ use crate::{
     auth::{self, Authenticator, Identity, X_OWNER},
     extract::body,
     limits::{
-        rate_limit::{RateLimitDecision, RateLimiter},
         placed_body::{PlaceGuard, PlacedBody},
+        rate_limit::{RateLimitDecision, RateLimiter},
         upload_slots::UploadSlots,
     },
     openapi::{Access, RequiredRole, Route},
@@ -81,7 +81,13 @@ pub(crate) async fn admit(
         Some(rate_limiter) => Some(rate_limiter.take(&identity.owner).await),
         None => None,
     };
-    let limited = limit(&admission, route, &identity, decision.as_ref(), &mut request);
+    let limited = limit(
+        &admission,
+        route,
+        &identity,
+        decision.as_ref(),
+        &mut request,
+    );
     let mut response = match limited {
         Err(problem) => request.into_response(problem.error_response()),
         Ok(_place) => {

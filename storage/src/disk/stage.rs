@@ -29,7 +29,13 @@ impl Disk {
         };
         let sync = BackgroundSync::File(FileSync::default());
         Ok(StagedFileWriter {
-            writer: FileWriter::new(Arc::clone(&staged.file), hashes, sync, self.reserve(), self.memory()),
+            writer: FileWriter::new(
+                Arc::clone(&staged.file),
+                hashes,
+                sync,
+                self.reserve(),
+                self.memory(),
+            ),
             staged,
         })
     }

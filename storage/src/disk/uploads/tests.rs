@@ -16,7 +16,9 @@ const ID: [u8; 16] = [7; 16];
 
 async fn store() -> (tempfile::TempDir, Disk) {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Disk::open("disk", folder.path(), 0, Memory::default()).await.unwrap();
+    let disk = Disk::open("disk", folder.path(), 0, Memory::default())
+        .await
+        .unwrap();
     (folder, disk)
 }
 
