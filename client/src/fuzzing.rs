@@ -1,11 +1,6 @@
 //! Properties of what a server's answers are read as, for every input: `fuzz/` searches for inputs that
 //! break them, and a test tries those that it kept.
 
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "a property that does not hold panics"
-)]
-
 use std::fmt::Write as _;
 
 use crate::disposition::file_name;

@@ -1,11 +1,7 @@
 //! Properties that cursors and links have for every input: `fuzz/` searches for inputs that break them,
 //! and a test tries those that it kept.
 
-#![expect(
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "a property that does not hold panics"
-)]
+#![expect(clippy::unwrap_used, reason = "a property that does not hold panics")]
 
 use domain::{EntryFilter, FileStatus, Owner, Position, RandomId, Timestamp};
 

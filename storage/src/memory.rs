@@ -22,7 +22,7 @@ use crate::{
 const UNIT: u64 = 1024;
 
 /// Time limit for an upload into a bucket that waits for memory.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The memory that the transfers of a process share. Cloning is cheap, and the clone is the same memory.
 #[derive(Debug, Clone, Default)]

@@ -375,15 +375,15 @@ impl Owner {
     /// Makes a change by the request that it has.
     async fn change_again(&mut self, change: Change, accepted: &[u16]) -> Answered<()> {
         let path = format!("/files/{}", change.sha1());
-        let patch = |patch: Value| {
+        let patching = |patch: Value| {
             self.request(Method::PATCH, &path)
                 .header("content-type", "application/merge-patch+json")
                 .body(patch.to_string())
         };
         let request = match &change {
             Change::Put(file, name) => self.raw(file, name),
-            Change::Rename(_, name) => patch(json!({"file_name": name})),
-            Change::Restore(_) => patch(json!({"status": "available"})),
+            Change::Rename(_, name) => patching(json!({"file_name": name})),
+            Change::Restore(_) => patching(json!({"status": "available"})),
             Change::Delete(_) => self.request(Method::DELETE, &path),
             Change::Purge(_) => self.request(Method::DELETE, &format!("{path}?purge=true")),
         };

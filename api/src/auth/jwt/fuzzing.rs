@@ -1,5 +1,11 @@
 //! Properties of JWTs and of the keys that verify them.
 
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a property that does not hold panics"
+)]
+
 use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

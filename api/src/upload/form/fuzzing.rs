@@ -1,5 +1,11 @@
 //! Properties of forms.
 
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a property that does not hold panics"
+)]
+
 use actix_web::{FromRequest as _, dev, test::TestRequest};
 
 use super::*;
