@@ -96,7 +96,7 @@ impl Memory {
     pub(crate) async fn take_in_time(&self, bytes: usize) -> Result<Option<Room>> {
         let taken = timeout(TIME_LIMIT, self.take(bytes)).await;
         taken.map_err(|_| {
-            let reason = "other transfers take up the memory for requests";
+            let reason = "other transfers take up the memory for requests (--request-memory)";
             Error::Unavailable(io::Error::other(reason))
         })
     }

@@ -28,6 +28,7 @@ mod details;
 mod downloading;
 mod fairness;
 mod faults;
+mod http2;
 mod interim;
 mod interrupted;
 mod limits;

@@ -13,12 +13,12 @@ use tokio::{
 };
 
 /// The files of a certificate that certifies itself.
-struct Files {
+pub(crate) struct Files {
     folder: TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let files = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -26,7 +26,7 @@ impl Files {
         files
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
@@ -63,7 +63,7 @@ impl Files {
         );
     }
 
-    async fn serve(&self, settings: &[(&'static str, &str)]) -> Server {
+    pub(crate) async fn serve(&self, settings: &[(&'static str, &str)]) -> Server {
         let (certificate, key) = (self.path("certificate"), self.path("key"));
         let tls = [
             ("FILESERVER_TLS_CERTIFICATE", certificate.as_str()),

@@ -50,12 +50,15 @@ pub(crate) async fn with(kind: Kind, test: impl AsyncFn(&TestStore)) {
 
 impl TestStore {
     pub(crate) async fn new(kind: Kind) -> Self {
+        Self::with_memory(kind, Memory::default()).await
+    }
+
+    /// A store whose transfers share some memory.
+    pub(crate) async fn with_memory(kind: Kind, memory: Memory) -> Self {
         match kind {
             Kind::Disk => {
                 let folder = tempfile::tempdir().unwrap();
-                let disk = Disk::open("disk", folder.path(), 0, Memory::default())
-                    .await
-                    .unwrap();
+                let disk = Disk::open("disk", folder.path(), 0, memory).await.unwrap();
                 Self {
                     store: Store::Disk(disk),
                     backend: Backend::Disk(folder),
@@ -63,25 +66,29 @@ impl TestStore {
             }
             Kind::Ceph => {
                 let options = options(BucketKind::S3, &Ceph::settings());
-                let bucket = Bucket::new("ceph", options.clone(), Memory::default()).unwrap();
+                let bucket = Bucket::new("ceph", options.clone(), memory).unwrap();
                 Self {
                     store: Store::Bucket(bucket),
                     backend: Backend::Ceph(options),
                 }
             }
-            Kind::Oss => Self::with_timeout(Duration::from_secs(10)),
+            Kind::Oss => Self::on_oss(Duration::from_secs(10), memory),
         }
     }
 
     /// A store on the stand-in for OSS, with a timeout for requests.
     pub(crate) fn with_timeout(timeout: Duration) -> Self {
+        Self::on_oss(timeout, Memory::default())
+    }
+
+    fn on_oss(timeout: Duration, memory: Memory) -> Self {
         let oss = Oss::start();
         let options = BucketOptions {
             timeout,
             ..options(BucketKind::Oss, &oss.settings())
         };
         Self {
-            store: Store::Bucket(Bucket::new("oss", options, Memory::default()).unwrap()),
+            store: Store::Bucket(Bucket::new("oss", options, memory).unwrap()),
             backend: Backend::Oss(oss),
         }
     }

@@ -10,6 +10,7 @@ mod behaviour;
 mod conformance;
 mod faults;
 mod fixture;
+mod memory;
 mod presigned;
 mod settings;
 mod takeover;
