@@ -18,7 +18,7 @@ use tokio::{
 };
 
 pub(crate) use self::{
-    connections::{Connection, Connections, DELIVERY_TIME, InFlightGuard},
+    connections::{Connection, Connections, InFlightGuard},
     listener::Listener,
 };
 

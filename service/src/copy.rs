@@ -112,9 +112,11 @@ async fn copy_bytes(
     rate: Option<u64>,
 ) -> Result<StagedObject> {
     let whole = ByteRange::whole(row.content.size);
+    let mut incoming = target.writer_for(row.content);
+    // Before the source takes any.
+    incoming.wait_for_memory().await;
     let opened = source.open_object(&row.address.key, row.content.size, whole);
     let object: Object = opened.await?;
-    let mut incoming = target.writer_for(row.content);
     let mut pieces = object.stream(whole);
     let (began, mut copied) = (Instant::now(), 0);
     while let Some(piece) = pieces.next().await {

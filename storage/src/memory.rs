@@ -21,8 +21,9 @@ use crate::{
 /// The unit, in bytes, in which memory is counted.
 const UNIT: u64 = 1024;
 
-/// Time limit for an upload into a bucket that waits for memory.
-const TIME_LIMIT: Duration = Duration::from_mins(1);
+/// Time limit for an upload into a bucket that waits for memory: less than the time for which a newer
+/// request for the same upload waits.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 /// The memory that the transfers of a process share. Cloning is cheap, and the clone is the same memory.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +44,12 @@ pub(crate) struct Room(#[expect(dead_code, reason = "it is only held")] OwnedSem
 pub(crate) struct Buffer {
     memory: Memory,
     filling: Filled,
+}
+
+/// Bytes with the room that they take up.
+struct Held {
+    bytes: Bytes,
+    _room: Room,
 }
 
 /// Collected bytes, and the part of the memory that they take up.
@@ -70,6 +77,12 @@ impl Memory {
         let size = units(bytes);
         let free = Arc::new(Semaphore::new(size as usize));
         Self(Some(Arc::new(Pool { free, size })))
+    }
+
+    /// Its size in bytes, if it is limited.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.0.as_ref().map(|pool| u64::from(pool.size) * UNIT)
     }
 
     /// Takes bytes if they are free.
@@ -123,12 +136,12 @@ impl Space {
         if let Self::Heap(bytes) = self
             && bytes.capacity() < size
         {
-            match MmapMut::map_anon(size) {
-                Ok(mut pages) if size > SMALL_SIZE => {
-                    pages[..bytes.len()].copy_from_slice(bytes);
-                    *self = Self::Pages(pages, bytes.len());
-                }
-                _ => bytes.reserve(size - bytes.len()),
+            let pages = (size > SMALL_SIZE).then(|| MmapMut::map_anon(size));
+            if let Some(Ok(mut pages)) = pages {
+                pages[..bytes.len()].copy_from_slice(bytes);
+                *self = Self::Pages(pages, bytes.len());
+            } else {
+                bytes.reserve(size - bytes.len());
             }
         }
     }
@@ -158,6 +171,19 @@ impl AsRef<[u8]> for Filled {
             Space::Heap(bytes) => bytes,
             Space::Pages(pages, length) => &pages[..*length],
         }
+    }
+}
+
+impl Room {
+    /// Keeps it until these bytes are dropped.
+    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Held { bytes, _room: self })
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -228,9 +254,9 @@ impl Filled {
         Bytes::from_owner(self)
     }
 
-    /// Returns the room, for other bytes.
-    pub(crate) fn into_room(self) -> Option<Room> {
-        self.room
+    /// Takes the room, for these bytes and others.
+    pub(crate) fn take_room(&mut self) -> Option<Room> {
+        self.room.take()
     }
 }
 

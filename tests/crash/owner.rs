@@ -420,7 +420,10 @@ impl Owner {
     /// Sends a request; an error of the server's tells no more than a broken connection.
     async fn ask(&self, request: RequestBuilder) -> Answered<Answer> {
         match self.client.try_send(request).await {
-            Ok(answer) if answer.status.is_server_error() => Err(Unanswered(answer.text())),
+            Ok(answer) if answer.status.is_server_error() => {
+                let (status, text) = (answer.status, answer.text());
+                Err(Unanswered(format!("{status}: {text}")))
+            }
             Ok(answer) => Ok(answer),
             Err(error) => Err(Unanswered(error.to_string())),
         }

@@ -50,7 +50,13 @@ async fn with(kind: Kind, test: impl AsyncFn(&TestStore)) {
 }
 
 async fn objects_are_written_and_read_whole(fixture: &TestStore) {
-    let sizes = [10, 70_000, 600_000, 1_500_000, 3 * fixture.segment_size() + 1];
+    let sizes = [
+        10,
+        70_000,
+        600_000,
+        1_500_000,
+        3 * fixture.segment_size() + 1,
+    ];
     let objects = sizes.iter().chain(&sizes).map(|size| async {
         let bytes = random(*size);
         let staged = stage(&fixture.store, &bytes).await.unwrap();

@@ -105,7 +105,8 @@ pub(super) async fn serve(
     let last = match last_response(&link, &ended, peer, refusals).await {
         Some(response) => {
             link.drop_held();
-            encode(response).await
+            let encoded = timeout(MALFORMED_TIMEOUT, encode(response)).await;
+            encoded.unwrap_or_default()
         }
         None if link.held_status().is_some() => Some(Vec::new()),
         None => None,

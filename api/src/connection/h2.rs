@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     server::KEEP_ALIVE,
-    shutdown::{Connection, DELIVERY_TIME, ShutdownState},
+    shutdown::{Connection, ShutdownState},
 };
 
 /// The number of requests of a connection that are answered at a time.
@@ -48,10 +48,20 @@ const MAX_STREAMS: u32 = 64;
 const MAX_HEADER: u32 = 64 * 1024;
 
 /// The number of bytes of a request's body that may wait for its handler.
-const STREAM_WINDOW: u32 = 1024 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
 
-/// The number of bytes of all bodies of a connection that may wait for their handlers.
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// The number of bytes of all bodies of a connection that may wait for their handlers: no body that waits
+/// keeps another one from being read.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+
+/// The number of bytes of a response that may wait for the client.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Time in which a client must take a piece of a response.
+const STALL_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Time in which a connection that comes during a shutdown can send a request.
+const LATE_REQUEST_TIME: Duration = Duration::from_secs(1);
 
 /// The largest piece of a response's body that is passed on at once, in bytes.
 const PIECE: usize = 16 * 1024;
@@ -87,6 +97,7 @@ pub(super) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER)
+        .max_send_buffer_size(SEND_BUFFER)
         .handshake(transport);
     match timeout(header_timeout, handshake).await {
         Ok(Ok(connection)) => accept(Rc::new(http2), connection, shutdown).await,
@@ -102,16 +113,24 @@ async fn accept(
     shutdown: &ShutdownState,
 ) {
     let mut is_leaving = false;
+    let mut has_begun = false;
     loop {
+        let draining = async {
+            shutdown.draining().await;
+            if !has_begun {
+                sleep(LATE_REQUEST_TIME).await;
+            }
+        };
         let leave = async {
             tokio::select! {
-                () = shutdown.draining() => {}
+                () = draining => {}
                 () = is_idle(&http2.connection) => {}
             }
         };
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
+                    has_begun = true;
                     actix_web::rt::spawn(Rc::clone(&http2).exchange(request, respond));
                 }
                 Some(Err(error)) => {
@@ -154,7 +173,13 @@ impl Http2 {
             return;
         };
         let is_head = request.method() == Method::HEAD;
-        let response = (self.application)(request).await;
+        let interim = Interim::http2(Rc::clone(&respond), false);
+        let response = tokio::select! {
+            biased;
+            response = (self.application)(request) => response,
+            // As in HTTP/1, where the connection ends.
+            () = interim.given_up() => return,
+        };
         if let Err(error) = send(response, &respond, is_head).await {
             tracing::debug!(%error, "a response was not sent whole");
             respond.borrow_mut().send_reset(Reason::INTERNAL_ERROR);
@@ -271,9 +296,7 @@ async fn send(
     }
     while let Some(bytes) = poll_fn(|context| Pin::new(&mut body).poll_next(context)).await {
         let bytes = bytes.map_err(|_| SendError::Body)?;
-        timeout(DELIVERY_TIME, send_bytes(&mut stream, bytes))
-            .await
-            .map_err(|_| SendError::Stalled)??;
+        send_bytes(&mut stream, bytes).await?;
     }
     Ok(stream.send_data(Bytes::new(), true)?)
 }
@@ -282,7 +305,9 @@ async fn send(
 async fn send_bytes(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Result<(), SendError> {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len().min(PIECE));
-        let capacity = poll_fn(|context| stream.poll_capacity(context)).await;
+        let capacity = poll_fn(|context| stream.poll_capacity(context));
+        let capacity = timeout(STALL_TIMEOUT, capacity).await;
+        let capacity = capacity.map_err(|_| SendError::Stalled)?;
         let capacity = capacity.ok_or(SendError::Gone)??;
         stream.send_data(bytes.split_to(bytes.len().min(capacity)), false)?;
     }

@@ -137,8 +137,13 @@ impl Link {
 
     /// Sends what was held back, since the dispatcher goes on.
     pub(super) fn release(&self, context: &mut Context<'_>) {
+        let mut state = self.0.state.borrow_mut();
+        if state.is_flushed && !state.held.is_empty() {
+            let waiting = state.waiting.split();
+            state.held.unsplit(waiting);
+        }
         // An error will be the dispatcher's as well.
-        let _ = self.0.state.borrow_mut().poll_begun(context, true);
+        let _ = state.poll_begun(context, true);
     }
 
     /// Drops what was held back.

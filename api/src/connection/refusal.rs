@@ -6,7 +6,10 @@ use actix_http::{Response, error::ParseError};
 use actix_web::{
     HttpResponse, ResponseError as _,
     body::{BodySize, BoxBody, MessageBody as _, to_bytes_limited},
-    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
 };
 use telemetry::Metrics;
 
@@ -110,7 +113,9 @@ pub(super) async fn encode(response: Response<BoxBody>) -> Option<Vec<u8>> {
             add(name, value.as_bytes());
         }
     }
-    add(&header::CONTENT_LENGTH, body.len().to_string().as_bytes());
+    if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        add(&header::CONTENT_LENGTH, body.len().to_string().as_bytes());
+    }
     add(&header::CONNECTION, b"close");
     add(&header::DATE, date().as_bytes());
     bytes.extend_from_slice(b"\r\n");

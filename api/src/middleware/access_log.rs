@@ -10,7 +10,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        ConnectionType,
+        ConnectionType, Version,
         header::{HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -57,6 +57,8 @@ impl AccessLog {
             None => (None, None, false),
         };
         let (payload, unread) = self.body_timeout.apply(request.take_payload(), interim);
+        // In HTTP/2 a body that nobody reads is dropped, and its connection goes on.
+        let unread = unread.filter(|_| request.version() != Version::HTTP_2);
         request.set_payload(payload);
         let id = request_id(&request);
         let id_text = id.to_str().unwrap_or_default();

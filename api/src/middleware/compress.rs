@@ -142,17 +142,21 @@ fn suffix(coding: ContentEncoding) -> String {
 
 /// Takes the codings off the entity tags of a request.
 fn strip_codings(headers: &mut HeaderMap, name: &HeaderName) {
-    let Some(tags) = headers.get(name).and_then(|value| value.to_str().ok()) else {
-        return;
-    };
-    let stripped = CODINGS.iter().fold(tags.to_owned(), |tags, coding| {
-        tags.replace(&suffix(*coding), "\"")
-    });
-    if stripped != tags
-        && let Ok(stripped) = HeaderValue::try_from(stripped)
-    {
-        headers.insert(name.clone(), stripped);
+    let lines: Vec<HeaderValue> = headers.get_all(name).map(strip_coding).collect();
+    headers.remove(name);
+    for line in lines {
+        headers.append(name.clone(), line);
     }
+}
+
+fn strip_coding(tags: &HeaderValue) -> HeaderValue {
+    let stripped = tags.to_str().ok().map(|tags| {
+        CODINGS.iter().fold(tags.to_owned(), |tags, coding| {
+            tags.replace(&suffix(*coding), "\"")
+        })
+    });
+    let stripped = stripped.and_then(|tags| HeaderValue::try_from(tags).ok());
+    stripped.unwrap_or_else(|| tags.clone())
 }
 
 /// Adds the coding to the entity tag of a response.

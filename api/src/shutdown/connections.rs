@@ -35,7 +35,7 @@ pub(crate) struct Connections {
 
 /// Extra time for a slow client to receive a long response, some megabytes of which may still be in
 /// the system's buffers.
-pub(crate) const DELIVERY_TIME: Duration = Duration::from_mins(10);
+const DELIVERY_TIME: Duration = Duration::from_mins(10);
 
 /// Size, in bytes, from which a response gets the extra time.
 const LONG_RESPONSE: u64 = 64 * 1024;

@@ -45,10 +45,19 @@ async fn open(
             let path = settings.data_dir.join(path);
             open_disk(name, &path, settings.transfers.disk_reserve, memory).await
         }
-        StoreConfig::Bucket { options, .. } => Ok(Store::Bucket(
-            Bucket::new(name, *options, memory.clone())
-                .with_context(|| format!("the store `{name}`"))?,
-        )),
+        StoreConfig::Bucket { options, .. } => {
+            let opened = Bucket::new(name, *options, memory.clone());
+            let bucket = opened.with_context(|| format!("the store `{name}`"))?;
+            let needed = bucket.memory_needed(None) as u64;
+            if let Some(size) = memory.size().filter(|size| *size < needed) {
+                let missing = needed - size;
+                bail!(
+                    "the store `{name}` needs {missing} bytes more of `request_memory`, or a smaller \
+                     `segment_size`, or fewer `concurrent_uploads`"
+                );
+            }
+            Ok(Store::Bucket(bucket))
+        }
     }
 }
 

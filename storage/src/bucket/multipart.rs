@@ -27,8 +27,6 @@ pub(crate) struct MultipartWriter {
     hasher: BackgroundHasher,
     commands: mpsc::Sender<Command>,
     writing: JoinHandle<Result<()>>,
-    /// The memory of the parts.
-    pub(crate) room: Option<Room>,
 }
 
 /// A command to the task.
@@ -40,7 +38,8 @@ enum Command {
 impl Bucket {
     /// The memory in bytes that an object needs which is sent in parts, of at most so many bytes if they
     /// are known: that of the parts, and of the batches that are filled and hashed.
-    pub(crate) fn memory_needed(&self, most: Option<u64>) -> usize {
+    #[must_use]
+    pub fn memory_needed(&self, most: Option<u64>) -> usize {
         let all = (CONCURRENT_PARTS + 1) * self.part_size() + 2 * BATCH_SIZE;
         let most = most.and_then(|most| usize::try_from(most).ok());
         most.map_or(all, |most| most.min(all))
@@ -49,7 +48,8 @@ impl Bucket {
 
 impl MultipartWriter {
     /// Starts an object with a new key. Nothing is hashed if its content `is_known`.
-    pub(crate) async fn new(bucket: &Bucket, is_known: bool) -> Result<Self> {
+    /// The parts take up the room.
+    pub(crate) async fn new(bucket: &Bucket, is_known: bool, room: Option<Room>) -> Result<Self> {
         let key = key::fresh()?;
         let writer = bucket
             .operator()
@@ -59,14 +59,18 @@ impl MultipartWriter {
             .await
             .map_err(|error| bucket.explain(&error))?;
         let (commands, received) = mpsc::channel(1);
-        let writing = write(bucket.clone(), writer, received).in_current_span();
-        let writing = tokio::spawn(writing);
+        let bucket = bucket.clone();
+        let writing = async move {
+            let written = write(bucket, writer, received).await;
+            drop(room);
+            written
+        };
+        let writing = tokio::spawn(writing.in_current_span());
         Ok(Self {
             key,
             hasher: BackgroundHasher::unless_known(is_known),
             commands,
             writing,
-            room: None,
         })
     }
 

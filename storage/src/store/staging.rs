@@ -9,6 +9,7 @@ use crate::{
     disk::{self, Disk, stage::StagedFileWriter},
     error::Result,
     memory::{Buffer, Room},
+    sizes::SMALL_SIZE,
 };
 
 /// Hashes and stages the bytes of a new object.
@@ -69,6 +70,15 @@ impl StagingWriter {
         }
     }
 
+    /// Waits for the memory of an object that is copied. Who has other memory must not wait here.
+    pub async fn wait_for_memory(&mut self) {
+        if let Staging::InMemory(Store::Bucket(bucket), filling) = &mut self.bytes
+            && self.most.is_none_or(|most| most > SMALL_SIZE as u64)
+        {
+            filling.give(bucket.memory().take(bucket.memory_needed(self.most)).await);
+        }
+    }
+
     /// Takes the next bytes.
     ///
     /// # Errors
@@ -80,24 +90,17 @@ impl StagingWriter {
                 && filling.outgrows_small(bytes)
             {
                 let needed = bucket.memory_needed(self.most);
-                let room = match self.known {
-                    // No client waits for a copy.
-                    Some(_) => bucket.memory().take(needed).await,
-                    None => bucket.memory().take_in_time(needed).await?,
-                };
-                filling.give(room);
+                filling.give(bucket.memory().take_in_time(needed).await?);
             }
             let rest = filling.fill(bytes);
             if rest.is_empty() {
                 return Ok(());
             }
-            let filled = filling.take();
-            let mut staging = Staging::begin(store, self.known.is_some()).await?;
-            staging.write(filled.as_ref()).await?;
-            staging.write(rest).await?;
-            staging.keep(filled.into_room());
-            self.bytes = staging;
-            return Ok(());
+            let mut filled = filling.take();
+            let room = filled.take_room();
+            self.bytes = Staging::begin(store, self.known.is_some(), room).await?;
+            self.bytes.write(filled.as_ref()).await?;
+            return self.bytes.write(rest).await;
         }
         self.bytes.write(bytes).await
     }
@@ -137,24 +140,17 @@ impl StagingWriter {
 }
 
 impl Staging {
-    /// Starts to stage an object that does not fit into memory.
-    async fn begin(store: &Store, is_known: bool) -> Result<Self> {
+    /// Starts to stage an object that does not fit into memory. In a bucket its parts take up the room.
+    async fn begin(store: &Store, is_known: bool, room: Option<Room>) -> Result<Self> {
         match store {
             Store::Disk(disk) => {
                 let writer = disk.stage(is_known).await?;
                 Ok(Self::Disk(disk.clone(), Box::new(writer)))
             }
             Store::Bucket(bucket) => {
-                let writer = MultipartWriter::new(bucket, is_known).await?;
+                let writer = MultipartWriter::new(bucket, is_known, room).await?;
                 Ok(Self::Bucket(bucket.clone(), Box::new(writer)))
             }
-        }
-    }
-
-    /// Keeps the memory that the bytes take up. Those to a disk have taken their own.
-    fn keep(&mut self, room: Option<Room>) {
-        if let Self::Bucket(_, writer) = self {
-            writer.room = room;
         }
     }
 

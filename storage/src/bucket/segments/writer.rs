@@ -300,7 +300,11 @@ impl Open {
 
     /// Ends a small upload that came with this one request. None of it is staged.
     async fn end_in_memory(mut self) -> Result<SegmentAppendOutcome> {
-        let bytes: Bytes = mem::take(&mut self.filling).freeze();
+        let bytes = mem::take(&mut self.filling).freeze();
+        let bytes: Bytes = match self.room.take() {
+            Some(room) => room.hold(bytes),
+            None => bytes,
+        };
         let (mut hashes, same_bytes) = (self.hashes, bytes.clone());
         let hashing = spawn_blocking(move || {
             hashes.update(&same_bytes);

@@ -13,7 +13,7 @@ use domain::RandomId;
 use super::state::{PART, State, StateFile};
 use crate::{
     disk::{files::remove_file, layout::Disk},
-    error::{Error, Result},
+    error::Result,
 };
 
 /// The extension of the file with the state.
@@ -39,15 +39,9 @@ impl StagedUpload {
             lock = StateFile::lock(&state_path(disk, id))?;
             state = lock.read()?;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
+        let mut file = open_or_create(&path)?;
         if file.metadata()?.nlink() > 1 {
-            // The file is an object as well, which may have a row or not.
-            return Err(Error::InUse);
+            file = separate(disk, &file, &path)?;
         }
         let staged = Self {
             file: Arc::new(file),
@@ -56,6 +50,24 @@ impl StagedUpload {
         };
         Ok((staged, state))
     }
+}
+
+fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true);
+    options.truncate(false).open(path)
+}
+
+/// Gives an upload a file of its own: its process ended when the file had become an object, which may
+/// have a row or not, and must not change.
+fn separate(disk: &Disk, shared: &File, path: &Path) -> Result<File> {
+    let mut staged = disk.staging().create_file()?;
+    io::copy(&mut &*shared, &mut &*staged.file)?;
+    // The state says which bytes are on the disk.
+    rustix::fs::fdatasync(&staged.file)?;
+    fs::rename(&staged.path, path)?;
+    staged.path = PathBuf::new();
+    Ok(open_or_create(path)?)
 }
 
 /// The path of the file with an upload's bytes.

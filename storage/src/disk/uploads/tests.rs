@@ -234,6 +234,20 @@ async fn no_bytes_are_appended_to_a_file_that_may_be_an_object() {
 }
 
 #[tokio::test]
+async fn an_upload_goes_on_without_the_object_that_a_dead_process_made_of_it() {
+    let (folder, disk) = store().await;
+    append(&disk, b"hello", Vec::new()).await;
+    let (part, _) = files(&folder);
+    let object = folder.path().join("object");
+    fs::hard_link(&part, &object).unwrap();
+    let appended = append_unverified(&disk, b" world").await;
+    assert_eq!(appended.content(), content(b"hello world"));
+    drop(appended);
+    assert_eq!(fs::read(&object).unwrap(), b"hello");
+    assert_eq!(fs::read(&part).unwrap(), b"hello world");
+}
+
+#[tokio::test]
 async fn a_request_that_waits_for_the_lock_is_noticed() {
     let (_folder, disk) = store().await;
     let first = disk.append(ID.into(), Vec::new()).await.unwrap();
