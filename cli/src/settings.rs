@@ -148,8 +148,8 @@ pub(crate) struct Settings {
     #[arg(long, env = "FILESERVER_VISIT_AGE", default_value = "3600", global = true, value_name = "SECONDS", value_parser = seconds::<NonZeroU32>)]
     pub(crate) visit_age: NonZeroU32,
 
-    /// The beginning of the URLs of links, such as `https://files.example.org`. Default: none, the URLs
-    /// begin with the path.
+    /// The beginning of all URLs that the service makes, such as `https://files.example.org/store`.
+    /// Default: none, the URLs begin with the path.
     #[arg(long, env = "FILESERVER_PUBLIC_URL", global = true, value_name = "URL", value_parser = parse::<PublicUrl>)]
     pub(crate) public_url: Option<PublicUrl>,
 

@@ -236,7 +236,7 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// Takes the bytes, and goes on with the space of others.
+    /// Returns the collected bytes, and reuses the space of `spare` for the next ones.
     pub(crate) fn replace(&mut self, mut spare: Filled) -> Filled {
         spare.space.clear();
         mem::replace(&mut self.filling, spare)
