@@ -290,6 +290,7 @@ async fn a_database_that_is_gone_is_told_and_loses_nothing() {
             client.get(&format!("/files/{}", "0".repeat(40))).await,
             client.get(&format!("/files/{sha1}/content")).await,
             client.get("/files").await,
+            client.get("/uploads").await,
             client.upload_raw("new.txt", unique_text()).await,
             client.upload_raw("again.txt", bytes.clone()).await,
             client
