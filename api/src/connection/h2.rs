@@ -168,17 +168,18 @@ impl Http2 {
         respond: SendResponse<Bytes>,
     ) {
         let respond = Rc::new(RefCell::new(respond));
+        let has_body = !request.body().is_end_stream();
         let Some(request) = self.read(request, &respond) else {
             respond.borrow_mut().send_reset(Reason::PROTOCOL_ERROR);
             return;
         };
         let is_head = request.method() == Method::HEAD;
+        // A handler that reads a body notices by it that the client has given up, and keeps what came.
         let interim = Interim::http2(Rc::clone(&respond), false);
         let response = tokio::select! {
             biased;
             response = (self.application)(request) => response,
-            // As in HTTP/1, where the connection ends.
-            () = interim.given_up() => return,
+            () = interim.given_up(), if !has_body => return,
         };
         if let Err(error) = send(response, &respond, is_head).await {
             tracing::debug!(%error, "a response was not sent whole");
