@@ -33,7 +33,7 @@ pub struct Charge<'a> {
     pub ranges: &'a [ByteRange],
     /// The size of the file.
     pub size: u64,
-    /// Whether the request proves that it continues a download (`If-Range`), whoever asks.
+    /// Whether the request proves that it continues a download (`If-Range`), from any address.
     pub continues: bool,
     /// The time after which a visit must have been used last to be continued.
     pub since: Timestamp,

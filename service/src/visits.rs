@@ -16,7 +16,7 @@ impl FileService {
     /// Charges the bytes of a request to a visit of its link; `None` if the link's downloads are not
     /// limited.
     ///
-    /// A request `continues` a visit, whoever asks, if it has seen the file's entity tag.
+    /// A request `continues` a visit, from any address, if it has seen the file's entity tag.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl FileService {
 }
 
 impl ChargedVisit {
-    /// Gives back what was charged for a range and not sent: only its first `given` bytes were.
+    /// Credits the visit for the bytes of a range that were not sent: only its first `given` bytes were.
     ///
     /// # Errors
     ///

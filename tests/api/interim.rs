@@ -164,7 +164,7 @@ async fn an_upload_that_breaks_off_before_its_answer_can_be_continued() {
         stream.write_all(&bytes[..600]).await.unwrap();
         stream.shutdown().await.unwrap();
         drop(stream);
-        // However much has arrived by then: what is told is accepted.
+        // However much has arrived by then: the offset in the response is accepted.
         let status = client.send(client.request(Method::HEAD, &url)).await;
         assert_eq!(status.status, 204);
         let offset: usize = status.header("upload-offset").parse().unwrap();

@@ -473,7 +473,7 @@ impl Owner {
     }
 }
 
-/// The proof that somebody with these bytes can make.
+/// The proof that an owner of these bytes can make.
 fn prove(challenge: &Value, sha1: &Sha1, bytes: &[u8]) -> String {
     let nonce = BASE64_STANDARD.decode(challenge["nonce"].as_str().unwrap());
     let nonce: [u8; 32] = nonce.unwrap().try_into().unwrap();

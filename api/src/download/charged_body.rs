@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 /// visit lasts until then.
 const LONG: Duration = Duration::from_secs(10);
 
-/// A body that gives back what was charged for bytes that were not sent.
+/// A body that credits the visit for the bytes that were charged and not sent.
 pub(super) struct ChargedBody {
     body: BoxBody,
     /// Taken when the body is dropped.
