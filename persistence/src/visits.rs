@@ -66,10 +66,7 @@ impl Visits<'_> {
                 let Some(link) = lock(&transaction, charge.link).await? else {
                     return Ok(None);
                 };
-                let mut coverage = coverage(&link, charge.size)?;
-                for range in charge.ranges {
-                    coverage.add(*range);
-                }
+                let coverage = coverage_after(&link, charge)?;
                 let visits = counted(&link)?;
                 let visit = if coverage.copies() <= visits {
                     continued(&transaction, charge).await?
@@ -109,10 +106,7 @@ impl Visits<'_> {
         let Some(link) = attempt(find).await? else {
             return Ok(false);
         };
-        let mut coverage = coverage(&link, charge.size)?;
-        for range in charge.ranges {
-            coverage.add(*range);
-        }
+        let coverage = coverage_after(&link, charge)?;
         let own = || own(charge).one(self.0.newest());
         Ok(coverage.copies() <= counted(&link)? && attempt(own).await?.is_some())
     }
@@ -191,6 +185,15 @@ fn coverage(link: &link::Model, size: u64) -> Result<Coverage> {
             .ok_or("the coverage does not fit the file")
             .or_corrupt(LINKS),
     }
+}
+
+/// What they will have given away after a request.
+fn coverage_after(link: &link::Model, charge: &Charge<'_>) -> Result<Coverage> {
+    let mut coverage = coverage(link, charge.size)?;
+    for range in charge.ranges {
+        coverage.add(*range);
+    }
+    Ok(coverage)
 }
 
 /// The number of visits that the coverage of a link is about.

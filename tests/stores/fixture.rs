@@ -36,7 +36,12 @@ enum Backend {
 
 /// Runs a test in an empty store, and removes the objects that it created.
 pub(crate) async fn with(kind: Kind, test: impl AsyncFn(&TestStore)) {
-    let fixture = TestStore::new(kind).await;
+    with_memory(kind, Memory::default(), test).await;
+}
+
+/// The same in a store whose transfers share some memory.
+pub(crate) async fn with_memory(kind: Kind, memory: Memory, test: impl AsyncFn(&TestStore)) {
+    let fixture = TestStore::with_memory(kind, memory).await;
     test(&fixture).await;
     for key in fixture
         .objects()
@@ -49,10 +54,6 @@ pub(crate) async fn with(kind: Kind, test: impl AsyncFn(&TestStore)) {
 }
 
 impl TestStore {
-    pub(crate) async fn new(kind: Kind) -> Self {
-        Self::with_memory(kind, Memory::default()).await
-    }
-
     /// A store whose transfers share some memory.
     pub(crate) async fn with_memory(kind: Kind, memory: Memory) -> Self {
         match kind {

@@ -22,23 +22,26 @@ use futures_util::TryStreamExt as _;
 use harness::digests;
 use storage::{Object, StagedObject, Store, UncommittedObject};
 
-/// Makes a test of each function for each store. The store is empty.
+/// Makes a test of each function for each store, run by another function or in an empty store.
 macro_rules! on_every_store {
     ($($test:ident,)+) => {
-        $crate::on_every_store!(@ disk, Disk, $($test)+);
-        $crate::on_every_store!(@ ceph, Ceph, $($test)+);
-        $crate::on_every_store!(@ oss, Oss, $($test)+);
+        $crate::on_every_store!(by $crate::fixture::with; $($test,)+);
     };
     (but disk: $($test:ident,)+) => {
-        $crate::on_every_store!(@ ceph, Ceph, $($test)+);
-        $crate::on_every_store!(@ oss, Oss, $($test)+);
+        $crate::on_every_store!(@ ceph, Ceph, $crate::fixture::with, $($test)+);
+        $crate::on_every_store!(@ oss, Oss, $crate::fixture::with, $($test)+);
     };
-    (@ $module:ident, $kind:ident, $($test:ident)+) => {
+    (by $run:path; $($test:ident,)+) => {
+        $crate::on_every_store!(@ disk, Disk, $run, $($test)+);
+        $crate::on_every_store!(@ ceph, Ceph, $run, $($test)+);
+        $crate::on_every_store!(@ oss, Oss, $run, $($test)+);
+    };
+    (@ $module:ident, $kind:ident, $run:path, $($test:ident)+) => {
         mod $module {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $test() {
-                    $crate::fixture::with($crate::fixture::Kind::$kind, super::$test).await;
+                    $run($crate::fixture::Kind::$kind, super::$test).await;
                 }
             )+
         }

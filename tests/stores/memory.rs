@@ -5,47 +5,24 @@ use harness::{digests, random};
 use storage::{AppendOutcome, Memory};
 
 use crate::{
-    fixture::{Kind, TestStore},
-    read_whole, stage,
+    fixture::{self, Kind, TestStore},
+    on_every_store, read_whole, stage,
     upload::Upload,
 };
 
 /// Less than one upload of several parts needs.
 const LITTLE: u64 = 1024 * 1024;
 
-macro_rules! with_little_memory {
-    ($($test:ident,)+) => {
-        $crate::memory::with_little_memory!(@ disk, Disk, $($test)+);
-        $crate::memory::with_little_memory!(@ ceph, Ceph, $($test)+);
-        $crate::memory::with_little_memory!(@ oss, Oss, $($test)+);
-    };
-    (@ $module:ident, $kind:ident, $($test:ident)+) => {
-        mod $module {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $test() {
-                    super::with(super::Kind::$kind, super::$test).await;
-                }
-            )+
-        }
-    };
-}
-pub(crate) use with_little_memory;
-
-with_little_memory! {
+on_every_store! {
+    by crate::memory::with_little_memory;
     objects_are_written_and_read_whole,
     uploads_are_appended_to_whole,
 }
 
-async fn with(kind: Kind, test: impl AsyncFn(&TestStore)) {
+/// Runs a test with none, and with little.
+async fn with_little_memory(kind: Kind, test: impl AsyncFn(&TestStore)) {
     for memory in [0, LITTLE] {
-        let memory = Memory::new(memory);
-        let fixture = TestStore::with_memory(kind, memory).await;
-        test(&fixture).await;
-        let left = fixture.objects().await.into_iter();
-        for key in left.chain(fixture.segments().await) {
-            fixture.store.remove(&key).await.unwrap();
-        }
+        fixture::with_memory(kind, Memory::new(memory), &test).await;
     }
 }
 
