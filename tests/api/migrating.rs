@@ -214,6 +214,27 @@ async fn a_rate_is_kept() {
     server.finish().await;
 }
 
+#[tokio::test]
+async fn a_copy_never_waits_for_memory_that_it_has_itself() {
+    // What one copy into the bucket needs is all that there is, and reading a disk takes some, too.
+    let settings = [
+        ("FILESERVER_PRIMARY", "disk"),
+        ("FILESERVER_AUTH", "token"),
+        ("FILESERVER_STORES_CEPH_SEGMENT_SIZE", "10MiB"),
+        ("FILESERVER_CONCURRENT_UPLOADS", "1"),
+        ("FILESERVER_REQUEST_MEMORY", "16908288"),
+    ];
+    let server = start(Kind::Sqlite, Ceph::settings(), &settings).await;
+    let client = admin(&server);
+    for _ in 0..3 {
+        assert_eq!(client.upload("a.bin", random(20_000_000)).await.status, 201);
+    }
+    start_transfer(&client, json!({"from": "disk", "to": "ceph"})).await;
+    eventually(|| lie_in(&server, "ceph") == 3).await;
+    until_settled(&server).await;
+    server.finish().await;
+}
+
 /// The clients' work while files move, and the files that they know of.
 struct Traffic {
     /// The files that exist, and their bytes.
