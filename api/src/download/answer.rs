@@ -162,5 +162,5 @@ fn continues(request: &HttpRequest, ranges: &[ByteRange]) -> bool {
     // `If-Range` matched, or the range would have been ignored.
     let condition = request.headers().get(header::IF_RANGE);
     let is_tag = condition.is_some_and(|condition| condition.as_bytes().starts_with(b"\""));
-    is_tag && ranges[0].start > 0
+    is_tag && ranges.first().is_some_and(|range| range.start > 0)
 }

@@ -63,7 +63,11 @@ pub(crate) async fn compress(
     }
     let coding = negotiate(&request);
     let is_head = request.method() == Method::HEAD;
-    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let known: Vec<HeaderValue> = request
+        .headers()
+        .get_all(header::IF_NONE_MATCH)
+        .cloned()
+        .collect();
     for name in TAG_FIELDS {
         strip_codings(request.headers_mut(), &name);
     }
@@ -74,7 +78,7 @@ pub(crate) async fn compress(
     }
     let coding = match (coding, response.response().body().size()) {
         _ if is_not_modified => {
-            restore_tag(response.headers_mut(), known.as_ref(), coding);
+            restore_tag(response.headers_mut(), &known, coding);
             None
         }
         (Some(coding), BodySize::Sized(bytes)) if bytes >= MIN_SIZE => Some(coding),
@@ -173,21 +177,20 @@ fn add_coding(headers: &mut HeaderMap, coding: ContentEncoding) {
 /// or else of another.
 fn restore_tag(
     headers: &mut HeaderMap,
-    known: Option<&HeaderValue>,
+    known: &[HeaderValue],
     negotiated: Option<ContentEncoding>,
 ) {
-    let known = known
-        .and_then(|known| known.to_str().ok())
-        .unwrap_or_default();
+    let known: Vec<&str> = known.iter().filter_map(|line| line.to_str().ok()).collect();
+    let is_known = |tag: &str| known.iter().any(|line| line.contains(tag));
     let Some(tag) = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()) else {
         return;
     };
     let Some(begin) = tag.strip_suffix('"') else {
         return;
     };
-    let has = |coding: &ContentEncoding| known.contains(&format!("{begin}{}", suffix(*coding)));
+    let has = |coding: &ContentEncoding| is_known(&format!("{begin}{}", suffix(*coding)));
     let coding = match negotiated.filter(&has) {
-        None if known.contains(tag) => None,
+        None if is_known(tag) => None,
         None => CODINGS.into_iter().find(has),
         coding => coding,
     };
@@ -252,9 +255,11 @@ mod tests {
         assert_eq!(headers.get(header::ETAG).unwrap(), "\"1-a-zstd\"");
         let tags = HeaderValue::from_static("\"1-a-zstd\", W/\"2-b-br\", \"3-c\"");
         headers.insert(header::IF_MATCH, tags);
+        let line = HeaderValue::from_static("\"4-d-gzip\"");
+        headers.append(header::IF_MATCH, line);
         strip_codings(&mut headers, &header::IF_MATCH);
-        let stripped = headers.get(header::IF_MATCH).unwrap();
-        assert_eq!(stripped, "\"1-a\", W/\"2-b\", \"3-c\"");
+        let stripped: Vec<_> = headers.get_all(header::IF_MATCH).collect();
+        assert_eq!(stripped, ["\"1-a\", W/\"2-b\", \"3-c\"", "\"4-d\""]);
     }
 
     #[test]
@@ -269,8 +274,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ETAG, HeaderValue::from_static("\"a\""));
-            let field = HeaderValue::from_static(known);
-            restore_tag(&mut headers, Some(&field), negotiated);
+            let lines: Vec<_> = known.split(", ").map(HeaderValue::from_static).collect();
+            restore_tag(&mut headers, &lines, negotiated);
             assert_eq!(headers.get(header::ETAG).unwrap(), tag, "{known}");
         }
     }
