@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use harness::binary;
+use harness::{binary, path_variable};
 
 #[test]
 fn the_vendors_own_client_accepts_the_stand_in() {
-    let python = std::env::var("TEST_OSS_PYTHON").expect("tests/clients/install sets it");
+    let python = path_variable("TEST_OSS_PYTHON");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/oss/conformance.py");
     let output = Command::new(python)
         .arg(script)
