@@ -2,6 +2,7 @@
 
 pub(crate) mod row;
 
+use crate::boxed;
 use domain::{Account, Miscount, OwnQuota, Owner, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
@@ -46,6 +47,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, owner: &Owner) -> Result<Account> {
         find(self.0.reading(), owner).await
     }
@@ -55,6 +57,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// The same as those of [`Accounts::find`].
+    #[boxed]
     pub async fn find_for_update(&self, owner: &Owner) -> Result<Account> {
         find(self.0.newest(), owner).await
     }
@@ -64,6 +67,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn with_uploads(
         &self,
         mut account: Account,
@@ -84,6 +88,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn set_quota(&self, owner: &Owner, quota: &OwnQuota) -> Result<()> {
         self.0
             .transact(|transaction| async move {
@@ -106,6 +111,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(&self, after: &str, limit: u64) -> Result<Vec<(Owner, Account)>> {
         let list = || {
             usage::Entity::find()
@@ -127,6 +133,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn next_owner(&self, after: Option<&Owner>) -> Result<Option<Owner>> {
         let after = after.map(Owner::as_str).unwrap_or_default();
         let counted = || {
@@ -163,6 +170,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn audit(&self, owner: &Owner) -> Result<Option<Miscount>> {
         for _ in 0..AUDIT_ATTEMPTS {
             // A file that is added between the two reads makes them differ.
@@ -181,6 +189,7 @@ impl Accounts<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn recount(&self, owner: &Owner) -> Result<Option<Miscount>> {
         self.recount_if(owner, true).await
     }

@@ -1,5 +1,6 @@
 //! The checksums of the blocks of contents, and the state of contents whose bytes do not match them.
 
+use crate::boxed;
 use domain::{Address, BlockChecksums, NewJob, Sha1, StoredContent, Timestamp, block};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
@@ -56,6 +57,7 @@ impl Checksums<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find_group(&self, sha1: &Sha1, number: u64) -> Result<Option<Vec<u32>>> {
         let number = i32::try_from(number).or_corrupt(TABLE)?;
         let find =
@@ -74,6 +76,7 @@ impl Checksums<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn add(&self, sha1: &Sha1, checksums: &BlockChecksums) -> Result<()> {
         self.0
             .transact(|transaction| async move { add(&transaction, sha1, checksums).await })
@@ -86,6 +89,7 @@ impl Checksums<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn mark_damaged(&self, seen: &StoredContent, now: Timestamp) -> Result<bool> {
         self.set_status(seen, AVAILABLE, DAMAGED, now).await
     }
@@ -96,6 +100,7 @@ impl Checksums<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn drop_copy(&self, drop: &CopyDrop<'_>) -> Result<bool> {
         self.0
             .transact(|transaction| async move { drop_copy(&transaction, drop).await })
@@ -108,6 +113,7 @@ impl Checksums<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn mark_whole(&self, seen: &StoredContent, now: Timestamp) -> Result<bool> {
         self.set_status(seen, DAMAGED, AVAILABLE, now).await
     }
@@ -144,6 +150,7 @@ impl Checksums<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_damaged(
         &self,
         shard: Shard,
@@ -158,6 +165,7 @@ impl Checksums<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn is_damaged(&self, sha1: &Sha1) -> Result<bool> {
         let find = || {
             Shard::of(sha1)

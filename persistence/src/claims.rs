@@ -1,5 +1,6 @@
 //! Claims: an owner's offer to prove the possession of a content.
 
+use crate::boxed;
 use domain::{Claim, Owner, RandomId, Sha256, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -38,6 +39,7 @@ impl Claims<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn insert(&self, claim: &Claim) -> Result<()> {
         let row = claim::ActiveModel {
             id: Set(claim.id.to_string()),
@@ -64,6 +66,7 @@ impl Claims<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find_before(
         &self,
         claim: &Claim,
@@ -99,6 +102,7 @@ impl Claims<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove(&self, id: RandomId) -> Result<()> {
         let remove = || {
             claim::Entity::delete_many()
@@ -115,6 +119,7 @@ impl Claims<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn use_up(
         &self,
         owner: &Owner,
@@ -150,6 +155,7 @@ impl Claims<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove_expired(&self, before: Timestamp) -> Result<()> {
         let remove = || {
             claim::Entity::delete_many()

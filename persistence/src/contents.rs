@@ -2,6 +2,7 @@
 
 mod row;
 
+use crate::boxed;
 use domain::{Sha1, StoredContent};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, ExprTrait, QueryFilter, QueryOrder,
@@ -41,6 +42,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
         find(self.0.reading(), sha1).await
     }
@@ -50,6 +52,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// The same as those of [`Contents::find`].
+    #[boxed]
     pub async fn find_for_update(&self, sha1: &Sha1) -> Result<Option<StoredContent>> {
         find(self.0.newest(), sha1).await
     }
@@ -59,6 +62,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn find_many(&self, shard: Shard, sha1s: &[Sha1]) -> Result<Vec<StoredContent>> {
         let find = || {
             shard
@@ -75,6 +79,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn find_available(&self, shard: Shard, sha1s: &[Sha1]) -> Result<Vec<StoredContent>> {
         let find = || {
             shard
@@ -94,6 +99,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(
         &self,
         shard: Shard,
@@ -108,6 +114,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn count_bytes(&self, shard: Shard) -> Result<u64> {
         let connection = self.0.reading();
         let integer = big_integer(connection.get_database_backend());
@@ -133,6 +140,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_in_store(
         &self,
         shard: Shard,
@@ -158,6 +166,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn is_any_in(&self, store: &str) -> Result<bool> {
         for shard in Shard::all() {
             let second = file::Column::Ext2
@@ -190,6 +199,7 @@ impl Contents<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn count_in_store(&self, store: &str) -> Result<(u64, u64)> {
         let connection = self.0.reading();
         let mut counted = (0, 0);

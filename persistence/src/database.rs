@@ -1,5 +1,6 @@
 //! The database: its connections, and the operations on the database as a whole.
 
+use crate::boxed;
 use std::{sync::Arc, time::Duration};
 
 use domain::ReplicaSetStatus;
@@ -44,6 +45,7 @@ impl Database {
     /// [`Error::Unavailable`](crate::Error::Unavailable) when the database cannot be reached or no
     /// server is a primary; [`Error::Unusable`](crate::Error::Unusable) when several are;
     /// [`Error::Other`](crate::Error::Other) for a malformed URL or wrong credentials.
+    #[boxed]
     pub async fn connect(options: &Options) -> Result<Self> {
         note_system(&options.url);
         if !options.replicas.is_empty() {
@@ -83,6 +85,7 @@ impl Database {
     ///
     /// [`Error::Unavailable`](crate::Error::Unavailable) or
     /// [`Error::TimedOut`](crate::Error::TimedOut) when it does not.
+    #[boxed]
     pub async fn ping(&self) -> Result<()> {
         let find = || {
             user_file::Entity::find()
@@ -113,6 +116,7 @@ impl Database {
     /// Closes all connections once they are idle.
     ///
     /// Leaves a connection whose server no longer answers to the end of the process.
+    #[boxed]
     pub async fn close(self) {
         let closing = async { tokio::join!(self.reading.close(), self.writing.close()) };
         if timeout(CLOSE_TIMEOUT, closing).await.is_err() {

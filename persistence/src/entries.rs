@@ -2,6 +2,7 @@
 
 pub(crate) mod row;
 
+use crate::boxed;
 use std::{collections::HashSet, num::NonZeroU32};
 
 use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Owner, Position, Sha1, Timestamp};
@@ -58,6 +59,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
         find(self.0.reading(), owner, sha1).await
     }
@@ -67,6 +69,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// The same as those of [`Entries::find`].
+    #[boxed]
     pub async fn find_for_update(&self, owner: &Owner, sha1: &Sha1) -> Result<Option<Entry>> {
         find(self.0.newest(), owner, sha1).await
     }
@@ -76,6 +79,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find_newest_time(&self) -> Result<Option<Timestamp>> {
         let find = || {
             user_file::Entity::find()
@@ -96,6 +100,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(
         &self,
         owner: &Owner,
@@ -126,6 +131,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find_position(
         &self,
         owner: &Owner,
@@ -150,6 +156,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn update(&self, owner: &Owner, seen: &Entry, update: &EntryUpdate) -> Result<bool> {
         if update.status == Some(FileStatus::Available) {
             let update = || guarded(owner, seen, update).exec(self.0.writing());
@@ -167,6 +174,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn is_referenced(&self, sha1: &Sha1) -> Result<bool> {
         let find = || {
             user_file::Entity::find()
@@ -185,6 +193,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn find_references(&self, sha1s: &[Sha1]) -> Result<HashSet<Sha1>> {
         let find = || {
             user_file::Entity::find()
@@ -209,6 +218,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_references(&self, after: i64, limit: u64) -> Result<Vec<(i64, Sha1)>> {
         let list = || {
             user_file::Entity::find()

@@ -1,5 +1,6 @@
 //! Handing the entries of one owner over to another.
 
+use crate::boxed;
 use std::collections::HashSet;
 
 use domain::{EntryFilter, FileStatus, Owner, Position, Sha1, Timestamp};
@@ -57,6 +58,7 @@ impl Entries<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn hand_over(&self, handover: &Handover<'_>) -> Result<HandedOver> {
         self.database()
             .transact(|transaction| async move { hand_over(&transaction, handover).await })

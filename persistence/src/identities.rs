@@ -1,5 +1,6 @@
 //! Identities: which disk each store must be.
 
+use crate::boxed;
 use domain::RandomId;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 
@@ -28,6 +29,7 @@ impl Identities<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, name: &str) -> Result<Option<RandomId>> {
         let find = || store::Entity::find_by_id(name).one(self.0.newest());
         let row = attempt(find).await?;
@@ -42,6 +44,7 @@ impl Identities<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn assign(&self, name: &str, identity: RandomId) -> Result<RandomId> {
         let row = store::ActiveModel {
             name: Set(name.to_owned()),

@@ -9,6 +9,7 @@ mod dead;
 pub(crate) mod insert;
 mod row;
 
+use crate::boxed;
 use domain::{Job, JobId, RandomId, Timestamp};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
@@ -41,6 +42,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, id: JobId) -> Result<Option<Job>> {
         let find = || job::Entity::find_by_id(id).one(self.0.newest());
         attempt(find).await?.map(Job::try_from).transpose()
@@ -52,6 +54,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_due(&self, now: Timestamp, limit: u64) -> Result<Vec<Job>> {
         let list = || {
             job::Entity::find()
@@ -72,6 +75,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn defer(&self, id: JobId, seen_due: Timestamp, until: Timestamp) -> Result<bool> {
         let defer = || {
             update_waiting(id)
@@ -91,6 +95,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn claim(
         &self,
         id: JobId,
@@ -120,6 +125,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn renew_claim(&self, id: JobId, worker: &str, until: Timestamp) -> Result<bool> {
         let keep = || {
             update_claimed(id, worker)
@@ -137,6 +143,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn retry(
         &self,
         id: JobId,
@@ -165,6 +172,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn mark_dead(&self, id: JobId, worker: &str, error: &str) -> Result<bool> {
         let mark_dead = || {
             update_claimed(id, worker)
@@ -186,6 +194,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn finish(&self, id: JobId, worker: &str) -> Result<bool> {
         let finish = || async { remove_in(self.0.writing(), id, worker).await };
         attempt(finish).await
@@ -196,6 +205,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove_waiting(&self, transfer: RandomId, now: Timestamp) -> Result<u64> {
         let remove = || {
             job::Entity::delete_many()

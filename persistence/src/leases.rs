@@ -4,6 +4,7 @@
 //! heartbeat periodically; a process that sees the same heartbeat for long enough, by its own
 //! clock, takes the lease over, guarded by the heartbeat that it saw.
 
+use crate::boxed;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
 };
@@ -40,6 +41,7 @@ impl Leases<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find(&self, name: &str) -> Result<Option<Lease>> {
         let find = || lease::Entity::find_by_id(name).one(self.0.newest());
         let row = attempt(find).await?;
@@ -54,6 +56,7 @@ impl Leases<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn take(&self, name: &str, holder: &str, seen: Option<&Lease>) -> Result<bool> {
         let Some(seen) = seen else {
             return self.insert(name, holder).await;
@@ -93,6 +96,7 @@ impl Leases<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn heartbeat(&self, name: &str, holder: &str) -> Result<bool> {
         let next = || Expr::col(lease::Column::Beat).add(1);
         let heartbeat = || {
@@ -110,6 +114,7 @@ impl Leases<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn release(&self, name: &str, holder: &str) -> Result<()> {
         let next = || Expr::col(lease::Column::Beat).add(1);
         let release = || {

@@ -5,6 +5,11 @@
 //! failing database is an [`Error`], never a missing row; the variants of [`Error`] are the cases
 //! that callers treat differently.
 
+#![expect(
+    clippy::must_use_candidate,
+    reason = "the boxed futures of async functions must be used anyhow"
+)]
+
 mod accounts;
 mod checksums;
 mod claims;
@@ -39,6 +44,10 @@ mod transaction;
 mod transfers;
 mod usage;
 mod visits;
+
+// A public async function returns a box. Otherwise each crate that awaits it compiles it anew, with all that
+// it awaits in turn.
+use async_recursion::async_recursion as boxed;
 
 pub use accounts::Accounts;
 pub use checksums::{Checksums, CopyDrop};

@@ -1,5 +1,6 @@
 //! Links: URLs that let anyone download an owner's file.
 
+use crate::boxed;
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
@@ -40,6 +41,7 @@ impl Links<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn insert(&self, link: &Link) -> Result<bool> {
         let row = &link::ActiveModel {
             id: Set(link.id.to_string()),
@@ -79,6 +81,7 @@ impl Links<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, id: RandomId, now: Timestamp) -> Result<Option<Link>> {
         let find = || link::Entity::find_by_id(id.to_string()).one(self.0.reading());
         let row = attempt(find)
@@ -92,6 +95,7 @@ impl Links<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove(&self, owner: &Owner, sha1: &Sha1) -> Result<()> {
         let remove = || to_file(owner, sha1).exec(self.0.writing());
         attempt(remove).await.map(drop)
@@ -102,6 +106,7 @@ impl Links<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove_expired(&self, before: Timestamp) -> Result<()> {
         let remove = || {
             link::Entity::delete_many()

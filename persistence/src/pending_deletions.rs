@@ -9,6 +9,7 @@
 //! A process claims a deletion before it deletes the object. From then on no row comes to refer to
 //! the object, however late its writer is.
 
+use crate::boxed;
 use domain::{Address, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
@@ -60,6 +61,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn schedule(&self, sha1: &Sha1, address: &Address, due: Timestamp) -> Result<()> {
         let address = address.to_string();
         let schedule = || schedule_in(self.0.writing(), sha1, &address, due);
@@ -71,6 +73,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn cancel(&self, sha1: &Sha1, address: &Address) -> Result<()> {
         let cancel = || {
             leftover::Entity::delete_many()
@@ -90,6 +93,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn claim(&self, seen: &PendingDeletion) -> Result<bool> {
         let claim = || {
             leftover::Entity::update_many()
@@ -106,6 +110,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn postpone(&self, sha1: &Sha1, address: &Address, due: Timestamp) -> Result<bool> {
         let postpone = || {
             leftover::Entity::update_many()
@@ -124,6 +129,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_due(
         &self,
         now: Timestamp,
@@ -154,6 +160,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn is_scheduled(&self, sha1: &Sha1, address: &Address) -> Result<bool> {
         let find = || {
             leftover::Entity::find()
@@ -172,6 +179,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn is_scheduled_at(&self, address: &Address) -> Result<bool> {
         let find = || {
             leftover::Entity::find()
@@ -189,6 +197,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_of(&self, sha1s: &[Sha1]) -> Result<Vec<PendingDeletion>> {
         let list = || {
             leftover::Entity::find()
@@ -205,6 +214,7 @@ impl PendingDeletions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn count(&self) -> Result<u64> {
         let count = || leftover::Entity::find().count(self.0.reading());
         attempt(count).await

@@ -2,6 +2,7 @@
 //!
 //! For tests and benchmarks: the repositories run the same statements.
 
+use crate::boxed;
 use std::{num::NonZeroU32, sync::Arc};
 
 use domain::{EntryFilter, FileStatus, Owner, Position, Sha1, Timestamp, UploadPosition};
@@ -26,6 +27,7 @@ use crate::{
 /// # Errors
 ///
 /// When the database fails.
+#[boxed]
 pub async fn find(database: &Database, owner: &Owner, sha1: &Sha1) -> Result<String> {
     explain(database, &by_key(owner, sha1)).await
 }
@@ -35,6 +37,7 @@ pub async fn find(database: &Database, owner: &Owner, sha1: &Sha1) -> Result<Str
 /// # Errors
 ///
 /// When the database fails.
+#[boxed]
 pub async fn list(
     database: &Database,
     owner: &Owner,
@@ -58,6 +61,7 @@ pub async fn list(
 /// # Errors
 ///
 /// When the database fails.
+#[boxed]
 pub async fn search_end(
     database: &Database,
     owner: &Owner,
@@ -77,6 +81,7 @@ pub async fn search_end(
 /// # Errors
 ///
 /// When the database fails.
+#[boxed]
 pub async fn list_uploads(
     database: &Database,
     owner: &Owner,
@@ -109,6 +114,7 @@ async fn explain(database: &Database, select: &impl QueryTrait) -> Result<String
 /// # Errors
 ///
 /// When the database fails.
+#[boxed]
 pub async fn fill(database: &Database, from: u64, to: u64) -> Result<()> {
     const BATCH_SIZE: u64 = 500;
     let row = |number: u64| user_file::ActiveModel {

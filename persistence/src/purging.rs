@@ -5,6 +5,7 @@
 //! delete the bytes; remove the rows. A marked entry stays until the last step, so that the purge
 //! continues from it after a crash.
 
+use crate::boxed;
 use domain::{Address, Owner, Sha1, StoredContent, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
@@ -45,6 +46,7 @@ impl Purging<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn expire_deleted(
         &self,
         before: Timestamp,
@@ -75,6 +77,7 @@ impl Purging<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(
         &self,
         before: Timestamp,
@@ -122,6 +125,7 @@ impl Purging<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn withdraw(
         &self,
         seen: &StoredContent,
@@ -140,6 +144,7 @@ impl Purging<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove(
         &self,
         sha1: &Sha1,

@@ -4,6 +4,7 @@ mod content;
 mod entry;
 mod record;
 
+use crate::boxed;
 use domain::{Address, NewJob, Sha1, StoredContent};
 use sea_orm::DatabaseTransaction;
 
@@ -36,6 +37,7 @@ impl Database {
     /// [`Error::CommitUnknown`] when the bytes must stay, because the row may exist; after any
     /// other error nothing was recorded. [`Error::QuotaFull`] when the file exceeds the owner's
     /// quota.
+    #[boxed]
     pub async fn record(&self, record: &UploadRecord<'_>) -> Result<RecordOutcome> {
         self.transact(|transaction| async move { self::record(&transaction, record).await })
             .await
@@ -51,6 +53,7 @@ impl Database {
     /// # Errors
     ///
     /// When the database fails, or the other transaction does not end in time.
+    #[boxed]
     pub async fn is_recorded(&self, content: &Sha1, address: &Address) -> Result<bool> {
         let find = || async {
             let transaction = self.begin().await?;

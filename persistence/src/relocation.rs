@@ -3,6 +3,7 @@
 //! The bytes are there before. The copy that no longer counts stays for a while, because a download
 //! may still read it.
 
+use crate::boxed;
 use domain::{Address, JobId, RandomId, StoredContent, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, ExprTrait, sea_query::Expr};
 
@@ -52,6 +53,7 @@ impl Database {
     ///
     /// [`Error::CommitUnknown`](crate::Error::CommitUnknown) when the copy must stay because the
     /// row may refer to it; after any other error nothing has changed.
+    #[boxed]
     pub async fn relocate(&self, relocation: &Relocation<'_>) -> Result<bool> {
         self.transact(|transaction| async move { relocate(&transaction, relocation).await })
             .await

@@ -1,5 +1,6 @@
 //! The schema, and the migrations that bring it to the version of this program.
 
+use crate::boxed;
 use std::time::Duration;
 
 use migrations::{
@@ -41,6 +42,7 @@ impl Database {
     /// # Errors
     ///
     /// The same as those of [`Database::connect`].
+    #[boxed]
     pub async fn schema(options: &Options) -> Result<Schema> {
         if !options.replicas.is_empty() {
             let replicas = Box::pin(ReplicaSet::connect(options)).await?;
@@ -65,6 +67,7 @@ impl Schema {
     /// # Errors
     ///
     /// When the database fails or refuses a migration.
+    #[boxed]
     pub async fn up(&self) -> Result<()> {
         self.exclusively(Change::Up).await
     }
@@ -75,6 +78,7 @@ impl Schema {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn objections_to_down(&self, steps: u32) -> Result<Vec<String>> {
         let mut objections = Vec::new();
         if self.is_in_use().await? {
@@ -161,6 +165,7 @@ impl Schema {
     /// # Errors
     ///
     /// When the database fails or refuses a migration.
+    #[boxed]
     pub async fn down(&self, steps: u32) -> Result<()> {
         self.exclusively(Change::Down(steps)).await
     }
@@ -170,6 +175,7 @@ impl Schema {
     /// # Errors
     ///
     /// [`Error::Unusable`] when the database has migrations that this program does not know.
+    #[boxed]
     pub async fn steps(&self) -> Result<Vec<(String, bool)>> {
         let steps = Migrator::get_migration_with_status_read_only(&self.0).await;
         let steps = steps.map_err(|error| match error {
@@ -188,6 +194,7 @@ impl Schema {
     }
 
     /// Closes the connection.
+    #[boxed]
     pub async fn close(self) {
         // A connection that cannot be closed cleanly is closed when the process ends.
         let _ = self.0.close().await;

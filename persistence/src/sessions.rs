@@ -7,6 +7,7 @@ pub(crate) mod list;
 mod quota;
 pub(crate) mod row;
 
+use crate::boxed;
 use domain::{Owner, Protocol, Quota, RandomId, Role, Session, SessionState, Timestamp, Usage};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
 
@@ -38,6 +39,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// [`Error::QuotaFull`](crate::Error::QuotaFull), or when the database fails.
+    #[boxed]
     pub async fn insert(
         &self,
         session: &Session,
@@ -69,6 +71,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(
         &self,
         owner: &Owner,
@@ -88,6 +91,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn find_many(&self, owner: &Owner, ids: &[RandomId]) -> Result<Vec<Session>> {
         let find = || {
             upload::Entity::find()
@@ -105,6 +109,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find_final(
         &self,
         owner: &Owner,
@@ -131,6 +136,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// [`Error::QuotaFull`](crate::Error::QuotaFull), or when the database fails.
+    #[boxed]
     pub async fn set_length(
         &self,
         session: &Session,
@@ -167,6 +173,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn reserve_bytes(&self, id: RandomId, bytes: u64) -> Result<()> {
         let bytes = stored_length(bytes)?;
         let update = || {
@@ -182,6 +189,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn set_expiry(&self, id: RandomId, expires_at: Timestamp) -> Result<()> {
         let update = || {
             upload::Entity::update_many()
@@ -200,6 +208,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn mark_failed(&self, id: RandomId) -> Result<()> {
         let update = || {
             update_open(id)
@@ -214,6 +223,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove(&self, ids: &[RandomId]) -> Result<()> {
         let remove = || {
             upload::Entity::delete_many()
@@ -228,6 +238,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_expired(&self, now: Timestamp, limit: u64) -> Result<Vec<Session>> {
         let list = || {
             upload::Entity::find()
@@ -245,6 +256,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove_expired(&self, id: RandomId, now: Timestamp) -> Result<bool> {
         let remove = || {
             upload::Entity::delete_many()
@@ -260,6 +272,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(&self, after: Option<RandomId>, limit: u64) -> Result<Vec<Session>> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let list = || {

@@ -7,6 +7,7 @@
 mod progress;
 mod row;
 
+use crate::boxed;
 use std::collections::HashMap;
 
 use domain::RandomId;
@@ -47,6 +48,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find_bytes(&self, id: RandomId) -> Result<Option<u64>> {
         let bytes = self.find_number(id, staging::Column::Bytes).await?;
         bytes.map(|number| unsigned(TABLE, number)).transpose()
@@ -58,6 +60,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn find_bytes_of(&self, ids: &[RandomId]) -> Result<HashMap<RandomId, u64>> {
         let find = || {
             staging::Entity::find()
@@ -81,6 +84,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn current_epoch(&self, id: RandomId) -> Result<Option<i64>> {
         self.find_number(id, staging::Column::Turn).await
     }
@@ -101,6 +105,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn find(&self, id: RandomId) -> Result<Option<Staging>> {
         let find = || find(self.0.newest(), id);
         attempt(find).await
@@ -113,6 +118,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn take_over(&self, id: RandomId, store: &str) -> Result<Staging> {
         self.0
             .transact(|transaction| async move { take_over(&transaction, id, store).await })
@@ -125,6 +131,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn advance(&self, id: RandomId, epoch: i64, advance: &Advance) -> Result<bool> {
         self.0
             .transact(
@@ -138,6 +145,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove(&self, id: RandomId) -> Result<()> {
         self.0
             .transact(|transaction| async move {
@@ -160,6 +168,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(&self, after: Option<RandomId>, limit: u64) -> Result<Vec<RandomId>> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let list = || {
@@ -181,6 +190,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn segments(&self, id: RandomId) -> Result<Vec<Segment>> {
         let list = || {
             segment::Entity::find()
@@ -197,6 +207,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn has_segment(&self, id: RandomId, key: &str) -> Result<bool> {
         let find = || {
             segment::Entity::find()
@@ -215,6 +226,7 @@ impl Stagings<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find_store(&self, id: RandomId) -> Result<Option<String>> {
         let find = || {
             staging::Entity::find_by_id(id.to_string())

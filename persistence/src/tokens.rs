@@ -1,5 +1,6 @@
 //! The service's own tokens, of which it stores only a hash.
 
+use crate::boxed;
 use domain::{Owner, RandomId, Sha256, Timestamp, Token};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -35,6 +36,7 @@ impl Tokens<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn insert(&self, token: &Token) -> Result<()> {
         let row = token::ActiveModel {
             id: Set(token.id.to_string()),
@@ -58,6 +60,7 @@ impl Tokens<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, hash: &Sha256) -> Result<Option<Token>> {
         let find = || {
             token::Entity::find()
@@ -73,6 +76,7 @@ impl Tokens<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(&self, owner: Option<&Owner>) -> Result<Vec<Token>> {
         let list = || {
             let mut select = token::Entity::find()
@@ -92,6 +96,7 @@ impl Tokens<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn revoke(&self, id: RandomId, at: Timestamp) -> Result<bool> {
         let revoke = || {
             token::Entity::update_many()
@@ -112,6 +117,7 @@ impl Tokens<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn note_use(
         &self,
         id: RandomId,

@@ -3,6 +3,7 @@
 
 mod row;
 
+use crate::boxed;
 use domain::{RandomId, ScanProgress, Timestamp, Transfer, TransferState};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
@@ -37,6 +38,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn insert(&self, transfer: &Transfer) -> Result<()> {
         let row = to_row(transfer)?;
         let insert =
@@ -49,6 +51,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find(&self, id: RandomId) -> Result<Option<Transfer>> {
         let find = || transfer::Entity::find_by_id(id.to_string()).one(self.0.newest());
         attempt(find).await?.map(Transfer::try_from).transpose()
@@ -59,6 +62,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn find_running(&self, from: &str, to: &str) -> Result<Option<Transfer>> {
         let find = || {
             transfer::Entity::find()
@@ -77,6 +81,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list(&self, limit: u64) -> Result<Vec<Transfer>> {
         let list = || {
             transfer::Entity::find()
@@ -94,6 +99,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_running(&self) -> Result<Vec<Transfer>> {
         let list = || {
             transfer::Entity::find()
@@ -114,6 +120,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails, or the row cannot be read.
+    #[boxed]
     pub async fn plan(
         &self,
         id: RandomId,
@@ -151,6 +158,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn advance(
         &self,
         id: RandomId,
@@ -181,6 +189,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn end(&self, id: RandomId, state: TransferState, now: Timestamp) -> Result<bool> {
         let end = || {
             update_running(id)
@@ -197,6 +206,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn set_total(&self, id: RandomId, files: u64, bytes: u64) -> Result<()> {
         let (files, bytes) = (signed(TABLE, files)?, signed(TABLE, bytes)?);
         let set = || {
@@ -214,6 +224,7 @@ impl Transfers<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn set_rate(&self, id: RandomId, rate: Option<u64>, now: Timestamp) -> Result<bool> {
         let rate = rate.map(|number| signed(TABLE, number)).transpose()?;
         self.0

@@ -3,6 +3,7 @@
 //! The row of the link is locked while a request is charged, so requests through one link are charged
 //! one after the other, by whatever process.
 
+use crate::boxed;
 use domain::{ByteRange, Coverage, RandomId, Timestamp, Visit};
 use sea_orm::{
     ActiveValue::Set,
@@ -60,6 +61,7 @@ impl Visits<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn charge(&self, charge: &Charge<'_>) -> Result<Option<Visit>> {
         self.0
             .transact(|transaction| async move {
@@ -101,6 +103,7 @@ impl Visits<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn would_continue(&self, charge: &Charge<'_>) -> Result<bool> {
         let find = || link::Entity::find_by_id(charge.link.to_string()).one(self.0.newest());
         let Some(link) = attempt(find).await? else {
@@ -117,6 +120,7 @@ impl Visits<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn give_back(
         &self,
         visit: &Visit,
@@ -161,6 +165,7 @@ impl Visits<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove_unused(&self, before: Timestamp) -> Result<()> {
         let remove = || {
             visit::Entity::delete_many()

@@ -4,6 +4,7 @@
 //! content is unknown, has another size, or the proof is wrong, a refusal takes the same steps,
 //! reads as many bytes, has the same text, and comes after the same time.
 
+use crate::boxed;
 use std::time::Duration;
 
 use domain::{
@@ -59,6 +60,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::TooManyClaims`], or when the database fails.
+    #[boxed]
     pub async fn claim(&self, owner: &Owner, new: NewClaim) -> Result<ClaimTicket> {
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|_| Error::Interrupted)?;
@@ -108,6 +110,7 @@ impl FileService {
     ///
     /// [`Error::ClaimNotFound`]; [`Error::NotProven`] for any wrong claim or proof; or when the
     /// database or the store fails.
+    #[boxed]
     pub async fn prove(&self, owner: &Owner, id: RandomId, proof: &Sha256) -> Result<Stored> {
         let began = Instant::now();
         let now = self.0.clock.now();

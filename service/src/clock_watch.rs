@@ -1,5 +1,6 @@
 //! Notices that the system's clock leapt, so that nothing is removed for its age by mistake.
 
+use crate::boxed;
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
@@ -67,6 +68,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn trusts_clock(&self) -> Result<bool> {
         let is_new = self.0.clock_watch.lock().is_new();
         let newest = if is_new {

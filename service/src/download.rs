@@ -1,5 +1,6 @@
 //! Downloads.
 
+use crate::boxed;
 use std::time::{Duration, Instant};
 
 use domain::{Address, ByteRange, Owner, Sha1, StoredContent};
@@ -29,6 +30,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::ContentLost`] when there is none: a defect, never a "not found".
+    #[boxed]
     pub async fn locate(&self, owner: &Owner, entry: &Entry) -> Result<Download> {
         let sha1 = entry.meta.file_sha1;
         let cached = self.0.addresses.find(&sha1);

@@ -3,6 +3,7 @@
 //! The cache holds only existing entries, never the absence of one. Code that decides about a
 //! change reads the database.
 
+use crate::boxed;
 use std::borrow::Cow;
 
 use cache::Lookup;
@@ -33,6 +34,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::NotFound`] when there is none, or it was deleted.
+    #[boxed]
     pub async fn find(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
         let Some(cache) = &self.0.entry_cache else {
             return self.find_uncached(owner, sha1).await;
@@ -52,6 +54,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::NotFound`] when there is none, or it was deleted.
+    #[boxed]
     pub async fn find_uncached(&self, owner: &Owner, sha1: &Sha1) -> Result<Entry> {
         let entry = self.0.database.entries().find(owner, sha1).await?;
         entry

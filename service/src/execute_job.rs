@@ -1,5 +1,6 @@
 //! Executes jobs.
 
+use crate::boxed;
 use std::time::Duration;
 
 use domain::{Backoff, Job, JobId};
@@ -47,6 +48,7 @@ impl FileService {
     ///
     /// When the database fails, so that the state of the job is unknown. Errors of the copy are
     /// part of the result.
+    #[boxed]
     pub async fn execute_job(
         &self,
         id: JobId,

@@ -1,5 +1,6 @@
 //! Handing the files of one owner over to another.
 
+use crate::boxed;
 use domain::{FileStatus, Owner};
 use persistence::Handover;
 
@@ -28,6 +29,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn hand_over(
         &self,
         from: &Owner,

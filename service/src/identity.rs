@@ -4,6 +4,7 @@
 //! empty one because a disk is not mounted, files would seem lost, and objects to delete would seem
 //! gone. So each disk has an identity, which the database knows.
 
+use crate::boxed;
 use domain::RandomId;
 use storage::{Disk, Store};
 
@@ -19,6 +20,7 @@ impl FileService {
     ///
     /// [`Error::WrongDisk`] for another disk, [`Error::ForeignDisk`] for one of another database; or
     /// when the database or a disk fails.
+    #[boxed]
     pub async fn identify_disks(&self, adopts: bool) -> Result<()> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
             self.identify(disk, adopts).await?;

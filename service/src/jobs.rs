@@ -1,5 +1,6 @@
 //! Queries and updates of the job queue.
 
+use crate::boxed;
 use std::time::Duration;
 
 use domain::{Job, JobId, Timestamp};
@@ -12,6 +13,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find_job(&self, id: JobId) -> Result<Option<Job>> {
         Ok(self.0.database.jobs().find(id).await?)
     }
@@ -21,6 +23,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn list_due_jobs(&self, limit: u64) -> Result<Vec<Job>> {
         let now = self.0.clock.now();
         Ok(self.0.database.jobs().list_due(now, limit).await?)
@@ -39,6 +42,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn defer_job(&self, job: &Job, time: Duration) -> Result<Option<Timestamp>> {
         let until = self.0.clock.now().after(time);
         let jobs = self.0.database.jobs();
@@ -51,6 +55,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn count_jobs(&self) -> Result<JobCounts> {
         Ok(self.0.database.jobs().counts().await?)
     }
@@ -60,6 +65,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn list_dead_jobs(&self, after: Option<JobId>, limit: u64) -> Result<Vec<Job>> {
         Ok(self.0.database.jobs().list_dead(after, limit).await?)
     }
@@ -69,6 +75,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn requeue_jobs(&self, id: Option<JobId>) -> Result<u64> {
         let now = self.0.clock.now();
         Ok(self.0.database.jobs().requeue(id, now).await?)

@@ -13,6 +13,7 @@
 
 mod last_seen;
 
+use crate::boxed;
 use std::{
     future::poll_fn,
     pin::pin,
@@ -101,6 +102,7 @@ impl Leases {
 
 impl Lease {
     /// Acquires the lease and renews it, forever; runs until the task is dropped.
+    #[boxed]
     pub async fn maintain(self) {
         self.0.is_candidate.store(true, Ordering::Relaxed);
         let mut last_seen = LastSeen::default();
@@ -138,6 +140,7 @@ impl Lease {
     }
 
     /// Waits until this process holds the lease.
+    #[boxed]
     pub async fn acquired(&self) {
         let mut until = self.0.until.subscribe();
         while !self.is_held() {
@@ -165,6 +168,7 @@ impl Lease {
     /// Releases the lease, if held, so that the next process that checks can take it.
     ///
     /// If the database cannot be reached, other processes take the lease over after its timeout.
+    #[boxed]
     pub async fn release(&self) {
         if self.0.until.send_replace(None).is_none() || !self.0.database.is_server() {
             return;
@@ -177,6 +181,7 @@ impl Lease {
 
     /// Releases the lease and does not acquire it for `time`, because this process cannot do the
     /// work.
+    #[boxed]
     pub async fn back_off(&self, time: Duration) {
         let until = Instant::now() + time;
         *self.0.backed_off_until.lock() = Some(until);

@@ -3,6 +3,11 @@
 //! Rules that all of them follow: bytes are safe before the row that points at them is committed;
 //! every lookup goes through the owner's own entry; no transaction is open while bytes move.
 
+#![expect(
+    clippy::must_use_candidate,
+    reason = "the boxed futures of async functions must be used anyhow"
+)]
+
 mod address_cache;
 mod check;
 mod checksum_cache;
@@ -49,6 +54,10 @@ mod upload;
 mod usage;
 mod verified_object;
 mod visits;
+
+// A public async function returns a box. Otherwise each crate that awaits it compiles it anew, with all that
+// it awaits in turn.
+use async_recursion::async_recursion as boxed;
 
 pub use check::{CheckOptions, CheckProgress, Finding, Summary};
 pub use claim::{ClaimTicket, NewClaim};

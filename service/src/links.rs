@@ -2,6 +2,7 @@
 //!
 //! The target and the expiry of a link are in its row.
 
+use crate::boxed;
 use std::{net::IpAddr, time::Duration};
 
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
@@ -54,6 +55,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::NotFound`], or when the database fails.
+    #[boxed]
     pub async fn create_link(
         &self,
         owner: &Owner,
@@ -109,6 +111,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn sweep_links(&self) -> Result<()> {
         let now = self.0.clock.now();
         self.0.database.links().remove_expired(now).await?;
@@ -121,6 +124,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::NotFound`], or when the database fails.
+    #[boxed]
     pub async fn remove_links(&self, owner: &Owner, sha1: &Sha1) -> Result<()> {
         self.find_uncached(owner, sha1).await?;
         Ok(self.0.database.links().remove(owner, sha1).await?)

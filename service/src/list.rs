@@ -1,5 +1,6 @@
 //! Listings of an owner's files, in pages.
 
+use crate::boxed;
 use domain::{EntryFilter, FileMeta, Owner};
 use persistence::Part;
 
@@ -32,6 +33,7 @@ impl FileService {
     /// [`Error::TooManyListings`](crate::Error::TooManyListings) or
     /// [`Error::ListingsBusy`](crate::Error::ListingsBusy) if others run for too long; or when the
     /// database fails.
+    #[boxed]
     pub async fn list(
         &self,
         owner: &Owner,

@@ -5,6 +5,7 @@
 //! passes over the rows again until it finds none. With a rate limit, jobs become due no faster
 //! than the limit allows, regardless of the number of workers.
 
+use crate::boxed;
 use std::time::Duration;
 
 use domain::{NewJob, RandomId, ScanProgress, Timestamp, Transfer, TransferState};
@@ -42,6 +43,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn plan_transfers(&self, planner: &str) -> Result<bool> {
         let mut is_more = false;
         for transfer in self.0.database.transfers().list_running().await? {
@@ -55,6 +57,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn plan_transfer(&self, id: RandomId, planner: &str) -> Result<PlanProgress> {
         let now = self.0.clock.now();
         let transfers = self.0.database.transfers();

@@ -7,6 +7,7 @@
 //! left behind. An upload of the same content during a purge stores bytes of its own and records
 //! the address of the old ones.
 
+use crate::boxed;
 use std::collections::HashMap;
 
 use domain::{Sha1, Timestamp};
@@ -34,6 +35,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the store or the database fails; the rest is purged next time.
+    #[boxed]
     pub async fn purge(&self) -> Result<Purged> {
         let mut purged = Purged::default();
         let mut failed = None;

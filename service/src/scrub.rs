@@ -4,6 +4,7 @@
 //! it needs to remember nothing between two processes, and reads every shard although it is
 //! interrupted again and again.
 
+use crate::boxed;
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -45,6 +46,7 @@ impl FileService {
     }
 
     /// Reads all contents, each once in the given time, forever.
+    #[boxed]
     pub async fn scrub_all(&self, time: Duration) {
         let per_shard = (time / SHARDS).max(SHORTEST);
         let since_epoch = u128::from(self.0.clock.now().microseconds().cast_unsigned());

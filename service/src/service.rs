@@ -1,5 +1,6 @@
 //! The service: its parts and the operations that belong to no single use case.
 
+use crate::boxed;
 use std::sync::Arc;
 
 use cache::EntryCache;
@@ -98,6 +99,7 @@ impl FileService {
     /// # Errors
     ///
     /// When it does not.
+    #[boxed]
     pub async fn probe_database(&self) -> Result<()> {
         Ok(self.0.database.ping().await?)
     }
@@ -125,11 +127,13 @@ impl FileService {
     /// # Errors
     ///
     /// When it does not.
+    #[boxed]
     pub async fn probe_store(&self) -> Result<()> {
         Ok(self.0.stores.primary().probe().await?)
     }
 
     /// Closes the connections to the database.
+    #[boxed]
     pub async fn close(self) {
         self.0.database.clone().close().await;
     }

@@ -1,5 +1,6 @@
 //! Removes objects that incomplete uploads left behind.
 
+use crate::boxed;
 use std::{
     collections::{HashMap, HashSet},
     time::{Duration, Instant},
@@ -33,6 +34,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the store or the database fails; uncertain objects stay.
+    #[boxed]
     pub async fn sweep(&self) -> Result<()> {
         for disk in self.0.stores.iter().filter_map(Store::as_disk) {
             for mut folder in disk.abandoned().await? {
@@ -51,6 +53,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails; the rest is deleted by a later sweep.
+    #[boxed]
     pub async fn sweep_pending_deletions(&self) -> Result<()> {
         let began = Instant::now();
         let now = self.0.clock.now();
@@ -107,6 +110,7 @@ impl FileService {
     /// # Errors
     ///
     /// When a store or the database fails.
+    #[boxed]
     pub async fn sweep_segments(&self) -> Result<()> {
         for store in self.0.stores.iter() {
             let age = self.0.limits.upload_grace();

@@ -1,5 +1,6 @@
 //! Tokens that the service issues.
 
+use crate::boxed;
 use std::time::Duration;
 
 use domain::{Owner, RandomId, Scopes, Sha256, Timestamp, Token, TokenState, TokenText};
@@ -29,6 +30,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn create_token(&self, new: NewToken) -> Result<(TokenText, Token)> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|_| Error::Interrupted)?;
@@ -54,6 +56,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn list_tokens(&self, owner: Option<&Owner>) -> Result<Vec<Token>> {
         Ok(self.0.database.tokens().list(owner).await?)
     }
@@ -63,6 +66,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn revoke_token(&self, id: RandomId) -> Result<bool> {
         let now = self.0.clock.now();
         Ok(self.0.database.tokens().revoke(id, now).await?)
@@ -73,6 +77,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails, so that the state of the token is unknown.
+    #[boxed]
     pub async fn find_token(&self, text: &TokenText) -> Result<Option<(Token, TokenState)>> {
         let found = self.0.database.tokens().find(&hash(text)).await?;
         let now = self.0.clock.now();

@@ -1,5 +1,6 @@
 //! Transfers: moving all contents of a store to another one while the service runs.
 
+use crate::boxed;
 use domain::{RandomId, Transfer, TransferState};
 
 use crate::{Error, FileService, Result, random::random_id};
@@ -23,6 +24,7 @@ impl FileService {
     ///
     /// [`Error::UnknownStore`] when one of the stores is not configured, [`Error::SameStore`], or
     /// when the database fails.
+    #[boxed]
     pub async fn start_transfer(
         &self,
         from: &str,
@@ -80,6 +82,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::TransferNotFound`], or when the database fails.
+    #[boxed]
     pub async fn find_transfer(&self, id: RandomId) -> Result<TransferReport> {
         let found = self.0.database.transfers().find(id).await?;
         self.report(found.ok_or(Error::TransferNotFound)?).await
@@ -90,6 +93,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn list_transfers(&self, limit: u64) -> Result<Vec<TransferReport>> {
         let mut reports = Vec::new();
         for transfer in self.0.database.transfers().list(limit).await? {
@@ -118,6 +122,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::TransferNotFound`] when there is none, or when the database fails.
+    #[boxed]
     pub async fn cancel_transfer_between(&self, from: &str, to: &str) -> Result<TransferReport> {
         let running = self.0.database.transfers().find_running(from, to).await?;
         let id = running.ok_or(Error::TransferNotFound)?.id;
@@ -130,6 +135,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::TransferNotFound`], [`Error::TransferEnded`], or when the database fails.
+    #[boxed]
     pub async fn cancel_transfer(&self, id: RandomId) -> Result<()> {
         let now = self.0.clock.now();
         let transfers = self.0.database.transfers();

@@ -4,6 +4,7 @@
 //! otherwise they are made durable, and only then recorded together with the owner's entry. After
 //! the last byte, the work continues even if the client disconnects.
 
+use crate::boxed;
 use domain::{FileName, MediaType, Owner, QuotaError};
 use storage::StagingWriter;
 use tracing::Instrument as _;
@@ -33,6 +34,7 @@ impl FileService {
     ///
     /// [`Error::QuotaFull`] when the quota does not allow it, unless `expected` names a file that
     /// the owner already has; or when the database fails.
+    #[boxed]
     pub async fn upload(
         &self,
         owner: &Owner,
@@ -83,6 +85,7 @@ impl Upload {
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::QuotaFull`], or when the store fails.
+    #[boxed]
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.received += bytes.len() as u64;
         let limit = self.service.0.limits.max_upload_size;
@@ -105,6 +108,7 @@ impl Upload {
     /// [`Error::WrongSha1`], [`Error::WrongSha256`] or [`Error::Collision`], or when the store or
     /// the database fails. Nothing is stored then, except that a commit with an unknown outcome may
     /// have succeeded.
+    #[boxed]
     pub async fn finish(
         mut self,
         file_name: FileName,

@@ -1,5 +1,6 @@
 //! Usage and quotas of owners.
 
+use crate::boxed;
 use domain::{Account, Miscount, OwnQuota, Owner, Quota, Usage};
 
 use crate::{FileService, Result};
@@ -24,6 +25,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find_usage(&self, owner: &Owner) -> Result<Allowance> {
         let accounts = self.0.database.accounts();
         let account = accounts.find(owner).await?;
@@ -39,6 +41,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn set_quota(&self, owner: &Owner, quota: &OwnQuota) -> Result<()> {
         Ok(self.0.database.accounts().set_quota(owner, quota).await?)
     }
@@ -48,6 +51,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn list_usage(&self, after: Option<&Owner>) -> Result<Vec<(Owner, Allowance)>> {
         let after = after.map(Owner::as_str).unwrap_or_default();
         let listed = self.0.database.accounts().list(after, BATCH).await?;
@@ -62,6 +66,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn recount(&self, owner: &Owner) -> Result<Option<Miscount>> {
         Ok(self.0.database.accounts().recount(owner).await?)
     }
@@ -71,6 +76,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn recount_all(&self) -> Result<Vec<Miscount>> {
         let accounts = self.0.database.accounts();
         let (mut miscounts, mut last) = (Vec::new(), None);

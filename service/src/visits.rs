@@ -1,5 +1,6 @@
 //! Visits: downloads through a link with a limited number of downloads, which count once each.
 
+use crate::boxed;
 use domain::{ByteRange, Timestamp, Visit};
 use persistence::Charge;
 
@@ -21,6 +22,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::LinkNotFound`] when the request would be a download too many.
+    #[boxed]
     pub async fn charge_visit(
         &self,
         linked: &LinkedFile,
@@ -47,6 +49,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::LinkNotFound`] when that would be a download too many.
+    #[boxed]
     pub async fn check_visit(&self, linked: &LinkedFile, ranges: &[ByteRange]) -> Result<()> {
         if !linked.link.is_used_up() {
             return Ok(());
@@ -83,6 +86,7 @@ impl ChargedVisit {
     /// # Errors
     ///
     /// When the database fails; the visit stays charged then.
+    #[boxed]
     pub async fn give_back(&self, range: ByteRange, given: u64) -> Result<()> {
         let visits = self.service.0.database.visits();
         let now = self.service.0.clock.now();

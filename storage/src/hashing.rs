@@ -1,5 +1,6 @@
 //! Hashing bytes on one thread while more of them arrive on another.
 
+use crate::boxed;
 use std::mem;
 
 use bytes::{Bytes, BytesMut};
@@ -75,6 +76,7 @@ impl BackgroundHasher {
     /// # Errors
     ///
     /// If the runtime is shutting down.
+    #[boxed]
     pub async fn update(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (taken, _) = self.fill(bytes).await?;
@@ -126,6 +128,7 @@ impl BackgroundHasher {
     /// # Errors
     ///
     /// If the runtime is shutting down.
+    #[boxed]
     pub async fn finish(mut self) -> Result<ContentHasher> {
         Ok(self.end().await?.0)
     }

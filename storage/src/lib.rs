@@ -11,6 +11,11 @@
 //! `disk` and `bucket` implement the two kinds of store and know nothing of each other;
 //! `store` is the façade over both.
 
+#![expect(
+    clippy::must_use_candidate,
+    reason = "the boxed futures of async functions must be used anyhow"
+)]
+
 mod blocking;
 mod bucket;
 mod disk;
@@ -20,6 +25,10 @@ mod memory;
 mod metrics;
 mod sizes;
 mod store;
+
+// A public async function returns a box. Otherwise each crate that awaits it compiles it anew, with all that
+// it awaits in turn.
+use async_recursion::async_recursion as boxed;
 
 pub use bucket::{
     Bucket, BucketKind, BucketObject, BucketOptions, ObjectSummary, PresignedUrl,

@@ -1,5 +1,5 @@
-//! Every source file is part of a crate: a test whose `mod` line was lost would never run again, and
-//! nobody would hear of it.
+//! Every source file is part of a crate, and every program of tests part of the run: a test whose line
+//! was lost would never run again, and nobody would hear of it.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
@@ -13,13 +13,8 @@ const ROOTS: [&str; 3] = ["main.rs", "lib.rs", "build.rs"];
 
 #[test]
 fn every_file_is_a_module() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let manifest = fs::read_to_string(workspace.join("Cargo.toml")).unwrap();
-    let manifest: toml::Table = manifest.parse().unwrap();
-    let members = manifest["workspace"]["members"].as_array().unwrap();
     let (mut files, mut lost) = (0, Vec::new());
-    for member in members {
-        let folder = workspace.join(member.as_str().unwrap());
+    for folder in members() {
         for file in sources(&folder) {
             files += 1;
             if !is_root(&folder, &file) && !is_named(&file) {
@@ -29,6 +24,50 @@ fn every_file_is_a_module() {
     }
     assert!(files > 200, "{files} files were found");
     assert_eq!(lost, [] as [PathBuf; 0], "nothing names these files");
+}
+
+/// `tests/run` begins with those that need no binary of the service, so it names all of them.
+#[test]
+fn each_program_of_tests_is_run() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = fs::read_to_string(tests.join("run")).unwrap();
+    let words: Vec<&str> = script.split_whitespace().collect();
+    let mut programs = Vec::new();
+    for member in members() {
+        let manifest: toml::Table = parsed(&member.join("Cargo.toml"));
+        let listed = manifest.get("test").and_then(|list| list.as_array());
+        let names = named
+            .into_iter()
+            .flatten()
+            .map(|test| test["name"].as_str());
+        programs.extend(names.map(|name| name.unwrap().to_owned()));
+        // Cargo finds those of the others: a file, or a folder with `main.rs`.
+        if manifest.get("test").is_none() {
+            let found = fs::read_dir(member.join("tests")).into_iter().flatten();
+            let found = found.map(|entry| entry.unwrap().path());
+            let found = found.filter(|path| path.is_file() || path.join("main.rs").exists());
+            programs
+                .extend(found.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()));
+        }
+    }
+    assert!(programs.len() > 8, "{programs:?}");
+    for name in programs {
+        let is_run = words.windows(2).any(|pair| pair == ["--test", &name]);
+        assert!(is_run, "tests/run lacks --test {name}");
+    }
+}
+
+/// The folders of the workspace's members.
+fn members() -> Vec<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = parsed(&workspace.join("Cargo.toml"));
+    let members = manifest["workspace"]["members"].as_array().unwrap().iter();
+    let members = members.map(|member| workspace.join(member.as_str().unwrap()));
+    members.collect()
+}
+
+fn parsed(manifest: &Path) -> toml::Table {
+    fs::read_to_string(manifest).unwrap().parse().unwrap()
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

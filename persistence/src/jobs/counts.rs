@@ -1,5 +1,6 @@
 //! The number of jobs by state.
 
+use crate::boxed;
 use domain::{JobCounts, RandomId, Timestamp};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
@@ -15,6 +16,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn count_in_transfer(&self, transfer: RandomId) -> Result<(u64, u64)> {
         let count = |status: i32| async move {
             let count = || {
@@ -34,6 +36,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn count_between(&self, from: &str, to: &str) -> Result<(u64, u64)> {
         let count = |status: i32| async move {
             let count = || {
@@ -53,6 +56,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn counts(&self) -> Result<JobCounts> {
         let count = || {
             job::Entity::find()

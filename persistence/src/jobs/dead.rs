@@ -1,5 +1,6 @@
 //! Dead jobs: those without a further attempt.
 
+use crate::boxed;
 use domain::{Job, JobId, Timestamp};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
 
@@ -15,6 +16,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_dead(&self, after: Option<JobId>, limit: u64) -> Result<Vec<Job>> {
         let list = || {
             job::Entity::find()
@@ -33,6 +35,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn requeue(&self, id: Option<JobId>, now: Timestamp) -> Result<u64> {
         let requeue = || {
             let mut update = job::Entity::update_many()
@@ -53,6 +56,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn remove_dead(&self, from: &str, to: &str) -> Result<()> {
         let remove = || {
             job::Entity::delete_many()

@@ -1,5 +1,6 @@
 //! New jobs.
 
+use crate::boxed;
 use domain::{NewJob, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
@@ -22,6 +23,7 @@ impl Jobs<'_> {
     /// # Errors
     ///
     /// When the database fails; no job is added then.
+    #[boxed]
     pub async fn insert_many(&self, jobs: &[NewJob], now: Timestamp) -> Result<u64> {
         self.0
             .transact(|transaction| async move {

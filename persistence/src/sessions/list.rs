@@ -1,5 +1,6 @@
 //! An owner's unfinished uploads: the listing, and the search for those of one content.
 
+use crate::boxed;
 use domain::{Owner, Role, Session, Sha1, Sha256, Timestamp, UploadPosition};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, ExprTrait as _, Iterable as _, QueryFilter, QueryOrder,
@@ -23,6 +24,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_open(
         &self,
         owner: &Owner,
@@ -41,6 +43,7 @@ impl Sessions<'_> {
     /// # Errors
     ///
     /// When the database fails, or a row cannot be read.
+    #[boxed]
     pub async fn list_of_content(
         &self,
         owner: &Owner,

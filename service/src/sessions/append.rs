@@ -1,5 +1,6 @@
 //! Appends the bytes of one request to an upload.
 
+use crate::boxed;
 use std::time::Duration;
 
 use domain::{Extent, Role, Session, Timestamp, UploadError};
@@ -48,6 +49,7 @@ pub enum Outcome {
 impl Append {
     /// Waits until a newer request continues the upload, or until it is time to
     /// [check](Append::is_superseded) the other processes.
+    #[boxed]
     pub async fn superseded(&self) {
         tokio::select! {
             () = self.lock.superseded() => {}
@@ -62,6 +64,7 @@ impl Append {
     /// # Errors
     ///
     /// When the store fails.
+    #[boxed]
     pub async fn is_superseded(&mut self) -> Result<bool> {
         if self.lock.is_superseded() {
             return Ok(true);
@@ -78,6 +81,7 @@ impl Append {
     /// # Errors
     ///
     /// [`Error::Upload`] when there are more bytes, [`Error::QuotaFull`], or when the store fails.
+    #[boxed]
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let extent = Extent {
             offset: self.appending.offset(),
@@ -101,6 +105,7 @@ impl Append {
     /// # Errors
     ///
     /// When the store or the database fails.
+    #[boxed]
     pub async fn break_off(self) -> Result<u64> {
         let offset = self.appending.suspend().await.map_err(superseded)?;
         self.service.extend_expiry(&self.session).await?;
@@ -115,6 +120,7 @@ impl Append {
     /// # Errors
     ///
     /// When the store or the database fails.
+    #[boxed]
     pub async fn fail(self) -> Result<()> {
         self.appending.suspend().await?;
         self.service.fail(&self.session).await
@@ -127,6 +133,7 @@ impl Append {
     ///
     /// [`Error::WrongChecksum`]; [`Error::Upload`] when the request completes the upload, but the
     /// length differs from the declared one; any error of completing the upload.
+    #[boxed]
     pub async fn end(self) -> Result<Outcome> {
         let extent = Extent {
             offset: self.appending.offset(),

@@ -1,5 +1,6 @@
 //! Creates uploads.
 
+use crate::boxed;
 use domain::{
     Entry, FileName, FileStatus, MediaType, Owner, Protocol, Role, Session, SessionState,
 };
@@ -34,6 +35,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the database fails.
+    #[boxed]
     pub async fn find_existing(
         &self,
         owner: &Owner,
@@ -62,6 +64,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::QuotaFull`], or when the database fails.
+    #[boxed]
     pub async fn begin_upload(
         &self,
         owner: &Owner,

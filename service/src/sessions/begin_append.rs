@@ -1,5 +1,6 @@
 //! Checks, locks and reservations before an append.
 
+use crate::boxed;
 use domain::{Extent, Owner, Protocol, RandomId, Role, Session, SessionState};
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ impl FileService {
     /// [`Error::UploadNotFound`], [`Error::UploadGone`], [`Error::UploadComplete`],
     /// [`Error::UploadIsFinal`], [`Error::Superseded`], [`Error::QuotaFull`], or [`Error::Upload`]
     /// when the request does not match the state of the upload. Nothing has changed after an error.
+    #[boxed]
     pub async fn append(
         &self,
         owner: &Owner,

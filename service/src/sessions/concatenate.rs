@@ -1,5 +1,6 @@
 //! Concatenates partial uploads.
 
+use crate::boxed;
 use std::{collections::HashMap, pin::Pin};
 
 use domain::{ByteRange, Owner, RandomId, Role, Session, SessionState, tus::Concatenation};
@@ -32,6 +33,7 @@ impl FileService {
     ///
     /// [`Error::InvalidParts`] when an upload cannot be a part; [`Error::TooLarge`]; any error of
     /// completing an upload.
+    #[boxed]
     pub async fn concatenate(
         &self,
         owner: &Owner,

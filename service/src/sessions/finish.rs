@@ -1,5 +1,6 @@
 //! Makes files of complete uploads.
 
+use crate::boxed;
 use domain::{Owner, Session, SessionState, Sha1};
 use storage::{AppendOutcome, AppendedBytes};
 use tracing::Instrument as _;
@@ -101,6 +102,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::NotFound`] when the file was deleted since.
+    #[boxed]
     pub async fn find_stored(&self, owner: &Owner, sha1: &Sha1) -> Result<Stored> {
         Ok(Stored::known(self.find_uncached(owner, sha1).await?))
     }

@@ -1,5 +1,6 @@
 //! Removes uploads.
 
+use crate::boxed;
 use domain::{Owner, Protocol, RandomId};
 
 use crate::{FileService, Result};
@@ -10,6 +11,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`UploadNotFound`](crate::Error::UploadNotFound) or [`UploadGone`](crate::Error::UploadGone).
+    #[boxed]
     pub async fn remove_upload(
         &self,
         owner: &Owner,
@@ -31,6 +33,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`UploadNotFound`](crate::Error::UploadNotFound) or [`UploadGone`](crate::Error::UploadGone).
+    #[boxed]
     pub async fn fail_upload(&self, owner: &Owner, protocol: Protocol, id: RandomId) -> Result<()> {
         let _lock = self.0.upload_locks.take_over(id).await?;
         let session = self.find_session(owner, protocol, id).await?;

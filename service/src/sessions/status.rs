@@ -1,5 +1,6 @@
 //! Status of uploads.
 
+use crate::boxed;
 use std::time::Duration;
 
 use domain::{FileStatus, Owner, Protocol, RandomId, Role, Session, SessionState, Sha1, Timestamp};
@@ -25,6 +26,7 @@ impl FileService {
     ///
     /// [`Error::UploadNotFound`]; [`Error::UploadGone`], also when the file that it became is gone;
     /// [`Error::Contended`] when the other request does not end; any error of completing the upload.
+    #[boxed]
     pub async fn upload_status(
         &self,
         owner: &Owner,
@@ -114,6 +116,7 @@ impl FileService {
     /// # Errors
     ///
     /// [`Error::UploadNotFound`] or [`Error::UploadGone`].
+    #[boxed]
     pub async fn find_expiry(
         &self,
         owner: &Owner,

@@ -1,5 +1,6 @@
 //! Removes expired uploads, and completes uploads that a crash interrupted.
 
+use crate::boxed;
 use std::{collections::HashSet, time::Duration};
 
 use domain::{Protocol, RandomId, Role, Session, SessionState};
@@ -18,6 +19,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the store or the database fails; the rest is removed by a later sweep.
+    #[boxed]
     pub async fn sweep_sessions(&self) -> Result<()> {
         let now = self.0.clock.now();
         self.0.database.claims().remove_expired(now).await?;
@@ -59,6 +61,7 @@ impl FileService {
     /// # Errors
     ///
     /// When the store or the database fails.
+    #[boxed]
     pub async fn recover_sessions(&self) -> Result<()> {
         // The bytes first: a row is inserted before its bytes.
         let staged = self.list_staged().await?;

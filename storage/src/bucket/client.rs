@@ -1,5 +1,6 @@
 //! The handle of a bucket, and what its errors mean.
 
+use crate::boxed;
 use std::{
     fmt, io,
     sync::{
@@ -128,6 +129,7 @@ impl Bucket {
     /// # Errors
     ///
     /// If it does not.
+    #[boxed]
     pub async fn probe(&self) -> Result<()> {
         let work = async {
             let lister = self.operator().lister_with(OBJECTS).limit(1).await;

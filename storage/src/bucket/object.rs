@@ -1,5 +1,6 @@
 //! Reading an object of a bucket.
 
+use crate::boxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -32,6 +33,7 @@ impl Bucket {
     /// # Errors
     ///
     /// [`Error::Missing`] if the object does not exist, or any other error of the store.
+    #[boxed]
     pub async fn open_object(
         &self,
         key: &str,

@@ -1,5 +1,6 @@
 //! Operations on the objects of a bucket.
 
+use crate::boxed;
 use bytes::Bytes;
 use domain::{ByteRange, possession::WHOLE_UP_TO};
 use futures_util::future::try_join_all;
@@ -25,6 +26,7 @@ impl Bucket {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         self.metrics().time(Operation::Stat, self.stat(key)).await
     }
@@ -57,6 +59,7 @@ impl Bucket {
     /// # Errors
     ///
     /// [`Error::Missing`] or [`Error::WrongSize`] if the object is missing or has another size.
+    #[boxed]
     pub async fn read_ranges(
         &self,
         key: Option<&str>,
@@ -131,6 +134,7 @@ impl Bucket {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn remove(&self, key: &str) -> Result<()> {
         let work = async {
             let deleted = self.operator().delete(key).await;

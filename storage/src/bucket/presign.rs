@@ -3,6 +3,7 @@
 //! For OSS the client can override only the disposition in such a URL. So a plain URL, which says
 //! when it expires, is signed again together with all overrides (OSS signature version 1).
 
+use crate::boxed;
 use std::{io, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -50,6 +51,7 @@ impl Bucket {
     /// # Errors
     ///
     /// If it cannot be signed.
+    #[boxed]
     pub async fn presign(&self, key: &str, overrides: ResponseOverrides) -> Result<PresignedUrl> {
         let is_oss = self.options().kind == BucketKind::Oss;
         let options = if is_oss {

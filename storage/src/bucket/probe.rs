@@ -1,5 +1,6 @@
 //! Testing a bucket with an object that is written, read and removed.
 
+use crate::boxed;
 use std::io;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ impl Bucket {
     /// # Errors
     ///
     /// If it cannot.
+    #[boxed]
     pub async fn self_test(&self) -> Result<()> {
         self.probe().await?;
         let key = key::fresh_probe()?;

@@ -1,5 +1,6 @@
 //! Cleaning up after dead processes.
 
+use crate::boxed;
 use std::{fs, io, path::PathBuf, time::Duration};
 
 use domain::{Address, Sha1};
@@ -40,6 +41,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn abandoned(&self) -> Result<Vec<AbandonedStaging>> {
         let disk = self.clone();
         blocking(move || {
@@ -63,6 +65,7 @@ impl AbandonedStaging {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn settle(&mut self, pending: &PendingObject, committed: bool) -> Result<()> {
         let (disk, settled) = (self.disk.clone(), pending.clone());
         blocking(move || {
@@ -81,6 +84,7 @@ impl AbandonedStaging {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn close(self) -> Result<()> {
         blocking(move || {
             if !self.pending.is_empty() {

@@ -2,6 +2,7 @@
 //!
 //! It tells the folder from any other, such as the empty folder of a disk that is not mounted.
 
+use crate::boxed;
 use std::{
     fs,
     io::{self, Write as _},
@@ -25,6 +26,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails, or the file does not contain an identity.
+    #[boxed]
     pub async fn identity(&self) -> Result<Option<RandomId>> {
         let disk = self.clone();
         blocking(move || read(&disk.identity_file())).await
@@ -35,6 +37,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn ensure_identity(&self, identity: RandomId) -> Result<RandomId> {
         let disk = self.clone();
         blocking(move || ensure(&disk.identity_file(), identity)).await

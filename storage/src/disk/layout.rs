@@ -1,5 +1,6 @@
 //! The folders of a local disk store.
 
+use crate::boxed;
 use std::{
     collections::HashSet,
     fs, io,
@@ -50,6 +51,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the folder cannot be created or written to.
+    #[boxed]
     pub async fn open(name: &str, root: &Path, reserve: u64, memory: Memory) -> Result<Self> {
         let (name, root) = (name.to_owned(), root.to_owned());
         blocking(move || {
@@ -83,6 +85,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn pending(&self) -> Result<HashSet<Address>> {
         let disk = self.clone();
         blocking(move || {
@@ -97,6 +100,7 @@ impl Disk {
     /// # Errors
     ///
     /// If they cannot.
+    #[boxed]
     pub async fn probe(&self) -> Result<()> {
         let disk = self.clone();
         blocking(move || disk.staging().probe(disk.reserve())).await

@@ -1,5 +1,6 @@
 //! Operations on the objects of a disk.
 
+use crate::boxed;
 use std::{
     fs::{self, File},
     io,
@@ -47,6 +48,7 @@ impl Disk {
     ///
     /// [`Error::Missing`] if the object does not exist, [`Error::WrongSize`] if it does not have
     /// `size` bytes.
+    #[boxed]
     pub async fn open_object(&self, key: &str, size: u64, start: u64) -> Result<DiskObject> {
         let path = self.path(key)?;
         let key = key.to_owned();
@@ -60,6 +62,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         let Ok(path) = self.path(key) else {
             return Ok(None);
@@ -77,6 +80,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn age(&self, key: &str) -> Result<Option<Duration>> {
         let path = self.path(key)?;
         blocking(move || match fs::metadata(path) {
@@ -92,6 +96,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn list(&self, last_byte: u8) -> Result<Listing> {
         let disk = self.clone();
         let listing = blocking(move || disk.list_folder(last_byte));
@@ -103,6 +108,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn has_bytes(&self) -> Result<bool> {
         if !self.list_staged().await?.is_empty() {
             return Ok(true);
@@ -122,6 +128,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn remove(&self, key: &str) -> Result<()> {
         let path = self.path(key)?;
         let removing = blocking(move || {
@@ -143,6 +150,7 @@ impl Disk {
     /// # Errors
     ///
     /// [`Error::Missing`] or [`Error::WrongSize`] if the object is missing or has another size.
+    #[boxed]
     pub async fn read_ranges(
         &self,
         key: Option<&str>,

@@ -1,5 +1,6 @@
 //! Appending bytes to a resumable upload.
 
+use crate::boxed;
 use domain::Content;
 
 use super::staging::{StagedBytes, StagedObject};
@@ -53,6 +54,7 @@ impl AppendWriter {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn is_superseded(&self) -> Result<bool> {
         match &self.0 {
             Writer::Disk(writer) => writer.is_superseded().await,
@@ -65,6 +67,7 @@ impl AppendWriter {
     /// # Errors
     ///
     /// [`Error::Full`](crate::Error::Full) if the store is full, or any other error of the store.
+    #[boxed]
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.0 {
             Writer::Disk(writer) => writer.write(bytes).await,
@@ -77,6 +80,7 @@ impl AppendWriter {
     /// # Errors
     ///
     /// As [`AppendWriter::write`].
+    #[boxed]
     pub async fn end(self, is_last: bool) -> Result<AppendOutcome> {
         Ok(match self.0 {
             Writer::Disk(writer) => match writer.end().await? {
@@ -105,6 +109,7 @@ impl AppendWriter {
     /// # Errors
     ///
     /// As [`AppendWriter::write`].
+    #[boxed]
     pub async fn suspend(self) -> Result<u64> {
         match self.0 {
             Writer::Disk(writer) => writer.suspend().await,
@@ -149,6 +154,7 @@ impl AppendedBytes {
     /// # Errors
     ///
     /// If the store fails. None of the bytes count then.
+    #[boxed]
     pub async fn sync(&self) -> Result<()> {
         match &self.0 {
             Appended::Disk(appended) => appended.sync().await,

@@ -1,5 +1,6 @@
 //! A store of either kind.
 
+use crate::boxed;
 use std::collections::HashSet;
 
 use domain::{Address, ByteRange};
@@ -67,6 +68,7 @@ impl Store {
     /// [`Error::Missing`](crate::Error::Missing) if the object does not exist,
     /// [`Error::WrongSize`](crate::Error::WrongSize) if it is known not to have `size` bytes. A
     /// bucket may notice a wrong size only at the end of the object.
+    #[boxed]
     pub async fn open_object(&self, key: &str, size: u64, wanted: ByteRange) -> Result<Object> {
         match self {
             Self::Disk(disk) => Ok(disk.open_object(key, size, wanted.start).await?.into()),
@@ -79,6 +81,7 @@ impl Store {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         match self {
             Self::Disk(disk) => disk.size(key).await,
@@ -94,6 +97,7 @@ impl Store {
     ///
     /// [`Error::Missing`](crate::Error::Missing) or
     /// [`Error::WrongSize`](crate::Error::WrongSize) if the object is missing or has another size.
+    #[boxed]
     pub async fn read_ranges(
         &self,
         key: Option<&str>,
@@ -112,6 +116,7 @@ impl Store {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn remove(&self, key: &str) -> Result<()> {
         match self {
             Self::Disk(disk) => disk.remove(key).await,
@@ -136,6 +141,7 @@ impl Store {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn pending(&self) -> Result<HashSet<Address>> {
         match self {
             Self::Disk(disk) => disk.pending().await,
@@ -149,6 +155,7 @@ impl Store {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn list(&self, first_byte: u8) -> Result<BoxStream<'static, Result<ObjectSummary>>> {
         match self {
             Self::Disk(_) => Ok(stream::empty().boxed()),
@@ -161,6 +168,7 @@ impl Store {
     /// # Errors
     ///
     /// If the store fails.
+    #[boxed]
     pub async fn list_segments(&self) -> Result<BoxStream<'static, Result<ObjectSummary>>> {
         match self {
             Self::Disk(_) => Ok(stream::empty().boxed()),
@@ -173,6 +181,7 @@ impl Store {
     /// # Errors
     ///
     /// If it does not.
+    #[boxed]
     pub async fn probe(&self) -> Result<()> {
         match self {
             Self::Disk(disk) => disk.probe().await,
@@ -185,6 +194,7 @@ impl Store {
     /// # Errors
     ///
     /// If they cannot.
+    #[boxed]
     pub async fn self_test(&self) -> Result<()> {
         match self {
             Self::Disk(disk) => disk.probe().await,

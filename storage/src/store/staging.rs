@@ -1,5 +1,6 @@
 //! Staging the bytes of a new object.
 
+use crate::boxed;
 use domain::{Address, BlockChecksums, Content, ContentHasher};
 
 use super::{backend::Store, uncommitted::UncommittedObject};
@@ -71,6 +72,7 @@ impl StagingWriter {
     }
 
     /// Waits for the memory of an object that is copied. Who has other memory must not wait here.
+    #[boxed]
     pub async fn wait_for_memory(&mut self) {
         if let Staging::InMemory(Store::Bucket(bucket), filling) = &mut self.bytes
             && self.most.is_none_or(|most| most > SMALL_SIZE as u64)
@@ -84,6 +86,7 @@ impl StagingWriter {
     /// # Errors
     ///
     /// [`Error::Full`](crate::Error::Full) if the store is full, or any other error of the store.
+    #[boxed]
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if let Staging::InMemory(store, filling) = &mut self.bytes {
             if let Store::Bucket(bucket) = store
@@ -110,6 +113,7 @@ impl StagingWriter {
     /// # Errors
     ///
     /// As [`StagingWriter::write`].
+    #[boxed]
     pub async fn finish(self) -> Result<StagedObject> {
         let (hasher, bytes) = match self.bytes {
             Staging::InMemory(store, mut filled) => {
@@ -224,6 +228,7 @@ impl StagedObject {
     /// [`Error::Full`](crate::Error::Full) if the store is full, or any other error of the store.
     /// After an error nothing is left of the object, except for the staged bytes of a resumable
     /// upload.
+    #[boxed]
     pub async fn persist(self) -> Result<UncommittedObject> {
         match self.bytes {
             StagedBytes::Disk(disk, source) => Ok(disk.persist(source, self.key).await?.into()),

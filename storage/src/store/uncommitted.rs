@@ -1,5 +1,6 @@
 //! Objects whose row is not committed yet.
 
+use crate::boxed;
 use domain::Address;
 
 use crate::{bucket::Bucket, disk::commit::UncommittedFile, error::Result};
@@ -31,6 +32,7 @@ impl UncommittedObject {
     }
 
     /// Removes the mark, after a row that points at the object was committed.
+    #[boxed]
     pub async fn commit(self) {
         match self.0 {
             Inner::Disk(file) => file.commit().await,
@@ -44,6 +46,7 @@ impl UncommittedObject {
     ///
     /// If the store fails. On a disk the object stays marked then, and is removed after this
     /// process has ended.
+    #[boxed]
     pub async fn discard(self) -> Result<()> {
         match self.0 {
             Inner::Disk(file) => file.discard().await,

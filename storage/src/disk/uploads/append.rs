@@ -1,5 +1,6 @@
 //! Appending bytes to a resumable upload on a disk.
 
+use crate::boxed;
 use std::{io, mem, os::unix::fs::FileExt as _, sync::Arc};
 
 use domain::{Checksum, Content, ContentHasher, RandomId};
@@ -56,6 +57,7 @@ impl Disk {
     ///
     /// [`Error::InUse`](crate::Error::InUse) if another request is appending, and does not stop in
     /// time.
+    #[boxed]
     pub async fn append(&self, id: RandomId, checksums: Vec<Checksum>) -> Result<DiskAppendWriter> {
         let disk = self.clone();
         blocking(move || {

@@ -1,5 +1,6 @@
 //! Inspecting, reading and removing resumable uploads.
 
+use crate::boxed;
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -31,6 +32,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn staged(&self, id: RandomId) -> Result<u64> {
         let disk = self.clone();
         blocking(move || {
@@ -48,6 +50,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn staged_age(&self, id: RandomId) -> Result<Option<Duration>> {
         let disk = self.clone();
         blocking(move || {
@@ -72,6 +75,7 @@ impl Disk {
     /// # Errors
     ///
     /// As [`Disk::open_object`].
+    #[boxed]
     pub async fn open_staged(&self, id: RandomId, size: u64, start: u64) -> Result<DiskObject> {
         let disk = self.clone();
         blocking(move || {
@@ -93,6 +97,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn has_staged(&self, id: RandomId) -> Result<bool> {
         let disk = self.clone();
         blocking(move || {
@@ -106,6 +111,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn is_staged_locked(&self, id: RandomId) -> Result<bool> {
         let disk = self.clone();
         blocking(move || match File::open(state_path(&disk, id)) {
@@ -125,6 +131,7 @@ impl Disk {
     /// # Errors
     ///
     /// [`Error::InUse`] if another request is appending, and does not stop in time.
+    #[boxed]
     pub async fn remove_staged(&self, id: RandomId) -> Result<()> {
         let disk = self.clone();
         blocking(move || {
@@ -144,6 +151,7 @@ impl Disk {
     /// # Errors
     ///
     /// If the disk fails.
+    #[boxed]
     pub async fn list_staged(&self) -> Result<Vec<RandomId>> {
         let disk = self.clone();
         blocking(move || {
