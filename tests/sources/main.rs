@@ -36,7 +36,7 @@ fn each_program_of_tests_is_run() {
     for member in members() {
         let manifest: toml::Table = parsed(&member.join("Cargo.toml"));
         let listed = manifest.get("test").and_then(|list| list.as_array());
-        let names = named
+        let names = listed
             .into_iter()
             .flatten()
             .map(|test| test["name"].as_str());
