@@ -2,7 +2,6 @@
 
 pub(crate) mod row;
 
-use crate::boxed;
 use domain::{Account, Miscount, OwnQuota, Owner, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
@@ -11,6 +10,7 @@ use sea_orm::{
 
 use self::row::stored;
 use crate::{
+    boxed,
     connection::Connection,
     database::Database,
     entities::{PURGING, usage, user_file},

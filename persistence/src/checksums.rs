@@ -1,6 +1,5 @@
 //! The checksums of the blocks of contents, and the state of contents whose bytes do not match them.
 
-use crate::boxed;
 use domain::{Address, BlockChecksums, NewJob, Sha1, StoredContent, Timestamp, block};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
@@ -8,7 +7,7 @@ use sea_orm::{
 };
 
 use crate::{
-    contents,
+    boxed, contents,
     database::Database,
     entities::{AVAILABLE, DAMAGED, checksum, file},
     error::Result,

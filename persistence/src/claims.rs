@@ -1,6 +1,5 @@
 //! Claims: an owner's offer to prove the possession of a content.
 
-use crate::boxed;
 use domain::{Claim, Owner, RandomId, Sha256, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -8,6 +7,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     database::Database,
     entities::claim,
     error::{Error, Result},

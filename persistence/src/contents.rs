@@ -2,7 +2,6 @@
 
 mod row;
 
-use crate::boxed;
 use domain::{Sha1, StoredContent};
 use sea_orm::{
     ColumnTrait, ConnectionTrait as _, DatabaseTransaction, ExprTrait, QueryFilter, QueryOrder,
@@ -10,6 +9,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     connection::Connection,
     database::Database,
     entities::{AVAILABLE, file},

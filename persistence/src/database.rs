@@ -1,6 +1,5 @@
 //! The database: its connections, and the operations on the database as a whole.
 
-use crate::boxed;
 use std::{sync::Arc, time::Duration};
 
 use domain::ReplicaSetStatus;
@@ -10,6 +9,7 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use crate::{
+    boxed,
     connect::{ACQUIRE_TIMEOUT, Options, connect, server_options, sqlite_options, sqlite_path},
     connection::Connection,
     database_file::DatabaseFile,

@@ -2,7 +2,6 @@
 
 pub(crate) mod row;
 
-use crate::boxed;
 use std::{collections::HashSet, num::NonZeroU32};
 
 use domain::{Entry, EntryFilter, EntryUpdate, FileStatus, Owner, Position, Sha1, Timestamp};
@@ -17,6 +16,7 @@ use sea_orm::{
 
 use self::row::{folded, folded_apart, stored_status};
 use crate::{
+    boxed,
     connection::Connection,
     database::Database,
     entities::{

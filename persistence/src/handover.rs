@@ -1,6 +1,5 @@
 //! Handing the entries of one owner over to another.
 
-use crate::boxed;
 use std::collections::HashSet;
 
 use domain::{EntryFilter, FileStatus, Owner, Position, Sha1, Timestamp};
@@ -10,6 +9,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     entities::{PURGING, link, user_file},
     entries::{Entries, Part, newest},
     error::{Error, Result},

@@ -1,11 +1,11 @@
 //! Identities: which disk each store must be.
 
-use crate::boxed;
 use domain::RandomId;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 
 use crate::{
-    database::Database, entities::store, error::Result, row::OrCorrupt as _, transaction::attempt,
+    boxed, database::Database, entities::store, error::Result, row::OrCorrupt as _,
+    transaction::attempt,
 };
 
 /// The table whose rows this file reads and writes.

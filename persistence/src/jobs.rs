@@ -9,7 +9,6 @@ mod dead;
 pub(crate) mod insert;
 mod row;
 
-use crate::boxed;
 use domain::{Job, JobId, RandomId, Timestamp};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
@@ -18,7 +17,8 @@ use sea_orm::{
 
 use self::row::{DEAD, TABLE, WAITING};
 use crate::{
-    database::Database, entities::job, error::Result, row::OrCorrupt as _, transaction::attempt,
+    boxed, database::Database, entities::job, error::Result, row::OrCorrupt as _,
+    transaction::attempt,
 };
 
 /// The maximum length of a stored error text, in characters.

@@ -4,12 +4,11 @@
 //! heartbeat periodically; a process that sees the same heartbeat for long enough, by its own
 //! clock, takes the lease over, guarded by the heartbeat that it saw.
 
-use crate::boxed;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
 };
 
-use crate::{database::Database, entities::lease, error::Result, transaction::attempt};
+use crate::{boxed, database::Database, entities::lease, error::Result, transaction::attempt};
 
 /// The holder in the row of a lease that no process holds.
 const UNHELD: &str = "";

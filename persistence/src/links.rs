@@ -1,6 +1,5 @@
 //! Links: URLs that let anyone download an owner's file.
 
-use crate::boxed;
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
@@ -8,6 +7,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     database::Database,
     entities::{
         AVAILABLE, link,

@@ -9,7 +9,6 @@
 //! A process claims a deletion before it deletes the object. From then on no row comes to refer to
 //! the object, however late its writer is.
 
-use crate::boxed;
 use domain::{Address, Sha1, Timestamp};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait,
@@ -17,6 +16,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     database::Database,
     entities::leftover,
     error::{Error, Result},

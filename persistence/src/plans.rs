@@ -2,7 +2,6 @@
 //!
 //! For tests and benchmarks: the repositories run the same statements.
 
-use crate::boxed;
 use std::{num::NonZeroU32, sync::Arc};
 
 use domain::{EntryFilter, FileStatus, Owner, Position, Sha1, Timestamp, UploadPosition};
@@ -12,6 +11,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     database::Database,
     entities::{
         AVAILABLE,

@@ -5,7 +5,6 @@
 //! delete the bytes; remove the rows. A marked entry stays until the last step, so that the purge
 //! continues from it after a crash.
 
-use crate::boxed;
 use domain::{Address, Owner, Sha1, StoredContent, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter,
@@ -13,7 +12,7 @@ use sea_orm::{
 };
 
 use crate::{
-    checksums, contents,
+    boxed, checksums, contents,
     database::Database,
     entities::{DELETED, PURGING, file, user_file},
     error::Result,

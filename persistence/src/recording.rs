@@ -4,7 +4,6 @@ mod content;
 mod entry;
 mod record;
 
-use crate::boxed;
 use domain::{Address, NewJob, Sha1, StoredContent};
 use sea_orm::DatabaseTransaction;
 
@@ -14,7 +13,7 @@ use self::{
     entry::claim_entry,
 };
 use crate::{
-    checksums,
+    boxed, checksums,
     database::Database,
     entities::{file, upload},
     error::{Error, Result},

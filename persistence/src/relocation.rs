@@ -3,12 +3,11 @@
 //! The bytes are there before. The copy that no longer counts stays for a while, because a download
 //! may still read it.
 
-use crate::boxed;
 use domain::{Address, JobId, RandomId, StoredContent, Timestamp};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, ExprTrait, sea_query::Expr};
 
 use crate::{
-    contents,
+    boxed, contents,
     database::Database,
     entities::{AVAILABLE, file},
     error::Result,

@@ -1,6 +1,5 @@
 //! The schema, and the migrations that bring it to the version of this program.
 
-use crate::boxed;
 use std::time::Duration;
 
 use migrations::{
@@ -12,6 +11,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     connect::{Options, connect, server_options, sqlite_options, sqlite_path},
     database::Database,
     database_file::DatabaseFile,

@@ -7,7 +7,6 @@ pub(crate) mod list;
 mod quota;
 pub(crate) mod row;
 
-use crate::boxed;
 use domain::{Owner, Protocol, Quota, RandomId, Role, Session, SessionState, Timestamp, Usage};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
 
@@ -16,7 +15,7 @@ use self::{
     quota::{admit_file, load_quota},
     row::{FAILED, stored_length, stored_protocol, stored_role, to_row},
 };
-use crate::{database::Database, entities::upload, error::Result, transaction::attempt};
+use crate::{boxed, database::Database, entities::upload, error::Result, transaction::attempt};
 
 /// The repository of resumable uploads.
 #[derive(Clone, Copy)]

@@ -7,7 +7,6 @@
 mod progress;
 mod row;
 
-use crate::boxed;
 use std::collections::HashMap;
 
 use domain::RandomId;
@@ -21,6 +20,7 @@ use sea_orm::{
 pub use self::progress::{Advance, Segment, Staging};
 use self::row::{TABLE, from_hexadecimal, to_hexadecimal};
 use crate::{
+    boxed,
     database::Database,
     entities::{segment, staging},
     error::{Error, Result},

@@ -1,6 +1,5 @@
 //! The service's own tokens, of which it stores only a hash.
 
-use crate::boxed;
 use domain::{Owner, RandomId, Sha256, Timestamp, Token};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -8,6 +7,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     database::Database,
     entities::token,
     error::{Error, Result},

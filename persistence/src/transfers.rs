@@ -3,7 +3,6 @@
 
 mod row;
 
-use crate::boxed;
 use domain::{RandomId, ScanProgress, Timestamp, Transfer, TransferState};
 use sea_orm::{
     ColumnTrait, Condition, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
@@ -12,6 +11,7 @@ use sea_orm::{
 
 use self::row::{RUNNING, TABLE, stored_state, to_row};
 use crate::{
+    boxed,
     database::Database,
     entities::transfer,
     error::Result,

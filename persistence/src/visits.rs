@@ -3,7 +3,6 @@
 //! The row of the link is locked while a request is charged, so requests through one link are charged
 //! one after the other, by whatever process.
 
-use crate::boxed;
 use domain::{ByteRange, Coverage, RandomId, Timestamp, Visit};
 use sea_orm::{
     ActiveValue::Set,
@@ -12,6 +11,7 @@ use sea_orm::{
 };
 
 use crate::{
+    boxed,
     database::Database,
     entities::{link, visit},
     error::Result,

@@ -4,7 +4,6 @@
 //! content is unknown, has another size, or the proof is wrong, a refusal takes the same steps,
 //! reads as many bytes, has the same text, and comes after the same time.
 
-use crate::boxed;
 use std::time::Duration;
 
 use domain::{
@@ -14,7 +13,7 @@ use domain::{
 use persistence::{Error as DatabaseError, RecordOutcome, UploadRecord};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Disclosure, Error, Expected, FileService, Result, Stored, random::random_id};
+use crate::{Disclosure, Error, Expected, FileService, Result, Stored, boxed, random::random_id};
 
 /// Lifetime of a claim.
 const CLAIM_LIFETIME: Duration = Duration::from_mins(5);

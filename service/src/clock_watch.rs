@@ -1,11 +1,10 @@
 //! Notices that the system's clock leapt, so that nothing is removed for its age by mistake.
 
-use crate::boxed;
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// The largest difference between the clock and the time that has passed, which is no leap.
 const TOLERANCE: Duration = Duration::from_mins(5);

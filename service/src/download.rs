@@ -1,13 +1,12 @@
 //! Downloads.
 
-use crate::boxed;
 use std::time::{Duration, Instant};
 
 use domain::{Address, ByteRange, Owner, Sha1, StoredContent};
 use storage::Store;
 
 use crate::{
-    Entry, Error, FileService, Result, VerifiedObject, address_cache::FoundContent,
+    Entry, Error, FileService, Result, VerifiedObject, address_cache::FoundContent, boxed,
     verified_object::blocks_around,
 };
 

@@ -3,7 +3,6 @@
 //! The cache holds only existing entries, never the absence of one. Code that decides about a
 //! change reads the database.
 
-use crate::boxed;
 use std::borrow::Cow;
 
 use cache::Lookup;
@@ -12,7 +11,7 @@ use persistence::{RecordOutcome, UploadRecord};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
-use crate::{Entry, Error, FileService, Result};
+use crate::{Entry, Error, FileService, Result, boxed};
 
 /// Version of the cached form; increase it with every change to that form.
 pub const ENTRY_FORMAT: u32 = 1;

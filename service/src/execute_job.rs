@@ -1,11 +1,10 @@
 //! Executes jobs.
 
-use crate::boxed;
 use std::time::Duration;
 
 use domain::{Backoff, Job, JobId};
 
-use crate::{Error, FileService, Result, copy::CopyOutcome};
+use crate::{Error, FileService, Result, boxed, copy::CopyOutcome};
 
 /// Time after which a claimed job can be claimed by another worker; the worker extends it while it
 /// works.

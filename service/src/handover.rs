@@ -1,10 +1,9 @@
 //! Handing the files of one owner over to another.
 
-use crate::boxed;
 use domain::{FileStatus, Owner};
 use persistence::Handover;
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// Number of entries that change hands in one transaction.
 const BATCH: u64 = 200;

@@ -4,11 +4,10 @@
 //! empty one because a disk is not mounted, files would seem lost, and objects to delete would seem
 //! gone. So each disk has an identity, which the database knows.
 
-use crate::boxed;
 use domain::RandomId;
 use storage::{Disk, Store};
 
-use crate::{Error, FileService, Result, random::random_id};
+use crate::{Error, FileService, Result, boxed, random::random_id};
 
 impl FileService {
     /// Checks the identity of each disk, and registers new disks.

@@ -1,11 +1,10 @@
 //! Queries and updates of the job queue.
 
-use crate::boxed;
 use std::time::Duration;
 
 use domain::{Job, JobId, Timestamp};
 
-use crate::{FileService, JobCounts, Result};
+use crate::{FileService, JobCounts, Result, boxed};
 
 impl FileService {
     /// Finds a job by its id.

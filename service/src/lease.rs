@@ -13,7 +13,6 @@
 
 mod last_seen;
 
-use crate::boxed;
 use std::{
     future::poll_fn,
     pin::pin,
@@ -30,6 +29,8 @@ use persistence::Database;
 use tokio::sync::watch;
 
 use self::last_seen::LastSeen;
+
+use crate::boxed;
 
 /// Interval between heartbeats of the holder, and between checks by other processes.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);

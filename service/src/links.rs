@@ -2,12 +2,11 @@
 //!
 //! The target and the expiry of a link are in its row.
 
-use crate::boxed;
 use std::{net::IpAddr, time::Duration};
 
 use domain::{Link, Owner, RandomId, Sha1, Timestamp};
 
-use crate::{Entry, Error, FileService, Result, random::random_id};
+use crate::{Entry, Error, FileService, Result, boxed, random::random_id};
 
 /// Parameters of a new link.
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! Listings of an owner's files, in pages.
 
-use crate::boxed;
 use domain::{EntryFilter, FileMeta, Owner};
 use persistence::Part;
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// The largest page that is read without waiting for a turn.
 const SHORT_PAGE: u64 = 100;

@@ -5,13 +5,12 @@
 //! passes over the rows again until it finds none. With a rate limit, jobs become due no faster
 //! than the limit allows, regardless of the number of workers.
 
-use crate::boxed;
 use std::time::Duration;
 
 use domain::{NewJob, RandomId, ScanProgress, Timestamp, Transfer, TransferState};
 use persistence::Shard;
 
-use crate::{FileService, Result, copy::time_for};
+use crate::{FileService, Result, boxed, copy::time_for};
 
 /// Maximum number of waiting jobs before planning pauses.
 const MAX_WAITING_JOBS: u64 = 1_000;

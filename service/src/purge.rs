@@ -7,13 +7,12 @@
 //! left behind. An upload of the same content during a purge stores bytes of its own and records
 //! the address of the old ones.
 
-use crate::boxed;
 use std::collections::HashMap;
 
 use domain::{Sha1, Timestamp};
 use persistence::Shard;
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// Number of rows per query.
 const BATCH: u64 = 500;

@@ -4,7 +4,6 @@
 //! it needs to remember nothing between two processes, and reads every shard although it is
 //! interrupted again and again.
 
-use crate::boxed;
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
@@ -13,7 +12,7 @@ use std::{
 use domain::StoredContent;
 use persistence::Shard;
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// Number of rows per query.
 const BATCH: u64 = 100;

@@ -1,6 +1,5 @@
 //! The service: its parts and the operations that belong to no single use case.
 
-use crate::boxed;
 use std::sync::Arc;
 
 use cache::EntryCache;
@@ -10,7 +9,7 @@ use persistence::Database;
 
 use crate::{
     Clock, CursorKey, Lease, LeaseName, Limits, LinkKeys, Result, Stores,
-    address_cache::AddressCache, checksum_cache::ChecksumCache, clock_watch::ClockWatch,
+    address_cache::AddressCache, boxed, checksum_cache::ChecksumCache, clock_watch::ClockWatch,
     damage::Damage, lease::Leases, listing_turns::ListingTurns, quota_reservation::Reservations,
     takeover::UploadLocks,
 };

@@ -1,6 +1,5 @@
 //! Removes objects that incomplete uploads left behind.
 
-use crate::boxed;
 use std::{
     collections::{HashMap, HashSet},
     time::{Duration, Instant},
@@ -11,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use persistence::{Database, PendingDeletion, Shard};
 use storage::{AbandonedStaging, PendingObject, Store, UncommittedObject};
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// Number of rows per query.
 const BATCH: u64 = 500;

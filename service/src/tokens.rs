@@ -1,12 +1,11 @@
 //! Tokens that the service issues.
 
-use crate::boxed;
 use std::time::Duration;
 
 use domain::{Owner, RandomId, Scopes, Sha256, Timestamp, Token, TokenState, TokenText};
 use sha2::Digest as _;
 
-use crate::{Error, FileService, Result, random::random_id};
+use crate::{Error, FileService, Result, boxed, random::random_id};
 
 /// Precision of the time of a token's last use.
 const LAST_USED_INTERVAL: Duration = Duration::from_mins(1);

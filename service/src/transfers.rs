@@ -1,9 +1,8 @@
 //! Transfers: moving all contents of a store to another one while the service runs.
 
-use crate::boxed;
 use domain::{RandomId, Transfer, TransferState};
 
-use crate::{Error, FileService, Result, random::random_id};
+use crate::{Error, FileService, Result, boxed, random::random_id};
 
 /// A transfer and its open jobs.
 #[derive(Debug, Clone)]

@@ -4,13 +4,12 @@
 //! otherwise they are made durable, and only then recorded together with the owner's entry. After
 //! the last byte, the work continues even if the client disconnects.
 
-use crate::boxed;
 use domain::{FileName, MediaType, Owner, QuotaError};
 use storage::StagingWriter;
 use tracing::Instrument as _;
 
 use crate::{
-    Error, Expected, FileService, Result, Stored, quota_reservation::Reservation,
+    Error, Expected, FileService, Result, Stored, boxed, quota_reservation::Reservation,
     store_content::NewEntry,
 };
 

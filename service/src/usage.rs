@@ -1,9 +1,8 @@
 //! Usage and quotas of owners.
 
-use crate::boxed;
 use domain::{Account, Miscount, OwnQuota, Owner, Quota, Usage};
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// Number of owners per query.
 const BATCH: u64 = 500;

@@ -1,10 +1,9 @@
 //! Visits: downloads through a link with a limited number of downloads, which count once each.
 
-use crate::boxed;
 use domain::{ByteRange, Timestamp, Visit};
 use persistence::Charge;
 
-use crate::{Error, FileService, LinkedFile, Result};
+use crate::{Error, FileService, LinkedFile, Result, boxed};
 
 /// A request through a link that was charged to a visit.
 pub struct ChargedVisit {

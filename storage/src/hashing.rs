@@ -1,6 +1,5 @@
 //! Hashing bytes on one thread while more of them arrive on another.
 
-use crate::boxed;
 use std::mem;
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +7,7 @@ use domain::{ChecksumVerifier, ContentHasher};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::{
+    boxed,
     error::{Error, Result},
     sizes::BATCH_SIZE,
 };

@@ -85,6 +85,15 @@ impl Memory {
         self.0.as_ref().map(|pool| u64::from(pool.size) * UNIT)
     }
 
+    /// The bytes of it that are taken.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.0.as_ref().map_or(0, |pool| {
+            let free = pool.free.available_permits() as u64;
+            (u64::from(pool.size) - free) * UNIT
+        })
+    }
+
     /// Takes bytes if they are free.
     pub(crate) fn try_take(&self, bytes: usize) -> Option<Room> {
         let pool = self.0.as_ref()?;
@@ -309,6 +318,7 @@ mod tests {
         let memory = Memory::new(10 * UNIT);
         let all = memory.take(1 << 40).await;
         assert!(memory.try_take(1).is_none());
+        assert_eq!(memory.taken(), 10 * UNIT);
         let waiting = memory.take_in_time(1);
         let giving_back = async {
             tokio::task::yield_now().await;
@@ -316,6 +326,7 @@ mod tests {
         };
         let (taken, ()) = tokio::join!(waiting, giving_back);
         assert!(taken.unwrap().is_some());
+        assert_eq!(memory.taken(), 0);
         assert!(memory.try_take(1).is_some());
     }
 }

@@ -1,6 +1,5 @@
 //! The number of jobs by state.
 
-use crate::boxed;
 use domain::{JobCounts, RandomId, Timestamp};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 
@@ -8,7 +7,7 @@ use super::{
     Jobs,
     row::{DEAD, TABLE, WAITING},
 };
-use crate::{entities::job, error::Result, row::OrCorrupt as _, transaction::attempt};
+use crate::{boxed, entities::job, error::Result, row::OrCorrupt as _, transaction::attempt};
 
 impl Jobs<'_> {
     /// Counts the jobs of a transfer: those that are waiting or running, and the dead ones.

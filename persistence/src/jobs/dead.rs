@@ -1,6 +1,5 @@
 //! Dead jobs: those without a further attempt.
 
-use crate::boxed;
 use domain::{Job, JobId, Timestamp};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
 
@@ -8,7 +7,7 @@ use super::{
     Jobs,
     row::{DEAD, WAITING},
 };
-use crate::{entities::job, error::Result, transaction::attempt};
+use crate::{boxed, entities::job, error::Result, transaction::attempt};
 
 impl Jobs<'_> {
     /// Lists up to `limit` dead jobs, oldest first, from the first one after `after`.

@@ -1,6 +1,5 @@
 //! New jobs.
 
-use crate::boxed;
 use domain::{NewJob, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter,
@@ -12,7 +11,7 @@ use super::{
     Jobs,
     row::{WAITING, to_row},
 };
-use crate::{entities::job, error::Result};
+use crate::{boxed, entities::job, error::Result};
 
 /// The number of jobs that one statement inserts; each takes a parameter for each of its columns.
 const BATCH_SIZE: usize = 500;

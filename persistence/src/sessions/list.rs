@@ -1,6 +1,5 @@
 //! An owner's unfinished uploads: the listing, and the search for those of one content.
 
-use crate::boxed;
 use domain::{Owner, Role, Session, Sha1, Sha256, Timestamp, UploadPosition};
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, ExprTrait as _, Iterable as _, QueryFilter, QueryOrder,
@@ -15,7 +14,7 @@ use super::{
     Sessions,
     row::{OPEN, stored_role},
 };
-use crate::{entities::upload, error::Result, transaction::attempt};
+use crate::{boxed, entities::upload, error::Result, transaction::attempt};
 
 impl Sessions<'_> {
     /// Lists an owner's unfinished uploads after a position, newest first, without the metadata that

@@ -1,6 +1,5 @@
 //! Appends the bytes of one request to an upload.
 
-use crate::boxed;
 use std::time::Duration;
 
 use domain::{Extent, Role, Session, Timestamp, UploadError};
@@ -8,7 +7,7 @@ use storage::{AppendOutcome, AppendWriter, AppendedBytes};
 use tokio::time::{Instant, sleep_until};
 
 use super::append_request::Completion;
-use crate::{Error, Expected, FileService, Result, Stored, takeover::UploadLock};
+use crate::{Error, Expected, FileService, Result, Stored, boxed, takeover::UploadLock};
 
 /// Interval at which to check whether a request to another process continues the upload.
 pub(super) const TAKEOVER_POLL_INTERVAL: Duration = Duration::from_millis(500);

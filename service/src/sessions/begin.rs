@@ -1,12 +1,11 @@
 //! Creates uploads.
 
-use crate::boxed;
 use domain::{
     Entry, FileName, FileStatus, MediaType, Owner, Protocol, Role, Session, SessionState,
 };
 
 use super::status::UploadStatus;
-use crate::{Error, Expected, FileService, Result, random::random_id};
+use crate::{Error, Expected, FileService, Result, boxed, random::random_id};
 
 /// Parameters of a new upload.
 #[derive(Debug, Clone)]

@@ -1,6 +1,5 @@
 //! Checks, locks and reservations before an append.
 
-use crate::boxed;
 use domain::{Extent, Owner, Protocol, RandomId, Role, Session, SessionState};
 use tokio::time::Instant;
 
@@ -8,7 +7,7 @@ use super::{
     append::{Append, TAKEOVER_POLL_INTERVAL},
     append_request::AppendRequest,
 };
-use crate::{Error, FileService, Result};
+use crate::{Error, FileService, Result, boxed};
 
 impl FileService {
     /// Begins to append to an upload, and stops any other request that appends to it.

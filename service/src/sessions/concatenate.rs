@@ -1,6 +1,5 @@
 //! Concatenates partial uploads.
 
-use crate::boxed;
 use std::{collections::HashMap, pin::Pin};
 
 use domain::{ByteRange, Owner, RandomId, Role, Session, SessionState, tus::Concatenation};
@@ -9,7 +8,7 @@ use storage::{AppendOutcome, AppendedBytes, Object};
 use tracing::Instrument as _;
 
 use super::{begin::NewUpload, status::UploadStatus};
-use crate::{Error, Expected, FileService, Result, takeover::UploadLock};
+use crate::{Error, Expected, FileService, Result, boxed, takeover::UploadLock};
 
 /// Partial uploads that are looked up, opened or removed at a time: in a bucket, each takes several
 /// requests.

@@ -1,12 +1,12 @@
 //! Makes files of complete uploads.
 
-use crate::boxed;
 use domain::{Owner, Session, SessionState, Sha1};
 use storage::{AppendOutcome, AppendedBytes};
 use tracing::Instrument as _;
 
 use crate::{
-    Error, Expected, FileService, Result, Stored, store_content::NewEntry, takeover::UploadLock,
+    Error, Expected, FileService, Result, Stored, boxed, store_content::NewEntry,
+    takeover::UploadLock,
 };
 
 impl FileService {

@@ -1,9 +1,8 @@
 //! Removes uploads.
 
-use crate::boxed;
 use domain::{Owner, Protocol, RandomId};
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 impl FileService {
     /// Removes an upload and its bytes. A file that it has become stays.

@@ -1,11 +1,10 @@
 //! Status of uploads.
 
-use crate::boxed;
 use std::time::Duration;
 
 use domain::{FileStatus, Owner, Protocol, RandomId, Role, Session, SessionState, Sha1, Timestamp};
 
-use crate::{Error, FileService, Result};
+use crate::{Error, FileService, Result, boxed};
 
 /// An upload and its offset.
 #[derive(Debug, Clone)]

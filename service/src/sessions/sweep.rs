@@ -1,11 +1,10 @@
 //! Removes expired uploads, and completes uploads that a crash interrupted.
 
-use crate::boxed;
 use std::{collections::HashSet, time::Duration};
 
 use domain::{Protocol, RandomId, Role, Session, SessionState};
 
-use crate::{FileService, Result};
+use crate::{FileService, Result, boxed};
 
 /// Number of rows per query.
 const BATCH: u64 = 500;

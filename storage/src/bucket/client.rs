@@ -1,6 +1,5 @@
 //! The handle of a bucket, and what its errors mean.
 
-use crate::boxed;
 use std::{
     fmt, io,
     sync::{
@@ -16,6 +15,7 @@ use opendal::{Error as OpendalError, Operator};
 
 use super::{error, key::OBJECTS, operator, options::BucketOptions};
 use crate::{
+    boxed,
     error::{Error, Result},
     memory::Memory,
     metrics::{Metrics, Operation},

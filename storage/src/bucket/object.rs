@@ -1,6 +1,5 @@
 //! Reading an object of a bucket.
 
-use crate::boxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -9,6 +8,7 @@ use futures_util::{StreamExt as _, stream, stream::BoxStream};
 
 use super::client::Bucket;
 use crate::{
+    boxed,
     error::{Error, Result},
     metrics::Operation,
     sizes::READ_SIZE,

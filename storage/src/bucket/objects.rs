@@ -1,6 +1,5 @@
 //! Operations on the objects of a bucket.
 
-use crate::boxed;
 use bytes::Bytes;
 use domain::{ByteRange, possession::WHOLE_UP_TO};
 use futures_util::future::try_join_all;
@@ -11,6 +10,7 @@ use super::{
     key::{self, DECOY},
 };
 use crate::{
+    boxed,
     error::{Error, Result},
     metrics::Operation,
 };

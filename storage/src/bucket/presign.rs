@@ -3,7 +3,6 @@
 //! For OSS the client can override only the disposition in such a URL. So a plain URL, which says
 //! when it expires, is signed again together with all overrides (OSS signature version 1).
 
-use crate::boxed;
 use std::{io, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -17,7 +16,10 @@ use super::{
     client::Bucket,
     options::{BucketKind, BucketOptions},
 };
-use crate::error::{Error, Result};
+use crate::{
+    boxed,
+    error::{Error, Result},
+};
 
 /// The characters that are escaped in a URL: all but the unreserved ones (RFC 3986 §2.3).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC

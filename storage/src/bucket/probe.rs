@@ -1,12 +1,14 @@
 //! Testing a bucket with an object that is written, read and removed.
 
-use crate::boxed;
 use std::io;
 
 use bytes::Bytes;
 
 use super::{client::Bucket, key};
-use crate::error::{Error, Result};
+use crate::{
+    boxed,
+    error::{Error, Result},
+};
 
 impl Bucket {
     /// Checks that an object can be written, read back and removed.

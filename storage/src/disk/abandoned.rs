@@ -1,6 +1,5 @@
 //! Cleaning up after dead processes.
 
-use crate::boxed;
 use std::{fs, io, path::PathBuf, time::Duration};
 
 use domain::{Address, Sha1};
@@ -10,7 +9,7 @@ use super::{
     layout::Disk,
     staging::{LockedFolder, list_marks},
 };
-use crate::{blocking::blocking, error::Result};
+use crate::{blocking::blocking, boxed, error::Result};
 
 /// The staging folder of a dead process. While it exists no other process cleans the folder up.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 //!
 //! It tells the folder from any other, such as the empty folder of a disk that is not mounted.
 
-use crate::boxed;
 use std::{
     fs,
     io::{self, Write as _},
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     blocking::blocking,
+    boxed,
     error::{Error, Result},
 };
 

@@ -1,6 +1,5 @@
 //! The folders of a local disk store.
 
-use crate::boxed;
 use std::{
     collections::HashSet,
     fs, io,
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::{
     blocking::blocking,
+    boxed,
     error::{Error, Result},
     memory::Memory,
     metrics::Metrics,

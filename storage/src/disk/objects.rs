@@ -1,6 +1,5 @@
 //! Operations on the objects of a disk.
 
-use crate::boxed;
 use std::{
     fs::{self, File},
     io,
@@ -19,6 +18,7 @@ use super::{
 };
 use crate::{
     blocking::blocking,
+    boxed,
     error::{Error, Result},
     metrics::Operation,
 };

@@ -1,10 +1,10 @@
 //! Appending bytes to a resumable upload.
 
-use crate::boxed;
 use domain::Content;
 
 use super::staging::{StagedBytes, StagedObject};
 use crate::{
+    boxed,
     bucket::{
         self,
         segments::{SegmentAppendOutcome, SegmentWriter, SegmentedUpload},

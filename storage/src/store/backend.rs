@@ -1,6 +1,5 @@
 //! A store of either kind.
 
-use crate::boxed;
 use std::collections::HashSet;
 
 use domain::{Address, ByteRange};
@@ -8,6 +7,7 @@ use futures_util::{StreamExt as _, stream, stream::BoxStream};
 
 use super::object::Object;
 use crate::{
+    boxed,
     bucket::{Bucket, ObjectSummary},
     disk::Disk,
     error::Result,

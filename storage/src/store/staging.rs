@@ -1,11 +1,11 @@
 //! Staging the bytes of a new object.
 
-use crate::boxed;
 use domain::{Address, BlockChecksums, Content, ContentHasher};
 
 use super::{backend::Store, uncommitted::UncommittedObject};
 use crate::{
     blocking::blocking,
+    boxed,
     bucket::{self, Bucket, multipart::MultipartWriter},
     disk::{self, Disk, stage::StagedFileWriter},
     error::Result,

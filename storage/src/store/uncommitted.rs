@@ -1,9 +1,8 @@
 //! Objects whose row is not committed yet.
 
-use crate::boxed;
 use domain::Address;
 
-use crate::{bucket::Bucket, disk::commit::UncommittedFile, error::Result};
+use crate::{boxed, bucket::Bucket, disk::commit::UncommittedFile, error::Result};
 
 /// A durable object whose row is not committed yet. On a disk it is marked until it is committed or
 /// discarded.

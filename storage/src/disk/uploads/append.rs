@@ -1,6 +1,5 @@
 //! Appending bytes to a resumable upload on a disk.
 
-use crate::boxed;
 use std::{io, mem, os::unix::fs::FileExt as _, sync::Arc};
 
 use domain::{Checksum, Content, ContentHasher, RandomId};
@@ -9,6 +8,7 @@ use tokio::runtime::Handle;
 use super::{staged::StagedUpload, state::State};
 use crate::{
     blocking::blocking,
+    boxed,
     disk::{
         commit::ObjectSource,
         layout::Disk,

@@ -1,6 +1,5 @@
 //! Inspecting, reading and removing resumable uploads.
 
-use crate::boxed;
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::{
     blocking::blocking,
+    boxed,
     disk::{
         files::remove_file,
         layout::Disk,
