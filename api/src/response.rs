@@ -44,6 +44,9 @@ pub(crate) fn describe(
     response
 }
 
+/// Marks the response with what only a release changes, which can be compressed once for all.
+pub(crate) struct Unchanging;
+
 /// Begins the response to a request for what only a release changes; a 304 if the client has it. The
 /// second value tells whether it is that.
 pub(crate) fn revalidated(request: &HttpRequest, etag: EntityTag) -> (HttpResponseBuilder, bool) {
@@ -60,6 +63,7 @@ pub(crate) fn revalidated(request: &HttpRequest, etag: EntityTag) -> (HttpRespon
     response
         .insert_header(ETag(validators.etag))
         .insert_header((header::CACHE_CONTROL, "no-cache"));
+    response.extensions_mut().insert(Unchanging);
     (response, is_known)
 }
 

@@ -3,6 +3,7 @@
 mod copies;
 mod database;
 mod leases;
+mod memory;
 mod process;
 mod redis;
 mod scrub;
@@ -28,8 +29,9 @@ use service::{EntryOutcome, FileService, Stored};
 pub use self::copies::{CONSUME, CopyMetrics, PUBLISH};
 use self::{
     copies::JobGauges, database::DatabaseCollector, leases::LeaseCollector,
-    process::ProcessCollector, redis::RedisCollector, scrub::ScrubCollector,
-    servers::ServerCollector, stores::StoreCollector, traces::TraceCollector,
+    memory::MemoryCollector, process::ProcessCollector, redis::RedisCollector,
+    scrub::ScrubCollector, servers::ServerCollector, stores::StoreCollector,
+    traces::TraceCollector,
 };
 use crate::traces::SpanCounts;
 
@@ -193,6 +195,7 @@ impl Metrics {
         registry.register_collector(Box::new(LeaseCollector(self.service.clone())));
         registry.register_collector(Box::new(RedisCollector(self.service.clone())));
         registry.register_collector(Box::new(ScrubCollector(self.service.clone())));
+        registry.register_collector(Box::new(MemoryCollector(self.service.clone())));
         registry.register_collector(Box::new(DatabaseCollector));
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of the program", version);

@@ -6,13 +6,17 @@
 //! suffix. The suffix is taken off again where a request names the tag: a client that read compressed
 //! metadata can change the file with `If-Match`.
 
-use std::rc::Rc;
+use std::{
+    collections::HashMap,
+    rc::Rc,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
 use actix_http::encoding::Encoder;
 use actix_web::{
     Error, HttpMessage as _,
-    body::{BodySize, BodyStream, BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    body::{self, BodySize, BodyStream, BoxBody, MessageBody},
+    dev::{ResponseHead, ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
         header::{
@@ -26,7 +30,7 @@ use actix_web::{
 use futures_util::stream;
 
 use super::context::RequestContext;
-use crate::{openapi::RequiredRole, roles::Role};
+use crate::{openapi::RequiredRole, response::Unchanging, roles::Role};
 
 /// The codings, the preferred one first.
 const CODINGS: [ContentEncoding; 3] = [
@@ -52,6 +56,11 @@ const MEDIA_TYPES: [&str; 8] = [
 
 /// The fields with entity tags of representations.
 const TAG_FIELDS: [HeaderName; 2] = [header::IF_MATCH, header::IF_NONE_MATCH];
+
+/// What only a release changes, compressed: by its entity tag and the coding. There are as many as the
+/// contract and the pages have files.
+static UNCHANGING: LazyLock<Mutex<HashMap<(String, &'static str), Bytes>>> =
+    LazyLock::new(Mutex::default);
 
 /// Compresses a response, if its client accepts that.
 pub(crate) async fn compress(
@@ -85,18 +94,51 @@ pub(crate) async fn compress(
         _ => None,
     };
     if let Some(coding) = coding {
-        response = response.map_body(|head, body| {
-            if is_head {
-                head.headers_mut()
-                    .insert(header::CONTENT_ENCODING, coding.to_header_value());
-                return without_bytes();
+        let is_unchanging = response.response().extensions().contains::<Unchanging>();
+        let unchanging = entity_tag(response.headers()).filter(|_| is_unchanging);
+        response = match unchanging.map(str::to_owned) {
+            _ if is_head => response.map_body(|head, _| {
+                name_coding(head, coding);
+                without_bytes()
+            }),
+            Some(tag) => compress_once(response, tag, coding).await?,
+            None => {
+                response.map_body(|head, body| BoxBody::new(Encoder::response(coding, head, body)))
             }
-            BoxBody::new(Encoder::response(coding, head, body))
-        });
+        };
         add_coding(response.headers_mut(), coding);
     }
     vary(response.headers_mut());
     Ok(response)
+}
+
+/// Compresses what is the same in each response with this entity tag.
+async fn compress_once(
+    response: ServiceResponse<BoxBody>,
+    tag: String,
+    coding: ContentEncoding,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let key = (tag, coding.as_str());
+    let all = || UNCHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = all().get(&key).cloned();
+    let (request, response) = response.into_parts();
+    let (mut response, original) = response.into_parts();
+    let compressed = if let Some(compressed) = known {
+        compressed
+    } else {
+        let encoder = Encoder::response(coding, response.head_mut(), original);
+        let compressed = body::to_bytes(BoxBody::new(encoder)).await?;
+        all().insert(key, compressed.clone());
+        compressed
+    };
+    name_coding(response.head_mut(), coding);
+    let response = response.set_body(BoxBody::new(compressed));
+    Ok(ServiceResponse::new(request, response))
+}
+
+fn name_coding(head: &mut ResponseHead, coding: ContentEncoding) {
+    head.headers_mut()
+        .insert(header::CONTENT_ENCODING, coding.to_header_value());
 }
 
 /// Returns whether an operation sends the bytes of files.
@@ -163,10 +205,13 @@ fn strip_coding(tags: &HeaderValue) -> HeaderValue {
     stripped.unwrap_or_else(|| tags.clone())
 }
 
+fn entity_tag(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::ETAG).and_then(|tag| tag.to_str().ok())
+}
+
 /// Adds the coding to the entity tag of a response.
 fn add_coding(headers: &mut HeaderMap, coding: ContentEncoding) {
-    let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let coded = tag.and_then(|tag| tag.strip_suffix('"'));
+    let coded = entity_tag(headers).and_then(|tag| tag.strip_suffix('"'));
     let coded = coded.map(|begin| format!("{begin}{}", suffix(coding)));
     if let Some(Ok(coded)) = coded.map(HeaderValue::try_from) {
         headers.insert(header::ETAG, coded);
@@ -182,7 +227,7 @@ fn restore_tag(
 ) {
     let known: Vec<&str> = known.iter().filter_map(|line| line.to_str().ok()).collect();
     let is_known = |tag: &str| known.iter().any(|line| line.contains(tag));
-    let Some(tag) = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()) else {
+    let Some(tag) = entity_tag(headers) else {
         return;
     };
     let Some(begin) = tag.strip_suffix('"') else {

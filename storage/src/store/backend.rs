@@ -54,7 +54,9 @@ impl Store {
         }
     }
 
-    pub(super) fn memory(&self) -> &Memory {
+    /// The memory that it shares with the other stores.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
         match self {
             Self::Disk(disk) => disk.memory(),
             Self::Bucket(bucket) => bucket.memory(),
