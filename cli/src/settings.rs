@@ -4,6 +4,8 @@
 //! every value is parsed and refused in the same way, wherever it comes from.
 
 mod access;
+#[cfg(test)]
+mod documentation;
 mod error;
 mod file;
 #[cfg(any(test, fuzzing))]

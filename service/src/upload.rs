@@ -59,7 +59,7 @@ impl FileService {
         Ok(Upload {
             service: self.clone(),
             owner: owner.clone(),
-            incoming: self.0.stores.primary().writer(most),
+            incoming: self.0.stores.primary().for_owner(owner).writer(most),
             received: 0,
             reservation,
             known,

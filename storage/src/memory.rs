@@ -4,10 +4,17 @@
 //! small ones otherwise, so that it never waits. An upload into a bucket needs whole parts, and waits for
 //! its turn.
 
-use std::{io, mem, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io, mem,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
+use domain::Owner;
 use memmap2::MmapMut;
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -27,17 +34,25 @@ const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 /// The memory that the transfers of a process share. Cloning is cheap, and the clone is the same memory.
 #[derive(Debug, Clone, Default)]
-pub struct Memory(Option<Arc<Pool>>);
+pub struct Memory {
+    pool: Option<Arc<Pool>>,
+    /// What one owner may have of it.
+    share: Option<Arc<Semaphore>>,
+}
 
 #[derive(Debug)]
 struct Pool {
     free: Arc<Semaphore>,
     size: u32,
+    shares: Mutex<HashMap<Owner, Weak<Semaphore>>>,
 }
 
 /// A part of the memory; dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Room(#[expect(dead_code, reason = "it is only held")] OwnedSemaphorePermit);
+pub(crate) struct Room {
+    _of_all: OwnedSemaphorePermit,
+    _of_share: Option<OwnedSemaphorePermit>,
+}
 
 /// Bytes that are collected until there are enough of them to be worth a write.
 #[derive(Debug)]
@@ -75,20 +90,37 @@ impl Memory {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let size = units(bytes);
-        let free = Arc::new(Semaphore::new(size as usize));
-        Self(Some(Arc::new(Pool { free, size })))
+        let pool = Pool {
+            free: Arc::new(Semaphore::new(size as usize)),
+            size,
+            shares: Mutex::default(),
+        };
+        Self {
+            pool: Some(Arc::new(pool)),
+            share: None,
+        }
+    }
+
+    /// The same memory for an owner, who waits while the owner's other uploads have three quarters of it.
+    #[must_use]
+    pub fn share_of(&self, owner: &Owner) -> Self {
+        let share = self.pool.as_ref().map(|pool| pool.share_of(owner));
+        Self {
+            pool: self.pool.clone(),
+            share,
+        }
     }
 
     /// Its size in bytes, if it is limited.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.0.as_ref().map(|pool| u64::from(pool.size) * UNIT)
+        self.pool.as_ref().map(|pool| u64::from(pool.size) * UNIT)
     }
 
     /// The bytes of it that are taken.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        self.0.as_ref().map_or(0, |pool| {
+        self.pool.as_ref().map_or(0, |pool| {
             let free = pool.free.available_permits() as u64;
             (u64::from(pool.size) - free) * UNIT
         })
@@ -96,18 +128,33 @@ impl Memory {
 
     /// Takes bytes if they are free.
     pub(crate) fn try_take(&self, bytes: usize) -> Option<Room> {
-        let pool = self.0.as_ref()?;
+        let pool = self.pool.as_ref()?;
         let free = Arc::clone(&pool.free);
         let taken = free.try_acquire_many_owned(units(bytes as u64));
-        taken.ok().map(Room)
+        taken.ok().map(|of_all| Room {
+            _of_all: of_all,
+            _of_share: None,
+        })
     }
 
     /// Takes bytes, but no more than there are in all, after all who came earlier.
     pub(crate) async fn take(&self, bytes: usize) -> Option<Room> {
-        let pool = self.0.as_ref()?;
+        let pool = self.pool.as_ref()?;
         let wanted = units(bytes as u64).min(pool.size);
-        let taking = Arc::clone(&pool.free).acquire_many_owned(wanted);
-        taking.await.ok().map(Room)
+        // The owner's share first: those who wait for it keep no others from theirs. An upload that needs
+        // more than a share is the owner's only one.
+        let of_share = match &self.share {
+            Some(share) => {
+                let most = wanted.min(pool.share_size());
+                Some(Arc::clone(share).acquire_many_owned(most).await.ok()?)
+            }
+            None => None,
+        };
+        let of_all = Arc::clone(&pool.free).acquire_many_owned(wanted);
+        Some(Room {
+            _of_all: of_all.await.ok()?,
+            _of_share: of_share,
+        })
     }
 
     /// Takes bytes for a client, who does not wait for ever.
@@ -125,7 +172,26 @@ impl Memory {
 
     /// Returns whether large pieces are always free.
     pub(crate) fn is_unlimited(&self) -> bool {
-        self.0.is_none()
+        self.pool.is_none()
+    }
+}
+
+impl Pool {
+    /// The most of it that one owner may have, in units.
+    fn share_size(&self) -> u32 {
+        self.size.div_ceil(4) * 3
+    }
+
+    fn share_of(&self, owner: &Owner) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock();
+        if let Some(share) = shares.get(owner).and_then(Weak::upgrade) {
+            return share;
+        }
+        // Only owners who have some are remembered.
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Semaphore::new(self.share_size() as usize));
+        shares.insert(owner.clone(), Arc::downgrade(&share));
+        share
     }
 }
 
@@ -271,6 +337,8 @@ impl Filled {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -311,6 +379,26 @@ mod tests {
             }
         }
         assert_eq!(collected, bytes);
+    }
+
+    #[tokio::test]
+    async fn an_owner_gets_three_quarters_and_others_the_rest() {
+        let memory = Memory::new(8 * UNIT);
+        let [alice, bob]: [Owner; 2] = ["alice", "bob"].map(|owner| owner.parse().unwrap());
+        let kib = |number: u64| usize::try_from(number * UNIT).unwrap();
+        let first = memory.share_of(&alice).take(kib(4)).await;
+        let of_alice = memory.share_of(&alice);
+        let mut second = Box::pin(of_alice.take(kib(4)));
+        assert!((&mut second).now_or_never().is_none());
+        let of_bob = memory.share_of(&bob).take(kib(4)).await;
+        assert_eq!(memory.taken(), 8 * UNIT);
+        drop((first, of_bob));
+        assert!(second.await.is_some());
+        // As much as there is, for an upload that needs more than a share.
+        assert!(of_alice.take(kib(100)).await.is_some());
+        assert!(memory.share_of(&bob).take(1).await.is_some());
+        let shares = &memory.pool.as_ref().unwrap().shares;
+        assert!(shares.lock().len() <= 2);
     }
 
     #[tokio::test]

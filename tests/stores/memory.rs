@@ -1,8 +1,9 @@
 //! Transfers while there is little memory for them: slower, and as whole as always.
 
+use domain::Owner;
 use futures_util::future::join_all;
 use harness::{digests, random};
-use storage::{AppendOutcome, Memory};
+use storage::{AppendOutcome, Error, Memory};
 
 use crate::{
     fixture::{self, Kind, TestStore},
@@ -24,6 +25,31 @@ async fn with_little_memory(kind: Kind, test: impl AsyncFn(&TestStore)) {
     for memory in [0, LITTLE] {
         fixture::with_memory(kind, Memory::new(memory), &test).await;
     }
+}
+
+#[tokio::test]
+async fn an_owner_leaves_memory_to_others() {
+    let needed = TestStore::with_memory(Kind::Ceph, Memory::default()).await;
+    let needed = needed.store.as_bucket().unwrap().memory_needed(None) as u64;
+    fixture::with_memory(Kind::Ceph, Memory::new(4 * needed), async |fixture| {
+        let [alice, bob]: [Owner; 2] = ["alice", "bob"].map(|owner| owner.parse().unwrap());
+        let bytes = random(100_000);
+        let begin = async |owner: &Owner| {
+            let mut writer = fixture.store.for_owner(owner).writer(None);
+            writer.write(&bytes).await.map(|()| writer)
+        };
+        let held = join_all((0..3).map(|_| begin(&alice))).await;
+        assert!(held.iter().all(Result::is_ok));
+        let refused = begin(&alice).await.err();
+        assert!(
+            matches!(refused, Some(Error::Unavailable(_))),
+            "{refused:?}"
+        );
+        assert!(begin(&bob).await.is_ok());
+        drop(held);
+        assert!(begin(&alice).await.is_ok());
+    })
+    .await;
 }
 
 async fn objects_are_written_and_read_whole(fixture: &TestStore) {

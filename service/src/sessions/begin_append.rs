@@ -28,7 +28,7 @@ impl FileService {
         // Requests of other owners and requests that come too late take no lock.
         self.find_open(owner, protocol, id).await?;
         let lock = self.0.upload_locks.take_over(id).await?;
-        let appending = self.append_to(id, request.checksums.clone()).await?;
+        let appending = self.append_to(owner, id, request.checksums.clone()).await?;
         // Other requests may have changed the upload until the lock was taken.
         let fitting = match self.find_open(owner, protocol, id).await {
             Ok(session) => request

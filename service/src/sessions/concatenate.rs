@@ -159,8 +159,9 @@ impl FileService {
 
     /// Appends the missing bytes from the partial uploads.
     async fn append_parts(&self, session: &Session, ids: &[RandomId]) -> Result<AppendedBytes> {
-        let parts = self.find_parts(&session.owner, ids).await?;
-        let mut appending = self.append_to(session.id, Vec::new()).await?;
+        let owner = &session.owner;
+        let parts = self.find_parts(owner, ids).await?;
+        let mut appending = self.append_to(owner, session.id, Vec::new()).await?;
         let begin = appending.offset();
         let missing = parts.into_iter().filter(move |part| part.range.end > begin);
         let opened = stream::iter(missing).map(|part| {
@@ -168,7 +169,7 @@ impl FileService {
             let start = begin.saturating_sub(part.range.start);
             let end = part.range.length();
             async move {
-                let object = service.open_part(&part, start).await?;
+                let object = service.open_part(owner, &part, start).await?;
                 let mut pieces = object.stream(ByteRange { start, end }).peekable();
                 // The first piece is often all of it.
                 Pin::new(&mut pieces).peek().await;
@@ -188,8 +189,8 @@ impl FileService {
     }
 
     /// Verifies a partial upload, and opens its bytes for reading from `start` on.
-    async fn open_part(&self, part: &Part, start: u64) -> Result<Object> {
-        self.verify_part(part).await?;
+    async fn open_part(&self, owner: &Owner, part: &Part, start: u64) -> Result<Object> {
+        self.verify_part(owner, part).await?;
         let opened = self.open_staged(part.id, part.range.length(), start).await;
         opened.map_err(|error| match error {
             Error::Store(storage::Error::Missing(_) | storage::Error::WrongSize { .. }) => {
@@ -243,11 +244,11 @@ impl FileService {
     /// Verifies the digests of a partial upload.
     ///
     /// The request that sent its last byte may not have ended.
-    async fn verify_part(&self, part: &Part) -> Result<()> {
+    async fn verify_part(&self, owner: &Owner, part: &Part) -> Result<()> {
         if part.expected == Expected::default() {
             return Ok(());
         }
-        let opened = self.append_to(part.id, Vec::new()).await?;
+        let opened = self.append_to(owner, part.id, Vec::new()).await?;
         match opened.end(false).await? {
             AppendOutcome::Appended(kept) => part.expected.verify(&kept.content()),
             AppendOutcome::ChecksumMismatch(_) => Err(Error::Contended),

@@ -83,7 +83,9 @@ impl FileService {
         if session.state != SessionState::Open {
             return Ok(());
         }
-        let appending = self.append_to(session.id, Vec::new()).await?;
+        let appending = self
+            .append_to(&session.owner, session.id, Vec::new())
+            .await?;
         if let AppendOutcome::Appended(kept) = appending.end(true).await?
             && session.length == Some(kept.offset())
         {

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use domain::{Checksum, RandomId};
+use domain::{Checksum, Owner, RandomId};
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use persistence::{Advance, Database, Staging};
 use storage::{
@@ -74,7 +74,7 @@ impl FileService {
 
     /// Ends an append by another process, and returns the number of staged bytes, which stays until
     /// the next append. The caller holds the lock on the upload.
-    pub(super) async fn settle_staged(&self, id: RandomId) -> Result<u64> {
+    pub(super) async fn settle_staged(&self, owner: &Owner, id: RandomId) -> Result<u64> {
         let is_staged = if let Some(disk) = self.single_disk() {
             disk.has_staged(id).await?
         } else {
@@ -84,12 +84,14 @@ impl FileService {
         if !is_staged {
             return Ok(0);
         }
-        Ok(self.append_to(id, Vec::new()).await?.suspend().await?)
+        let appending = self.append_to(owner, id, Vec::new()).await?;
+        Ok(appending.suspend().await?)
     }
 
     /// Opens an upload for appending. The appended bytes must have these checksums.
     pub(super) async fn append_to(
         &self,
+        owner: &Owner,
         id: RandomId,
         checksums: Vec<Checksum>,
     ) -> Result<AppendWriter> {
@@ -104,6 +106,7 @@ impl FileService {
                     epoch: staging.epoch,
                 };
                 Ok(bucket
+                    .for_owner(owner)
                     .append(id, progress_of(staging), Box::new(index), checksums)?
                     .into())
             }

@@ -65,7 +65,7 @@ impl FileService {
             return self.status_of(session, 0).await;
         }
         let lock = self.0.upload_locks.settle(id).await?;
-        let staged = self.settle_staged(id).await?;
+        let staged = self.settle_staged(&session.owner, id).await?;
         let session = self.find_session(owner, protocol, id).await?;
         if session.state != SessionState::Open {
             // Another process completed it, and its bytes were opened again since.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::Address;
+use domain::{Address, Owner};
 use futures_util::StreamExt as _;
 use opendal::{Error as OpendalError, Operator};
 
@@ -31,7 +31,10 @@ const BUCKET_SEEN_TTL: Duration = Duration::from_secs(5);
 ///
 /// Cloning is cheap, and the clone is the same store.
 #[derive(Clone)]
-pub struct Bucket(Arc<Inner>);
+pub struct Bucket {
+    inner: Arc<Inner>,
+    memory: Memory,
+}
 
 struct Inner {
     name: String,
@@ -41,12 +44,11 @@ struct Inner {
     /// The last time when the bucket was known to exist.
     seen: Mutex<Option<Instant>>,
     metrics: Metrics,
-    memory: Memory,
 }
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Bucket").field(&self.0.name).finish()
+        f.debug_tuple("Bucket").field(&self.inner.name).finish()
     }
 }
 
@@ -59,69 +61,81 @@ impl Bucket {
     pub fn new(name: &str, options: BucketOptions, memory: Memory) -> Result<Self> {
         let operator = operator::build(&options)
             .map_err(|error| Error::Unavailable(io::Error::other(error.to_string())))?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             name: name.to_owned(),
             options,
             operator,
             has_decoy: AtomicBool::new(false),
             seen: Mutex::new(None),
             metrics: Metrics::of_bucket(name),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
             memory,
-        })))
+        })
     }
 
     /// The store's name in the settings.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.inner.name
     }
 
     /// The maximum number of bytes of a resumable upload that can be lost. A part of an object has
     /// half as many.
     #[must_use]
     pub fn segment_size(&self) -> usize {
-        self.0.options.segment_size
+        self.inner.options.segment_size
     }
 
     /// The size of a part of an object in bytes.
     pub(super) fn part_size(&self) -> usize {
-        self.0.options.segment_size / 2
+        self.inner.options.segment_size / 2
     }
 
     pub(crate) fn max_object_size(&self) -> u64 {
         self.part_size() as u64 * MAX_PARTS
     }
 
+    /// The same store for an owner's bytes, who gets no more than a share of the memory.
+    #[must_use]
+    pub fn for_owner(&self, owner: &Owner) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            memory: self.memory.share_of(owner),
+        }
+    }
+
     pub(crate) fn memory(&self) -> &Memory {
-        &self.0.memory
+        &self.memory
     }
 
     pub(super) fn operator(&self) -> &Operator {
-        &self.0.operator
+        &self.inner.operator
     }
 
     pub(super) fn options(&self) -> &BucketOptions {
-        &self.0.options
+        &self.inner.options
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.inner.metrics
     }
 
     pub(crate) fn address(&self, key: String) -> Address {
         Address {
-            store: self.0.name.clone(),
+            store: self.inner.name.clone(),
             key,
         }
     }
 
     /// Returns whether the decoy is known to exist.
     pub(super) fn has_decoy(&self) -> bool {
-        self.0.has_decoy.load(Ordering::Relaxed)
+        self.inner.has_decoy.load(Ordering::Relaxed)
     }
 
     pub(super) fn remember_decoy(&self) {
-        self.0.has_decoy.store(true, Ordering::Relaxed);
+        self.inner.has_decoy.store(true, Ordering::Relaxed);
     }
 
     /// Checks that the store answers, and accepts the credentials.
@@ -139,8 +153,12 @@ impl Bucket {
                 _ => Ok(()),
             }
         };
-        self.0.metrics.time(Operation::List, work).await?;
-        *self.0.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.inner.metrics.time(Operation::List, work).await?;
+        *self
+            .inner
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(())
     }
 
@@ -152,7 +170,11 @@ impl Bucket {
         if !error::is_missing(&error) {
             return self.explain(&error);
         }
-        let seen = *self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *self
+            .inner
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if seen.is_none_or(|seen| seen.elapsed() > BUCKET_SEEN_TTL)
             && let Err(error) = self.probe().await
         {
@@ -163,11 +185,11 @@ impl Bucket {
 
     /// Converts an error of any other operation.
     pub(super) fn explain(&self, error: &OpendalError) -> Error {
-        error::explain(&self.0.name, &self.0.options, error, false)
+        error::explain(&self.inner.name, &self.inner.options, error, false)
     }
 
     /// Converts an error of a listing, for which "not found" means that the bucket is missing.
     pub(super) fn explain_listing(&self, error: &OpendalError) -> Error {
-        error::explain(&self.0.name, &self.0.options, error, true)
+        error::explain(&self.inner.name, &self.inner.options, error, true)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{Address, ByteRange};
+use domain::{Address, ByteRange, Owner};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 
 use super::object::Object;
@@ -51,6 +51,16 @@ impl Store {
         match self {
             Self::Disk(_) => None,
             Self::Bucket(bucket) => Some(bucket),
+        }
+    }
+
+    /// The same store for an owner's bytes: in memory, they get no more than a share.
+    #[must_use]
+    pub fn for_owner(&self, owner: &Owner) -> Self {
+        match self {
+            // Nobody waits for memory there.
+            Self::Disk(disk) => Self::Disk(disk.clone()),
+            Self::Bucket(bucket) => Self::Bucket(bucket.for_owner(owner)),
         }
     }
 
