@@ -9,6 +9,7 @@ mod h1;
 mod h2;
 mod interim;
 mod link;
+mod old_request;
 mod refusal;
 mod serve;
 mod tls;

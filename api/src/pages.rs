@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError as _,
-    http::header::{self, EntityTag},
+    http::header::{self, EntityTag, HeaderValue},
     web,
 };
 use utoipa_swagger_ui::{Config, SwaggerFile};
@@ -39,8 +39,20 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
         .service(
             page()
                 .route(web::get().to(swagger_ui))
-                .route(web::head().to(swagger_ui)),
+                .route(web::head().to(swagger_ui))
+                .default_service(web::to(only_read)),
         );
+}
+
+/// Refuses a method that pages do not have.
+async fn only_read(request: HttpRequest) -> HttpResponse {
+    let detail = format!(
+        "{} is not supported; use one of GET, HEAD",
+        request.method()
+    );
+    Problem::new(ProblemType::MethodNotAllowed, detail)
+        .with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD"))
+        .error_response()
 }
 
 /// Answers with a file of Swagger UI.

@@ -338,10 +338,7 @@ impl Problem {
 
     fn full(fault: Component, error: &dyn std::error::Error) -> Self {
         tracing::error!(?fault, error = %ErrorChain(error), "storage is full");
-        let mut problem = Self::new(
-            ProblemType::StorageFull,
-            "there is no room for more bytes; what an upload has already is kept",
-        );
+        let mut problem = Self::new(ProblemType::StorageFull, "there is no room for more bytes");
         problem.fault = Some(fault);
         problem
     }

@@ -227,9 +227,10 @@ impl Settings {
         if scheme == "sqlite" {
             return rest.trim_start_matches("//").to_owned();
         }
-        let authority = rest.trim_start_matches('/');
-        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
+        // A password may contain any character, encoded or not: all before the last `@` is left out.
+        let place = rest.rsplit('@').next().unwrap_or_default();
+        let place = place.trim_start_matches('/');
+        let host = place.split(['/', '?', '#']).next().unwrap_or_default();
         format!("{scheme}://{host}")
     }
 

@@ -146,7 +146,7 @@ fn span(operation: Operation, closure: &'static str) -> Span {
 }
 
 /// The name of a closure's method: `jobs.claim` for
-/// `persistence::jobs::Jobs<'_>::claim::{{closure}}`.
+/// `persistence::jobs::Jobs<'_>::claim<'_, '_>::{{closure}}`.
 struct OperationName(&'static str);
 
 impl std::fmt::Display for OperationName {
@@ -154,7 +154,9 @@ impl std::fmt::Display for OperationName {
         let method = self.0.split("::{{closure}}").next().unwrap_or_default();
         let mut parts = method.split("::").skip(1);
         let module = parts.next().unwrap_or("database");
-        write!(f, "{module}.{}", parts.last().unwrap_or("operation"))
+        let method = parts.last().unwrap_or("operation");
+        let method = method.split('<').next().unwrap_or_default();
+        write!(f, "{module}.{method}")
     }
 }
 
@@ -214,6 +216,8 @@ mod tests {
         assert_eq!(Jobs("").claim().await.0, "meter.claim");
         let plain = "persistence::sessions::Sessions<'_>::find::{{closure}}::{{closure}}";
         assert_eq!(OperationName(plain).to_string(), "sessions.find");
+        let with_lifetimes = "persistence::jobs::<impl a::B>::claim<'_, '_>::{{closure}}";
+        assert_eq!(OperationName(with_lifetimes).to_string(), "jobs.claim");
         // Every type name results in some operation name, whatever the compiler calls the closure.
         for odd in ["", "x", "::", "a::b"] {
             assert!(OperationName(odd).to_string().contains('.'), "{odd}");

@@ -116,7 +116,12 @@ impl FileService {
         let claim = self.0.database.claims().use_up(owner, id, now).await?;
         let claim = claim.ok_or(Error::ClaimNotFound)?;
         let outcome = match self.verify(&claim, proof).await {
-            Ok(Some(known)) => self.grant(&claim, &known).await,
+            Ok(Some(known)) => match self.is_trusted(&known).await {
+                Ok(true) => self.grant(&claim, &known).await,
+                // An upload brings the bytes back.
+                Ok(false) => Err(Error::NotProven),
+                Err(error) => Err(error),
+            },
             Ok(None) => Err(Error::NotProven),
             Err(error) => Err(error),
         };

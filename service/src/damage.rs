@@ -88,6 +88,30 @@ impl FileService {
         }
     }
 
+    /// Returns whether a content counts as there for a request without its bytes. A small content is
+    /// read. A large one is trusted if it has its size: readers and the scrubber mark the damaged ones.
+    pub(crate) async fn is_trusted(&self, known: &StoredContent) -> Result<bool> {
+        for address in known.copies() {
+            let size = known.content.size;
+            let is_there = if size > ALWAYS_VERIFIED {
+                let store = self.0.stores.of(address)?;
+                store.size(&address.key).await? == Some(size)
+            } else {
+                self.is_whole(known, address).await?
+            };
+            if is_there {
+                return Ok(true);
+            }
+        }
+        if self.is_current(known).await? {
+            tracing::error!(
+                address = %known.address,
+                "the bytes of a content are missing or damaged, an upload will replace them"
+            );
+        }
+        Ok(false)
+    }
+
     /// Compares a copy with the checksums of its blocks.
     async fn compare(
         &self,

@@ -55,7 +55,8 @@ pub struct Limits {
 impl Limits {
     /// Time that a write into a store may take before its object counts as abandoned.
     pub(crate) fn upload_grace(&self) -> Duration {
-        // A lower bound for short settings: no write takes this long without a sign of life.
-        self.orphan_age.max(Duration::from_hours(1))
+        // A lower bound for short settings: a slow client may need hours for one part of an object, and
+        // the part before is recorded with it.
+        self.orphan_age.max(Duration::from_hours(24))
     }
 }

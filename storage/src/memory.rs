@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     io, mem,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -44,6 +47,8 @@ pub struct Memory {
 struct Pool {
     free: Arc<Semaphore>,
     size: u32,
+    /// What one upload into a bucket may need, in units. It is left to those that wait for memory.
+    kept: AtomicU32,
     shares: Mutex<HashMap<Owner, Weak<Semaphore>>>,
 }
 
@@ -93,6 +98,7 @@ impl Memory {
         let pool = Pool {
             free: Arc::new(Semaphore::new(size as usize)),
             size,
+            kept: AtomicU32::new(0),
             shares: Mutex::default(),
         };
         Self {
@@ -101,7 +107,14 @@ impl Memory {
         }
     }
 
-    /// The same memory for an owner, who waits while the owner's other uploads have three quarters of it.
+    /// Leaves so many bytes to transfers that wait for memory, and to owners who have none yet.
+    pub(crate) fn keep(&self, bytes: usize) {
+        if let Some(pool) = &self.pool {
+            pool.kept.fetch_max(units(bytes as u64), Relaxed);
+        }
+    }
+
+    /// The same memory for an owner, who waits while the owner's other uploads have their share of it.
     #[must_use]
     pub fn share_of(&self, owner: &Owner) -> Self {
         let share = self.pool.as_ref().map(|pool| pool.share_of(owner));
@@ -126,11 +139,16 @@ impl Memory {
         })
     }
 
-    /// Takes bytes if they are free.
+    /// Takes bytes if they are free, and are not kept for others.
     pub(crate) fn try_take(&self, bytes: usize) -> Option<Room> {
         let pool = self.pool.as_ref()?;
         let free = Arc::clone(&pool.free);
-        let taken = free.try_acquire_many_owned(units(bytes as u64));
+        let wanted = units(bytes as u64);
+        let left = free.available_permits().checked_sub(wanted as usize)?;
+        if left < pool.kept.load(Relaxed) as usize {
+            return None;
+        }
+        let taken = free.try_acquire_many_owned(wanted);
         taken.ok().map(|of_all| Room {
             _of_all: of_all,
             _of_share: None,
@@ -177,9 +195,12 @@ impl Memory {
 }
 
 impl Pool {
-    /// The most of it that one owner may have, in units.
+    /// The most of it that one owner may have, in units: three quarters, unless an upload of another owner
+    /// needs more than the rest; but at least one upload.
     fn share_size(&self) -> u32 {
-        self.size.div_ceil(4) * 3
+        let kept = self.kept.load(Relaxed);
+        let others = kept.max(self.size / 4);
+        (self.size - others.min(self.size)).max(kept.min(self.size))
     }
 
     fn share_of(&self, owner: &Owner) -> Arc<Semaphore> {

@@ -258,7 +258,7 @@ async fn the_settings_say_whose_contents_can_be_claimed() {
     }
 }
 
-async fn claim_and_prove(client: &Client, sha1: &Sha1, bytes: &[u8]) -> u16 {
+pub(crate) async fn claim_and_prove(client: &Client, sha1: &Sha1, bytes: &[u8]) -> u16 {
     let challenge = claim(client, sha1, bytes.len()).await.json();
     let proof = prove(&challenge, sha1, bytes);
     present(client, &challenge, &proof).await.status.as_u16()

@@ -6,18 +6,20 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use harness::{Ceph, Kind, Server, digests, eventually, lent, on_every_database, random};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::transferring;
+use crate::{claiming, transferring};
 
 on_every_database! {
     alone with &[("FILESERVER_AUTH", "token")];
     an_upload_of_whole_bytes_replaces_damaged_ones,
     no_range_has_a_damaged_block,
     a_check_marks_damage_until_it_is_repaired,
+    what_is_damaged_is_not_taken_for_there,
     what_came_in_pieces_gets_its_checksums,
 }
 
@@ -142,7 +144,6 @@ async fn a_check_marks_damage_until_it_is_repaired(server: &Server) {
     assert_eq!(findings(server, &["--digests"]), ["wrong_digests"]);
     assert_eq!(findings(server, &[]), ["damaged"]);
     client.get(&content).await.problem(500, "internal");
-    // A claim is not granted for bytes that nobody could read.
     flip(&object, 100_000);
     assert_eq!(findings(server, &[]), ["damaged"], "nothing was read");
     assert!(findings(server, &["--digests"]).is_empty());
@@ -152,6 +153,38 @@ async fn a_check_marks_damage_until_it_is_repaired(server: &Server) {
     assert_eq!(client.upload_raw("a.bin", bytes.clone()).await.status, 200);
     assert!(findings(server, &["--digests"]).is_empty());
     assert_eq!(client.get(&content).await.body, bytes);
+}
+
+/// Neither resumable uploads nor claims are complete by bytes that are not whole.
+async fn what_is_damaged_is_not_taken_for_there(server: &Server) {
+    let client = &server.client_of("alice");
+    let bytes = random(300_000);
+    let sha1 = digests(&bytes).sha1;
+    client.upload_raw("a.bin", bytes.clone()).await;
+    let digest = format!("sha=:{}:", BASE64_STANDARD.encode(sha1.as_bytes()));
+    let begin = async || {
+        let draft = client.request(Method::POST, "/files?file_name=a.bin");
+        let draft = draft
+            .header("upload-complete", "?0")
+            .header("upload-length", bytes.len())
+            .header("repr-digest", &digest);
+        let draft = client.send(draft).await;
+        let sha1 = sha1.to_string();
+        let tus = [("filename", "a.bin"), ("sha1", sha1.as_str())];
+        let tus = harness::TusUpload::begin(client, bytes.len(), &tus).await;
+        (
+            draft.header("upload-complete").to_owned(),
+            tus.offset().await,
+        )
+    };
+    assert_eq!(begin().await, ("?1".to_owned(), bytes.len()), "it is there");
+    // Between the samples of a claim, too, of which there are few in so many bytes.
+    flip(&object_of(server, &sha1), 150_000);
+    assert_eq!(claiming::claim_and_prove(client, &sha1, &bytes).await, 422);
+    assert_eq!(begin().await, ("?0".to_owned(), 0), "its bytes are wanted");
+    client.upload_raw("a.bin", bytes.clone()).await;
+    assert_eq!(claiming::claim_and_prove(client, &sha1, &bytes).await, 200);
+    assert_eq!(begin().await, ("?1".to_owned(), bytes.len()));
 }
 
 async fn what_came_in_pieces_gets_its_checksums(server: &Server) {

@@ -92,11 +92,56 @@ async fn a_415_says_what_is_accepted() {
     let answer = client.send(encoded).await;
     answer.problem(415, "unsupported-media-type");
     assert_eq!(answer.header("accept-encoding"), "identity");
+    for codings in [["identity", "gzip"], ["identity, br", "identity"]] {
+        let mut encoded = upload.appending(0).body("hello");
+        for coding in codings {
+            encoded = encoded.header("content-encoding", coding);
+        }
+        let answer = client.send(encoded).await;
+        answer.problem(415, "unsupported-media-type");
+    }
     let plain = upload
         .appending(0)
-        .header("content-encoding", "identity")
+        .header("content-encoding", "identity, Identity")
         .body("hello");
     assert_eq!(client.send(plain).await.status, 204);
+    server.finish().await;
+}
+
+/// RFC 9112 §6.3.
+#[tokio::test]
+async fn no_length_is_no_body_in_http_1_0_too() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    for (request, status) in [
+        (
+            "POST /tus HTTP/1.0\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 5",
+            "201",
+        ),
+        ("POST /files?file_name=empty HTTP/1.0", "201"),
+        (
+            "DELETE /files/da39a3ee5e6b4b0d3255bfef95601890afd80709 HTTP/1.0",
+            "204",
+        ),
+        ("POST /nowhere HTTP/1.0", "404"),
+        ("POST /tus HTTP/1.0\r\nContent-Length: x", "400"),
+    ] {
+        let host = "Host: 127.0.0.1\r\n\r\n";
+        let answer = server.raw(format!("{request}\r\n{host}").as_bytes()).await;
+        let begin = answer.lines().next().unwrap_or_default();
+        assert!(begin.contains(status), "{request}: {answer}");
+    }
+    server.finish().await;
+}
+
+/// RFC 9110 §15.5.6.
+#[tokio::test]
+async fn a_page_refuses_other_methods_with_a_problem() {
+    let server = Server::start(Kind::Sqlite, &[]).await;
+    let client = server.client();
+    let post = client.request(Method::POST, "/swagger-ui/index.html");
+    let answer = client.try_send(post).await.unwrap();
+    answer.problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), "GET, HEAD");
     server.finish().await;
 }
 

@@ -230,7 +230,7 @@ async fn deleting_gives_room_back_when_it_is_for_good(server: &Server) {
         let set = server.command(&["quota", "set", "--owner", "alice", "--bytes", bytes]);
         assert!(set.status.success());
     };
-    set("11000");
+    set("11kB");
     assert_eq!(alice.upload_raw("a.bin", bytes).await.status, 201);
     assert_eq!(usage(&alice).await["quota"]["bytes"], 11_000);
     alice

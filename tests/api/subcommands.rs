@@ -225,6 +225,29 @@ fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
             vec![],
             "set `tls_certificate`",
         ),
+        (
+            vec!["serve"],
+            vec![(
+                "FILESERVER_DATABASE_URL",
+                "mysql://me:secret#/?s3cr@127.0.0.1:1/x",
+            )],
+            "mysql://127.0.0.1:1",
+        ),
+        (
+            vec!["serve", "--cors-origins", "*"],
+            vec![],
+            "without authentication",
+        ),
+        (
+            vec!["serve", "--cors-origins", "http://localhost:3000/"],
+            vec![],
+            "http://localhost:3000",
+        ),
+        (
+            vec!["serve", "--listen", ":0"],
+            vec![],
+            "without authentication",
+        ),
         (vec!["serve"], vec![("FILESERVER_LOG", "a=b=c")], "filter"),
         (vec!["serve"], vec![("FILESERVER_AUTH", "magic")], "none"),
         (
@@ -246,6 +269,30 @@ fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
         );
         assert!(!said.contains("secret"), "{said}");
         assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn what_looks_at_a_service_makes_no_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for command in [
+        &["token", "list"][..],
+        &["quota", "show"],
+        &["check"],
+        &["worker", "dead"],
+        &["worker", "requeue"],
+    ] {
+        let output = Command::new(binary())
+            .args(command)
+            .arg("--data-dir")
+            .arg(&data)
+            .output()
+            .unwrap();
+        let said = said(&output);
+        assert!(!output.status.success(), "{command:?}: {said}");
+        assert!(said.contains("does not exist"), "{command:?}: {said}");
+        assert!(!data.exists(), "{command:?}");
     }
 }
 

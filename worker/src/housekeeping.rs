@@ -51,7 +51,11 @@ async fn sweep_loop(service: &FileService) {
         if !service.stores().has_disks() {
             recover(service).await;
         }
-        if let Err(error) = service.sweep_segments().await {
+        let swept = match service.trusts_clock().await {
+            Ok(true) => service.sweep_segments().await,
+            trusted => trusted.map(drop),
+        };
+        if let Err(error) = swept {
             log_failure(&error);
         }
         for _ in 0..SWEEPS_PER_RECOVERY {
@@ -102,11 +106,11 @@ async fn sweep_all(service: &FileService) {
             service.sweep_sessions().await,
             service.sweep_links().await,
             service.purge().await.map(drop),
+            service.sweep_pending_deletions().await,
         ],
-        trusted => [trusted.map(drop), Ok(()), Ok(())],
+        trusted => [trusted.map(drop), Ok(()), Ok(()), Ok(())],
     };
-    let pending = service.sweep_pending_deletions().await;
-    for error in by_age.into_iter().chain([pending]).filter_map(Result::err) {
+    for error in by_age.into_iter().filter_map(Result::err) {
         log_failure(&error);
     }
 }

@@ -44,6 +44,9 @@ use crate::{
 /// The number of requests of a connection that are answered at a time.
 const MAX_STREAMS: u32 = 64;
 
+/// The requests of a connection that are answered at a time, with those whose client has given them up.
+const MAX_RUNNING: usize = 2 * MAX_STREAMS as usize;
+
 /// The largest header of a request, in bytes as HTTP/2 counts them.
 const MAX_HEADER: u32 = 64 * 1024;
 
@@ -129,6 +132,9 @@ async fn accept(
         };
         tokio::select! {
             accepted = connection.accept() => match accepted {
+                Some(Ok((_, mut respond))) if Rc::strong_count(&http2) > MAX_RUNNING => {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                }
                 Some(Ok((request, respond))) => {
                     has_begun = true;
                     actix_web::rt::spawn(Rc::clone(&http2).exchange(request, respond));

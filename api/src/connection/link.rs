@@ -23,7 +23,9 @@ use actix_web::{body::BoxBody, web::BytesMut};
 use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{ConnectionContext, Interim, answer::Answering, transport::Transport};
+use super::{
+    ConnectionContext, Interim, answer::Answering, old_request::OldRequest, transport::Transport,
+};
 use crate::shutdown::Connection;
 
 /// The longest head of a response of the dispatcher's own, in bytes.
@@ -52,6 +54,10 @@ struct Shared {
 
 struct State {
     transport: Transport,
+    /// What the first request needs to be read.
+    old_request: OldRequest,
+    /// Bytes of it that the dispatcher has not taken yet.
+    arrived: BytesMut,
     /// Interim responses to the current request, none of whose bytes are written.
     waiting: BytesMut,
     /// The rest of bytes that must be written before any others.
@@ -68,6 +74,8 @@ impl Link {
         Self(Rc::new(Shared {
             state: RefCell::new(State {
                 transport,
+                old_request: OldRequest::default(),
+                arrived: BytesMut::new(),
                 waiting: BytesMut::new(),
                 begun: BytesMut::new(),
                 held: BytesMut::new(),
@@ -213,8 +221,27 @@ impl AsyncRead for Link {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let transport = &mut self.0.state.borrow_mut().transport;
-        Pin::new(transport).poll_read(context, buffer)
+        let state = &mut *self.0.state.borrow_mut();
+        loop {
+            if !state.arrived.is_empty() {
+                let fitting = state.arrived.len().min(buffer.remaining());
+                buffer.put_slice(&state.arrived.split_to(fitting));
+                return Poll::Ready(Ok(()));
+            }
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut state.transport).poll_read(context, buffer))?;
+            let bytes = &buffer.filled()[before..];
+            if state.old_request.is_over() || state.old_request.is_newer(bytes) {
+                return Poll::Ready(Ok(()));
+            }
+            let is_end = bytes.is_empty();
+            let passed = state.old_request.push(bytes);
+            buffer.set_filled(before);
+            state.arrived = passed.unwrap_or_default();
+            if is_end && state.arrived.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

@@ -46,18 +46,19 @@ pub(crate) fn require_media_type(headers: &HeaderMap, media_type: &str) -> Resul
 
 /// Refuses a content coding: the service stores the bytes as they arrive.
 pub(crate) fn refuse_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
-    match headers.get(header::CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let detail = "the file must be sent without a content coding";
-            Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
-                .named(ProblemLocation::Header, header::CONTENT_ENCODING.as_str())
-                .with_header(
-                    header::ACCEPT_ENCODING,
-                    HeaderValue::from_static("identity"),
-                ))
-        }
-        _ => Ok(()),
+    let mut codings = headers
+        .get_all(header::CONTENT_ENCODING)
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    if codings.all(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
     }
+    let detail = "the file must be sent without a content coding";
+    Err(Problem::new(ProblemType::UnsupportedMediaType, detail)
+        .named(ProblemLocation::Header, header::CONTENT_ENCODING.as_str())
+        .with_header(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        ))
 }
 
 /// Reads a body of at most 16 KiB.

@@ -11,7 +11,7 @@ use service::{Allowance, FileService, Limit, OwnQuota};
 use super::{Table, fail};
 use crate::{
     open,
-    settings::{Settings, SettingsError},
+    settings::{Settings, SettingsError, quantity},
 };
 
 /// The operations on quotas.
@@ -31,9 +31,9 @@ pub(crate) enum QuotaAction {
         /// The owner.
         #[arg(long)]
         owner: Owner,
-        /// The limit of bytes of all files: a number, `none` for no limit, or `default` for the limit of
-        /// the settings.
-        #[arg(long, value_name = "NUMBER")]
+        /// The limit of bytes of all files: a size such as `10GB`, `none` for no limit, or `default` for
+        /// the limit of the settings.
+        #[arg(long, value_name = "SIZE", value_parser = Choice::of_bytes)]
         bytes: Option<Choice>,
         /// The limit of files: a number, `none` or `default`.
         #[arg(long, value_name = "NUMBER")]
@@ -66,17 +66,30 @@ impl FromStr for Choice {
         match text {
             "default" => Ok(Self::Default),
             "none" => Ok(Self::Own(Limit::Unlimited)),
-            number => match number.parse::<i64>() {
-                Ok(limit) if (0..i64::MAX).contains(&limit) => {
-                    Ok(Self::Own(Limit::AtMost(limit.unsigned_abs())))
-                }
-                _ => Err(SettingsError::new("must be a number, `none` or `default`")),
+            number => match number.parse() {
+                Ok(limit) => Self::at_most(limit),
+                Err(_) => Err(SettingsError::new("must be a number, `none` or `default`")),
             },
         }
     }
 }
 
 impl Choice {
+    /// A limit of bytes, which may have a unit.
+    fn of_bytes(text: &str) -> Result<Self, SettingsError> {
+        match text {
+            "default" | "none" => text.parse(),
+            size => Self::at_most(quantity::bytes(size)?),
+        }
+    }
+
+    fn at_most(limit: u64) -> Result<Self, SettingsError> {
+        if limit >= i64::MAX.unsigned_abs() {
+            return Err(SettingsError::new("is too large"));
+        }
+        Ok(Self::Own(Limit::AtMost(limit)))
+    }
+
     fn or_current(choice: Option<Self>, current: Option<Limit>) -> Option<Limit> {
         match choice {
             None => current,

@@ -78,7 +78,7 @@ async fn run_worker(settings: &Settings, listen: Option<SocketAddr>) -> Result<(
 }
 
 async fn run_action(settings: &Settings, action: &WorkerAction) -> Result<()> {
-    let service = open::service(settings).await?;
+    let service = open::existing_service(settings).await?;
     let broker = open::broker(&settings.transfers)?;
     let mut table = Table::new(io::stdout().lock());
     match action {

@@ -106,6 +106,7 @@ impl Append {
     /// When the store or the database fails.
     #[boxed]
     pub async fn break_off(self) -> Result<u64> {
+        let _held = self.lock;
         let offset = self.appending.suspend().await.map_err(superseded)?;
         self.service.extend_expiry(&self.session).await?;
         self.service
@@ -121,6 +122,7 @@ impl Append {
     /// When the store or the database fails.
     #[boxed]
     pub async fn fail(self) -> Result<()> {
+        let _held = self.lock;
         self.appending.suspend().await?;
         self.service.fail(&self.session).await
     }

@@ -29,11 +29,11 @@ pub struct NewUpload {
 }
 
 impl FileService {
-    /// Finds the owner's file that already has the content of an upload.
+    /// Finds the owner's file that already has the content of an upload, and whose bytes are there.
     ///
     /// # Errors
     ///
-    /// When the database fails.
+    /// When the database or the store fails.
     #[boxed]
     pub async fn find_existing(
         &self,
@@ -46,13 +46,22 @@ impl FileService {
         };
         let entries = self.0.database.entries();
         let entry = entries.find_for_update(owner, &sha1).await?;
-        Ok(entry.filter(|entry| {
+        let entry = entry.filter(|entry| {
             entry.meta.status == FileStatus::Available
                 && length.is_none_or(|length| length == entry.meta.file_size)
                 && expected
                     .sha256
                     .is_none_or(|sha256| sha256 == entry.meta.file_sha256)
-        }))
+        });
+        if entry.is_some() {
+            let known = self.0.database.contents().find_for_update(&sha1).await?;
+            let is_there = match &known {
+                Some(known) => self.is_trusted(known).await?,
+                None => false,
+            };
+            return Ok(entry.filter(|_| is_there));
+        }
+        Ok(None)
     }
 
     /// Creates an upload. It is complete at once if `known` is the owner's file with this content.

@@ -69,10 +69,12 @@ impl Bucket {
             seen: Mutex::new(None),
             metrics: Metrics::of_bucket(name),
         };
-        Ok(Self {
+        let bucket = Self {
             inner: Arc::new(inner),
             memory,
-        })
+        };
+        bucket.memory.keep(bucket.memory_needed(None));
+        Ok(bucket)
     }
 
     /// The store's name in the settings.
