@@ -12,6 +12,7 @@ use sea_orm::{
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
+use url::Url;
 
 use crate::error::{Error, Result};
 
@@ -144,7 +145,18 @@ pub(crate) async fn connect_lazily(
     connect_within(&options, timeout).await
 }
 
+/// Refuses a URL that cannot be parsed. The library's error would contain it, with the password.
+fn refuse_malformed(url: &str) -> Result<()> {
+    let is_well_formed = url.starts_with("sqlite:") || Url::parse(url).is_ok();
+    is_well_formed.then_some(()).ok_or_else(|| {
+        let reason = "its URL is malformed; characters such as # / ? @ in a password have to be \
+                      percent-encoded";
+        Error::Unusable(reason.to_owned())
+    })
+}
+
 async fn connect_within(options: &ConnectOptions, timeout: Duration) -> Result<DatabaseConnection> {
+    refuse_malformed(options.get_url())?;
     let mut options = options.clone();
     options
         // With either of these, the pool counts its idle connections from time to time and may

@@ -231,7 +231,7 @@ fn settings_that_are_wrong_stop_the_start_in_one_clear_line() {
                 "FILESERVER_DATABASE_URL",
                 "mysql://me:secret#/?s3cr@127.0.0.1:1/x",
             )],
-            "mysql://127.0.0.1:1",
+            "mysql://127.0.0.1:1: its URL is malformed",
         ),
         (
             vec!["serve", "--cors-origins", "*"],
