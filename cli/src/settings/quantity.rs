@@ -65,7 +65,7 @@ pub(super) fn size<T: FromStr<Err: Display>>(value: &str) -> Result<T, SettingsE
 ///
 /// If the text is no duration of whole seconds, or is out of the setting's range.
 pub(super) fn seconds<T: FromStr<Err: Display>>(value: &str) -> Result<T, SettingsError> {
-    let duration = duration(value, Duration::from_secs(1))?;
+    let duration = duration(value, Duration::from_secs)?;
     if duration.subsec_nanos() > 0 {
         return Err(SettingsError::new("must be whole seconds"));
     }
@@ -78,19 +78,19 @@ pub(super) fn seconds<T: FromStr<Err: Display>>(value: &str) -> Result<T, Settin
 ///
 /// If the text is no duration, or is out of the setting's range.
 pub(super) fn milliseconds<T: FromStr<Err: Display>>(value: &str) -> Result<T, SettingsError> {
-    let duration = duration(value, Duration::from_millis(1))?;
+    let duration = duration(value, Duration::from_millis)?;
     let milliseconds = u64::try_from(duration.as_millis());
     in_range(milliseconds.map_err(|error| SettingsError::new(error.to_string()))?)
 }
 
-/// Parses a duration; a number alone counts in `unit`.
-fn duration(value: &str, unit: Duration) -> Result<Duration, SettingsError> {
+/// Parses a duration; `of_number` says what a number alone counts.
+fn duration(value: &str, of_number: fn(u64) -> Duration) -> Result<Duration, SettingsError> {
     let value = resolve(value)?;
     let text = value.trim();
     let refuse = |reason: &str| SettingsError::new(format!("`{text}` {reason}"));
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let number = text.parse::<u32>().map_err(|_| refuse("is too long"))?;
-        return Ok(unit * number);
+        let number = text.parse().map_err(|_| refuse("is too long"))?;
+        return Ok(of_number(number));
     }
     humantime::parse_duration(text)
         .map_err(|_| refuse("is not a duration such as `90s`, `1h30m` or `30d`"))
