@@ -13,7 +13,10 @@ use domain::{
 use persistence::{Error as DatabaseError, RecordOutcome, UploadRecord};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{Disclosure, Error, Expected, FileService, Result, Stored, boxed, random::random_id};
+use crate::{
+    Disclosure, Error, Expected, FileService, Result, Stored, boxed, damage::Trusted,
+    random::random_id,
+};
 
 /// Lifetime of a claim.
 const CLAIM_LIFETIME: Duration = Duration::from_mins(5);
@@ -116,7 +119,7 @@ impl FileService {
         let claim = self.0.database.claims().use_up(owner, id, now).await?;
         let claim = claim.ok_or(Error::ClaimNotFound)?;
         let outcome = match self.verify(&claim, proof).await {
-            Ok(Some(known)) => match self.is_trusted(&known).await {
+            Ok(Some(known)) => match self.has_bytes(&known, Trusted::LargeOnes).await {
                 Ok(true) => self.grant(&claim, &known).await,
                 // An upload brings the bytes back.
                 Ok(false) => Err(Error::NotProven),

@@ -32,6 +32,16 @@ const VERIFIED_FOR: Duration = Duration::from_mins(10);
 /// Maximum number of contents that are remembered as verified.
 const MAX_REMEMBERED: usize = 10_000;
 
+/// Which contents count as whole by their size alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trusted {
+    /// None: the request has the bytes.
+    None,
+    /// Large ones, whose reading would take longer than a client waits that has no bytes to send. What a
+    /// reader or the scrubber has found to be damaged does not count at all.
+    LargeOnes,
+}
+
 /// What this process knows about the state of copies.
 pub(crate) struct Damage {
     /// Copies that were found to be whole.
@@ -56,11 +66,12 @@ impl Default for Damage {
 
 impl FileService {
     /// Returns whether the bytes at an address are a content. They are read, unless they are many and
-    /// were read a short time ago.
+    /// were read a short time ago, or are trusted.
     pub(crate) async fn is_whole(
         &self,
         known: &StoredContent,
         address: &Address,
+        trusted: Trusted,
     ) -> Result<bool, storage::Error> {
         let store = self.0.stores.of(address)?;
         if store.size(&address.key).await? != Some(known.content.size) {
@@ -68,7 +79,8 @@ impl FileService {
         }
         let verified_at = self.0.damage.verified.get(address);
         if known.content.size > ALWAYS_VERIFIED
-            && verified_at.is_some_and(|at| at.elapsed() < VERIFIED_FOR)
+            && (trusted == Trusted::LargeOnes
+                || verified_at.is_some_and(|at| at.elapsed() < VERIFIED_FOR))
         {
             return Ok(true);
         }
@@ -86,30 +98,6 @@ impl FileService {
             Err(error) if error.is_loss() => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Returns whether a content counts as there for a request without its bytes. A small content is
-    /// read. A large one is trusted if it has its size: readers and the scrubber mark the damaged ones.
-    pub(crate) async fn is_trusted(&self, known: &StoredContent) -> Result<bool> {
-        for address in known.copies() {
-            let size = known.content.size;
-            let is_there = if size > ALWAYS_VERIFIED {
-                let store = self.0.stores.of(address)?;
-                store.size(&address.key).await? == Some(size)
-            } else {
-                self.is_whole(known, address).await?
-            };
-            if is_there {
-                return Ok(true);
-            }
-        }
-        if self.is_current(known).await? {
-            tracing::error!(
-                address = %known.address,
-                "the bytes of a content are missing or damaged, an upload will replace them"
-            );
-        }
-        Ok(false)
     }
 
     /// Compares a copy with the checksums of its blocks.

@@ -1,6 +1,6 @@
 //! The service: its parts and the operations that belong to no single use case.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use cache::EntryCache;
 use domain::{ReplicaSetStatus, Timestamp};
@@ -19,6 +19,12 @@ use crate::{
 /// Clones are cheap and share the same service.
 #[derive(Clone)]
 pub struct FileService(pub(crate) Arc<Parts>);
+
+impl fmt::Debug for FileService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileService").finish_non_exhaustive()
+    }
+}
 
 pub(crate) struct Parts {
     pub(crate) database: Database,

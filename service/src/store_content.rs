@@ -6,7 +6,7 @@ use domain::{
 use persistence::{CopyTarget, Error as DatabaseError, RecordOutcome, UploadRecord};
 use storage::{StagedObject, UncommittedObject};
 
-use crate::{Disclosure, Error, FileService, Result};
+use crate::{Disclosure, Error, FileService, Result, damage::Trusted};
 
 /// The owner's entry to create for a content.
 pub(crate) struct NewEntry<'a> {
@@ -71,7 +71,7 @@ impl FileService {
         // upload restore lost and damaged ones.
         let known = database.contents().find_for_update(&content.sha1).await?;
         let is_there = match &known {
-            Some(known) => self.has_bytes(known).await?,
+            Some(known) => self.has_bytes(known, Trusted::None).await?,
             None => false,
         };
         if is_there
@@ -134,10 +134,10 @@ impl FileService {
     }
 
     /// Returns whether a content's bytes are whole in a store.
-    async fn has_bytes(&self, known: &StoredContent) -> Result<bool> {
+    pub(crate) async fn has_bytes(&self, known: &StoredContent, trusted: Trusted) -> Result<bool> {
         let mut failed = None;
         for address in known.copies() {
-            match self.is_whole(known, address).await {
+            match self.is_whole(known, address, trusted).await {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(error) => failed = Some(error),
@@ -147,7 +147,7 @@ impl FileService {
             return Err(error.into());
         }
         if self.is_current(known).await? {
-            tracing::error!(address = %known.address, "the bytes of a content are missing or damaged, the upload replaces them");
+            tracing::error!(address = %known.address, "the bytes of a content are missing or damaged, an upload replaces them");
         }
         Ok(false)
     }

@@ -423,6 +423,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_one_upload_needs_is_left_to_others() {
+        let memory = Memory::new(8 * UNIT);
+        memory.keep(6 * 1024);
+        // Those who do without large pieces do not take it, nor does an owner's second upload.
+        let taken = memory.try_take(2 * 1024);
+        assert!(taken.is_some() && memory.try_take(1).is_none());
+        drop(taken);
+        let [alice, bob]: [Owner; 2] = ["alice", "bob"].map(|owner| owner.parse().unwrap());
+        let of_alice = memory.share_of(&alice);
+        let first = of_alice.take(6 * 1024).await;
+        assert!(of_alice.take(1024).now_or_never().is_none());
+        assert!(
+            memory
+                .share_of(&bob)
+                .take(2 * 1024)
+                .now_or_never()
+                .is_some()
+        );
+        drop(first);
+        assert!(
+            memory
+                .share_of(&bob)
+                .take(6 * 1024)
+                .now_or_never()
+                .is_some()
+        );
+    }
+
+    #[tokio::test]
     async fn too_much_is_all_and_others_wait_for_it() {
         let memory = Memory::new(10 * UNIT);
         let all = memory.take(1 << 40).await;

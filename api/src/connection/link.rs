@@ -231,7 +231,7 @@ impl AsyncRead for Link {
             let before = buffer.filled().len();
             ready!(Pin::new(&mut state.transport).poll_read(context, buffer))?;
             let bytes = &buffer.filled()[before..];
-            if state.old_request.is_over() || state.old_request.is_newer(bytes) {
+            if state.old_request.is_over() {
                 return Poll::Ready(Ok(()));
             }
             let is_end = bytes.is_empty();

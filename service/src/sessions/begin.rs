@@ -5,7 +5,7 @@ use domain::{
 };
 
 use super::status::UploadStatus;
-use crate::{Error, Expected, FileService, Result, boxed, random::random_id};
+use crate::{Error, Expected, FileService, Result, boxed, damage::Trusted, random::random_id};
 
 /// Parameters of a new upload.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl FileService {
         if entry.is_some() {
             let known = self.0.database.contents().find_for_update(&sha1).await?;
             let is_there = match &known {
-                Some(known) => self.is_trusted(known).await?,
+                Some(known) => self.has_bytes(known, Trusted::LargeOnes).await?,
                 None => false,
             };
             return Ok(entry.filter(|_| is_there));

@@ -10,13 +10,8 @@ use prometheus_client::{
 use service::{FileService, LeaseName};
 
 /// Exports the state of each lease at each scrape.
+#[derive(Debug)]
 pub(super) struct LeaseCollector(pub(super) FileService);
-
-impl fmt::Debug for LeaseCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LeaseCollector")
-    }
-}
 
 impl Collector for LeaseCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

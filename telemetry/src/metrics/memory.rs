@@ -11,13 +11,8 @@ use prometheus_client::{
 use service::FileService;
 
 /// Exports how much of the memory is taken, at each scrape.
+#[derive(Debug)]
 pub(super) struct MemoryCollector(pub(super) FileService);
-
-impl fmt::Debug for MemoryCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MemoryCollector")
-    }
-}
 
 impl Collector for MemoryCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

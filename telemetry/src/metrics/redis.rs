@@ -10,13 +10,8 @@ use prometheus_client::{
 use service::FileService;
 
 /// Exports the counts of the entry cache and of Redis at each scrape; none without Redis.
+#[derive(Debug)]
 pub(super) struct RedisCollector(pub(super) FileService);
-
-impl fmt::Debug for RedisCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RedisCollector")
-    }
-}
 
 impl Collector for RedisCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

@@ -10,13 +10,8 @@ use prometheus_client::{
 use service::FileService;
 
 /// Exports the counts of the scrubber at each scrape.
+#[derive(Debug)]
 pub(super) struct ScrubCollector(pub(super) FileService);
-
-impl fmt::Debug for ScrubCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ScrubCollector")
-    }
-}
 
 impl Collector for ScrubCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

@@ -11,13 +11,8 @@ use prometheus_client::{
 use service::{FileService, ServerStatus};
 
 /// Exports the state of each database server at each scrape.
+#[derive(Debug)]
 pub(super) struct ServerCollector(pub(super) FileService);
-
-impl fmt::Debug for ServerCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerCollector")
-    }
-}
 
 impl Collector for ServerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

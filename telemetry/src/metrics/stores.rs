@@ -12,13 +12,8 @@ use service::FileService;
 use storage::{Operation, OperationMetrics};
 
 /// Exports the metrics that each store keeps, with the store and the operation as labels.
+#[derive(Debug)]
 pub(super) struct StoreCollector(pub(super) FileService);
-
-impl fmt::Debug for StoreCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoreCollector")
-    }
-}
 
 impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
