@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError as _,
-    http::header::{self, EntityTag, HeaderValue},
+    http::header::{self, EntityTag},
     web,
 };
 use utoipa_swagger_ui::{Config, SwaggerFile};
@@ -17,6 +17,7 @@ use crate::{
     headers::conditional::Validators,
     problem::{Problem, ProblemType},
     response::revalidated,
+    routes::method_not_allowed,
 };
 
 /// What a page may load: files of the service alone. Swagger UI writes styles into its elements.
@@ -46,13 +47,7 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
 
 /// Refuses a method that pages do not have.
 async fn only_read(request: HttpRequest) -> HttpResponse {
-    let detail = format!(
-        "{} is not supported; use one of GET, HEAD",
-        request.method()
-    );
-    Problem::new(ProblemType::MethodNotAllowed, detail)
-        .with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD"))
-        .error_response()
+    method_not_allowed(&request, "GET, HEAD")
 }
 
 /// Answers with a file of Swagger UI.

@@ -94,6 +94,11 @@ pub(crate) async fn not_found(request: HttpRequest, contract: web::Data<Contract
         let detail = format!("no resource has the path {}", request.path());
         return Problem::new(ProblemType::NoSuchResource, detail).error_response();
     }
+    method_not_allowed(&request, &methods)
+}
+
+/// Responds with 405 to a resource that has other methods.
+pub(crate) fn method_not_allowed(request: &HttpRequest, methods: &str) -> HttpResponse {
     let detail = format!(
         "{} is not supported; use one of {methods}",
         request.method()

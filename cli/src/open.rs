@@ -56,12 +56,6 @@ pub(crate) async fn service(settings: &Settings) -> Result<FileService> {
 
 /// Opens a service that was started before: a command that administers it makes no data folder.
 pub(crate) async fn existing_service(settings: &Settings) -> Result<FileService> {
-    require_data_folder(settings)?;
-    service(settings).await
-}
-
-/// Refuses settings whose data folder is missing: it is not made by a command that looks at it.
-pub(crate) fn require_data_folder(settings: &Settings) -> Result<()> {
     let data = &settings.data_dir;
     anyhow::ensure!(
         data.is_dir(),
@@ -69,7 +63,7 @@ pub(crate) fn require_data_folder(settings: &Settings) -> Result<()> {
          service first",
         data.display()
     );
-    Ok(())
+    service(settings).await
 }
 
 /// Opens the cache of entries, if the settings name a Redis.

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -12,6 +12,7 @@ use std::{
 use domain::{Address, Owner};
 use futures_util::StreamExt as _;
 use opendal::{Error as OpendalError, Operator};
+use parking_lot::Mutex;
 
 use super::{error, key::OBJECTS, operator, options::BucketOptions};
 use crate::{
@@ -156,11 +157,7 @@ impl Bucket {
             }
         };
         self.inner.metrics.time(Operation::List, work).await?;
-        *self
-            .inner
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.inner.seen.lock() = Some(Instant::now());
         Ok(())
     }
 
@@ -172,11 +169,7 @@ impl Bucket {
         if !error::is_missing(&error) {
             return self.explain(&error);
         }
-        let seen = *self
-            .inner
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let seen = *self.inner.seen.lock();
         if seen.is_none_or(|seen| seen.elapsed() > BUCKET_SEEN_TTL)
             && let Err(error) = self.probe().await
         {
